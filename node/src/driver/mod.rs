@@ -1,0 +1,1 @@
+//! Drivers: the pure machines of the protocol, run by tokio on real sockets.

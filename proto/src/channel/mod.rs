@@ -1,0 +1,1 @@
+//! Pairwise secure channel between two members.

@@ -1,0 +1,1 @@
+//! Audio as it is sent and received: jitter buffer, redundancy, reports.

@@ -1,0 +1,1 @@
+//! The meeting: roster, admission, roles, key distribution, safety code, participant.

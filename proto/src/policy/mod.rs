@@ -1,0 +1,1 @@
+//! Jurisdiction: descriptors, route policies, permits.

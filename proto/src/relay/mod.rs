@@ -1,0 +1,1 @@
+//! The relay: rooms, subscriptions, forwarding, quotas.
