@@ -1,5 +1,10 @@
 //! The node: everything that touches the world, and the API that each user interface uses.
 
 pub mod audio;
+pub mod command;
+pub mod config;
 pub mod driver;
+pub mod error;
+pub mod event;
+pub mod node;
 pub mod quic;

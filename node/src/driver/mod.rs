@@ -1,1 +1,2 @@
 //! Drivers: the pure machines of the protocol, run by tokio on real sockets.
+pub mod participant;

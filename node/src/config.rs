@@ -1,0 +1,58 @@
+//! What a participant's node is started with.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// How the host's node treats those who knock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdmitMode {
+    /// The host decides on each.
+    #[default]
+    Ask,
+    /// Whoever holds the ticket is let in.
+    Ticket,
+}
+
+/// What this node does: found a meeting, or join one.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// Found a meeting.
+    New {
+        /// `any`, `eu`, `eea`, `direct`, or the path of a policy file.
+        policy: String,
+        /// See [`AdmitMode`].
+        admit: AdmitMode,
+    },
+    /// Join by ticket.
+    Join {
+        /// The line that starts with `subrosa:`.
+        ticket: String,
+        /// If given, the join fails when the meeting's policy is another: a preset's name or a policy file.
+        policy: Option<String>,
+    },
+}
+
+/// A participant's settings; every interface fills this in.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Found or join.
+    pub start: Start,
+    /// The name shown to others, at most 64 bytes. Proves nothing.
+    pub name: String,
+    /// `default`, `null`, `file:IN.wav,OUT.wav`, `pulse[:SINK[,SOURCE]]` (docs/audio.md).
+    pub audio: String,
+    /// Opus frame duration in ms: 20 or 10.
+    pub frame_ms: u8,
+    /// Where the media socket listens. Port 0 takes a free one. Default `[::]:0`.
+    pub listen: SocketAddr,
+    /// Relays to use if the policy permits them: descriptor lines, files that hold one, or addresses whose descriptor
+    /// lies in the data directory.
+    pub relays: Vec<String>,
+    /// Never connect to members directly: hides this node's addresses from them.
+    pub no_direct: bool,
+    /// Where identity and meeting state live; created with mode 0700. `None` keeps everything in memory.
+    pub data_dir: Option<PathBuf>,
+    /// Leave by itself after this time in the meeting.
+    pub leave_after: Option<Duration>,
+    /// Start muted.
+    pub muted: bool,
+}
