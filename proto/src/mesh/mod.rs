@@ -1,1 +1,4 @@
-//! Who carries which track to whom.
+//! Who carries which track to whom: the state of links, and the choice of paths.
+
+pub mod link;
+pub mod route;
