@@ -1,4 +1,8 @@
 //! The wire: one codec, and the types that it carries.
 
+pub mod bounded;
 pub mod codec;
+pub mod framing;
 pub mod media_packet;
+pub mod relay_message;
+pub mod stream_object;
