@@ -2,6 +2,7 @@
 
 pub mod bounded;
 pub mod codec;
+pub mod control_message;
 pub mod framing;
 pub mod media_packet;
 pub mod relay_message;
