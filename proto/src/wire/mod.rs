@@ -7,3 +7,4 @@ pub mod framing;
 pub mod media_packet;
 pub mod relay_message;
 pub mod stream_object;
+pub mod ticket;
