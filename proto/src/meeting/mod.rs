@@ -1,1 +1,3 @@
 //! The meeting: roster, admission, roles, key distribution, safety code, participant.
+
+pub mod keys;

@@ -1,0 +1,1 @@
+//! Which key message still has to reach whom.

@@ -1,0 +1,1 @@
+//! The chain of one generation, and the keys that hang from it.
