@@ -9,9 +9,11 @@ use bincode::{Decode, Encode};
 
 use crate::{
     ids::{MemberId, OperationHash, StreamId},
-    media::reception_stats::ReceptionReport,
+    media::reception_report::ReceptionReport,
     meeting::{
+        admission::RefusalReason,
         keys::{KeyAck, KeyMessage},
+        name::Name,
         operation::SignedOperation,
     },
     wire::{
@@ -22,8 +24,6 @@ use crate::{
 
 /// Addresses that a member may state. Reason: four interfaces with both address families.
 pub const ADDRESSES_MAX: usize = 8;
-/// Bytes of a name.
-pub const NAME_BYTES_MAX: usize = 64;
 /// Relay descriptors that a member may pass on at a time.
 pub const RELAYS_MAX: usize = 4;
 /// Bytes of an encoded relay descriptor.
@@ -75,7 +75,7 @@ impl From<WireAddress> for SocketAddr {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Hello {
     /// The name to show; proves nothing.
-    pub name: BoundedText<NAME_BYTES_MAX>,
+    pub name: Name,
     /// Where the sender can be dialled; empty if it does not want direct links.
     pub addresses: Addresses,
     /// Encoded signed descriptors of relays that the sender can use; the receiver judges each by the policy.
@@ -91,39 +91,15 @@ pub struct PeerHint {
     pub addresses: Addresses,
 }
 
-/// Given to somebody who was admitted, and to a member who comes back. The roster's operations follow, or came before.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Welcome {
-    /// The room secret now in force.
-    pub room_secret: [u8; 32],
-    /// The operation that brought it into force; `None` for the first.
-    pub operation: Option<OperationHash>,
-    /// The ticket now in force, to come back with.
-    pub ticket: BoundedText<TICKET_BYTES_MAX>,
-}
-
-/// A room secret that a removal brought, for those who remain.
+/// The secret of one epoch: to somebody who was admitted or comes back, and to those who remain after a removal.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct RoomSecretGrant {
-    /// The Remove operation that commits to it.
+    /// The operation that began the epoch and commits to the secret: Found or Remove.
     pub operation: OperationHash,
     /// The secret.
     pub secret: [u8; 32],
-    /// The renewed ticket, if the sender has it.
+    /// The newest ticket that the sender knows, to come back with.
     pub ticket: Option<BoundedText<TICKET_BYTES_MAX>>,
-}
-
-/// Why somebody may not come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum JoinRefusal {
-    /// The host said no.
-    Host,
-    /// The meeting is locked.
-    Locked,
-    /// Too many people wait.
-    LobbyFull,
-    /// Removed, or refused too often, in this meeting.
-    Blocked,
 }
 
 /// One message.
@@ -134,9 +110,9 @@ pub enum ControlMessage {
     /// The host has to decide; wait.
     Waiting,
     /// No.
-    Refused(JoinRefusal),
-    /// See [`Welcome`].
-    Welcome(Welcome),
+    Refused(RefusalReason),
+    /// You are in: the roster's operations came before, this is the present epoch's secret.
+    Welcome(RoomSecretGrant),
     /// Roster operations, parents before children.
     Operations(BoundedVec<SignedOperation, OPERATIONS_MAX>),
     /// The sender's heads; a receiver who lacks one asks, one who has more sends.
@@ -145,7 +121,7 @@ pub enum ControlMessage {
     WantOperations(Heads),
     /// See [`RoomSecretGrant`].
     RoomSecret(RoomSecretGrant),
-    /// I lack the room secret of this Remove operation.
+    /// I lack the room secret of the epoch that this operation began.
     WantRoomSecret(OperationHash),
     /// See [`PeerHint`].
     Peers(BoundedVec<PeerHint, PEERS_MAX>),

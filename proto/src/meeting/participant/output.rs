@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
+    media::reception_report::ReceptionReport,
     ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
-    meeting::{role::Role, safety_code::SafetyCode},
+    meeting::{keys::KeyReason, role::Role, safety_code::SafetyCode},
     noise::Psk,
     policy::{evidence::EvidenceLevel, permit::Permit},
     time::Timestamp,
@@ -95,7 +96,7 @@ pub enum Output {
         /// Who reports.
         member: MemberId,
         /// What.
-        report: crate::media::reception_stats::ReceptionReport,
+        report: ReceptionReport,
     },
     /// Something for people.
     Event(Event),
@@ -140,6 +141,8 @@ pub enum Command {
 pub enum Event {
     /// A new invitation: the first, or one that a removal renewed.
     Ticket(String),
+    /// A removal renewed the ticket of a meeting that somebody else hosts; keep it to come back with.
+    TicketRenewed,
     /// The host was reached and has to decide.
     Waiting,
     /// This member is in.
@@ -198,8 +201,10 @@ pub enum Event {
     Keys {
         /// The generation now in use.
         generation: u64,
+        /// How often it was ratcheted.
+        step: u8,
         /// Why.
-        reason: crate::meeting::keys::ChangeReason,
+        reason: KeyReason,
         /// How many can decrypt.
         members: usize,
     },
