@@ -4,18 +4,31 @@
 //! participant, `XXhfs+psk0`) and the *relay leg* (anybody to a relay, `XKhfs`). `token` keeps the port silent,
 //! [`pairwise`] runs the same handshake inside envelopes. Nothing here reads a clock or ambient randomness.
 
+pub mod binding;
 pub mod client;
 pub mod endpoint_config;
 pub mod pairwise;
 pub mod server;
 pub mod token;
 
+mod error;
+mod exchange;
+mod framing;
+mod handshake;
+mod initial;
+mod kem;
+mod key_schedule;
+mod packet_protection;
+mod resolver;
+mod session;
+mod token_key;
+
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-pub use self::endpoint_config::endpoint_config;
+pub use self::{endpoint_config::endpoint_config, error::HandshakeError, key_schedule::EXPORT_BYTES_MAX};
 use crate::time::UnixSeconds;
 
 /// The QUIC version that we speak, the only one: private use, "Sr" and the protocol's version 1. It is mixed into the

@@ -1,15 +1,28 @@
 //! The same handshake inside envelopes: a channel between two members that relays and forwarders carry blindly
 //! (`proto/spec/pairwise-channel.md`).
+//!
+//! Three messages, then [`Session`]s on both sides. A handshake that fails is over; the initiator starts another.
 
-use std::marker::PhantomData;
-
-use super::Psk;
+use super::{
+    HandshakeError, Leg, Psk, QUIC_VERSION,
+    binding::Context,
+    exchange::{Accept, Dial, InitiatorExchange, ResponderExchange},
+    key_schedule::Role,
+};
 use crate::{
     identity::Identity,
     ids::{MeetingId, MemberId},
     random::Random,
     time::UnixSeconds,
 };
+
+mod replay_window;
+mod session;
+
+pub use self::session::{OVERHEAD_BYTES, PLAINTEXT_BYTES_MAX, Session};
+
+/// The longest handshake message, in bytes (message 2 has about 1,330).
+pub const HANDSHAKE_BYTES_MAX: usize = 2_048;
 
 /// Why a handshake ended, or a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,10 +37,10 @@ pub enum PairwiseError {
     /// The peer is somebody else.
     #[error("the peer is not the member that was expected")]
     WrongIdentity,
-    /// The binding of the peer's key to its identity is invalid or expired.
-    #[error("the peer's identity binding is not valid")]
+    /// The binding of the peer's key to its identity does not verify, or is not valid at this time.
+    #[error("the peer's identity binding is not valid now")]
     Binding,
-    /// Longer than a session seals.
+    /// Longer than a session seals or opens.
     #[error("the message is too long")]
     TooLong,
     /// The session has sealed as many messages as its keys may.
@@ -35,11 +48,33 @@ pub enum PairwiseError {
     Exhausted,
 }
 
+impl From<HandshakeError> for PairwiseError {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::WrongIdentity => Self::WrongIdentity,
+            HandshakeError::BadBinding | HandshakeError::BindingExpired => Self::Binding,
+            HandshakeError::Malformed | HandshakeError::Decrypt | HandshakeError::TransportParameters => {
+                Self::Decrypt
+            }
+        }
+    }
+}
+
+fn bounded(message: &[u8]) -> Result<&[u8], PairwiseError> {
+    if message.len() > HANDSHAKE_BYTES_MAX {
+        return Err(PairwiseError::TooLong);
+    }
+    Ok(message)
+}
+
 /// The side that starts.
-pub struct Initiator(PhantomData<()>);
+pub struct Initiator(InitiatorExchange);
 
 impl Initiator {
-    /// Starts a handshake; gives message 1.
+    /// Starts a handshake with a member of `meeting`; gives message 1.
+    ///
+    /// # Panics
+    /// Never: message 1 depends on our own keys only.
     #[must_use]
     pub fn new(
         identity: &Identity,
@@ -48,8 +83,17 @@ impl Initiator {
         expected: Option<MemberId>,
         random: &mut Random,
     ) -> (Self, Vec<u8>) {
-        let _ = (identity, meeting, psk, expected, random);
-        todo!()
+        let dial = Dial {
+            identity,
+            context: Context::new(Leg::Envelope, &meeting.0),
+            version: QUIC_VERSION,
+            psk: Some(psk),
+            remote_static: None,
+            expected: expected.map(|member| member.0),
+        };
+        let (exchange, m1) =
+            InitiatorExchange::start(&dial, &[], random).expect("message 1 of XX uses no key of the peer");
+        (Self(exchange), m1)
     }
 
     /// Reads message 2; gives the session, message 3 and the peer.
@@ -57,13 +101,14 @@ impl Initiator {
     /// # Errors
     /// Any [`PairwiseError`]; the handshake is over then and a new one must be started.
     pub fn read_m2(self, now: UnixSeconds, m2: &[u8]) -> Result<(Session, Vec<u8>, MemberId), PairwiseError> {
-        let _ = (now, m2);
-        todo!()
+        let answered = self.0.answer(bounded(m2)?, now)?;
+        let session = Session::new(&answered.final_prk, Role::Initiator);
+        Ok((session, answered.m3, MemberId(answered.peer)))
     }
 }
 
 /// The side that answers.
-pub struct Responder(PhantomData<()>);
+pub struct Responder(ResponderExchange);
 
 impl Responder {
     /// Reads message 1, trying each of `keys` (at most [`super::ACCEPT_KEYS_MAX`]); gives message 2 and the index of
@@ -78,8 +123,14 @@ impl Responder {
         random: &mut Random,
         m1: &[u8],
     ) -> Result<(Self, Vec<u8>, usize), PairwiseError> {
-        let _ = (identity, keys, now, random, m1);
-        todo!()
+        let accept = Accept::Members(Leg::Envelope, keys);
+        let mut exchange = ResponderExchange::read(&accept, identity, QUIC_VERSION, bounded(m1)?, random)?;
+        if !exchange.payload.is_empty() {
+            return Err(PairwiseError::Decrypt);
+        }
+        let index = exchange.accept_key.ok_or(PairwiseError::Decrypt)?;
+        let (m2, _) = exchange.answer(identity, Vec::new(), now)?;
+        Ok((Self(exchange), m2, index))
     }
 
     /// Reads message 3; gives the session and the peer.
@@ -87,36 +138,10 @@ impl Responder {
     /// # Errors
     /// Any [`PairwiseError`].
     pub fn read_m3(self, now: UnixSeconds, m3: &[u8]) -> Result<(Session, MemberId), PairwiseError> {
-        let _ = (now, m3);
-        todo!()
+        let (peer, prk) = self.0.finish(bounded(m3)?, now)?;
+        Ok((Session::new(&prk, Role::Responder), MemberId(peer)))
     }
 }
 
-/// An established channel. Messages may be lost, reordered and repeated by the carrier.
-pub struct Session(PhantomData<()>);
-
-impl Session {
-    /// Seals one message.
-    ///
-    /// # Errors
-    /// [`PairwiseError::TooLong`], [`PairwiseError::Exhausted`].
-    pub fn seal(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, PairwiseError> {
-        let _ = plaintext;
-        todo!()
-    }
-
-    /// Opens one message, each only once.
-    ///
-    /// # Errors
-    /// [`PairwiseError::Decrypt`], [`PairwiseError::Replay`].
-    pub fn open(&mut self, sealed: &[u8]) -> Result<Vec<u8>, PairwiseError> {
-        let _ = sealed;
-        todo!()
-    }
-
-    /// Keying material that both sides derive alike; `out` is at most 8,160 bytes.
-    pub fn export(&self, label: &[u8], context: &[u8], out: &mut [u8]) {
-        let _ = (label, context, out);
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;
