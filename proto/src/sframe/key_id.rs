@@ -32,6 +32,15 @@ impl KeyId {
         Self { generation, step: 0 }
     }
 
+    /// The last step of `generation`.
+    #[must_use]
+    pub const fn last(generation: u32) -> Self {
+        Self {
+            generation,
+            step: Self::STEP_MAX,
+        }
+    }
+
     /// The generation.
     #[must_use]
     pub const fn generation(self) -> u32 {

@@ -115,16 +115,8 @@ impl KeyStatement {
 }
 
 /// A secret on the wire: 64 bytes. Erased on drop; its `Debug` shows nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainSecret(pub Secret);
-
-impl PartialEq for ChainSecret {
-    fn eq(&self, other: &Self) -> bool {
-        use subtle::ConstantTimeEq as _;
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
-    }
-}
-impl Eq for ChainSecret {}
 
 impl Encode for ChainSecret {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
