@@ -23,7 +23,7 @@ pub mod signed_policy;
 pub use country::Country;
 pub use country_set::CountrySet;
 pub use descriptor::Descriptor;
-pub use descriptor_book::DescriptorBook;
+pub use descriptor_book::{DescriptorBook, Inserted};
 pub use evidence::EvidenceLevel;
 pub use permit::{Clause, Permit, Refusal, Route, RouteJudge};
 pub use region_set::Region;

@@ -1,5 +1,6 @@
 //! The wire: one codec, and the types that it carries.
 
+pub mod armor;
 pub mod codec;
 pub mod media_packet;
 pub mod ticket;
