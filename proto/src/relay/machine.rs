@@ -261,12 +261,15 @@ impl Relay {
         }
         self.end_streams_of(id);
         self.sessions[id.0 as usize] = None;
-        if self
-            .blocks
-            .get_mut(&block)
-            .is_some_and(BlockQuota::remove_session)
-        {
-            self.blocks.remove(&block);
+        if admitted {
+            self.admitted -= 1;
+            if self
+                .blocks
+                .get_mut(&block)
+                .is_some_and(BlockQuota::remove_session)
+            {
+                self.blocks.remove(&block);
+            }
         }
     }
 

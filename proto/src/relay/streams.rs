@@ -94,6 +94,7 @@ impl Relay {
             (sender, stream),
             Incoming {
                 room,
+                room_id: header.room,
                 track: header.track,
                 bytes,
                 forwards,
