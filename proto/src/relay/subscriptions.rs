@@ -55,6 +55,7 @@ impl Relay {
         let Some(TrackRef { track: index, .. }) = session.announced.remove(&track) else {
             return;
         };
+        self.cut_streams_of_track(id, track);
         let entry = &mut self.tracks[index];
         entry.announcers.retain(|&s| s != id);
         if entry.announcers.is_empty() {
