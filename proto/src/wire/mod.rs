@@ -1,8 +1,10 @@
 //! The wire: one codec, and the types that it carries.
 
+pub mod armor;
 pub mod bounded;
 pub mod codec;
 pub mod framing;
 pub mod media_packet;
 pub mod relay_message;
 pub mod stream_object;
+pub mod ticket;
