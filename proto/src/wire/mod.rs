@@ -1,7 +1,7 @@
 //! The wire: one codec, and the types that it carries.
 
-pub mod bounded;
 pub mod armor;
+pub mod bounded;
 pub mod codec;
 pub mod control_message;
 pub mod framing;
