@@ -24,6 +24,15 @@ pub enum FrameDuration {
 }
 
 impl FrameDuration {
+    /// In samples at [`super::SAMPLE_RATE`].
+    #[must_use]
+    pub const fn samples(self) -> usize {
+        match self {
+            Self::Ms10 => super::BLOCK,
+            Self::Ms20 => 2 * super::BLOCK,
+        }
+    }
+
     /// As a duration.
     #[must_use]
     pub const fn duration(self) -> Duration {

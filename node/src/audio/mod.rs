@@ -7,9 +7,19 @@
 pub mod device;
 pub mod engine;
 pub mod error;
+pub mod level;
+pub mod limiter;
+pub mod measure;
+pub mod mixer;
+pub mod opus_encoder;
+pub mod resample;
+pub mod wav;
 
 /// Samples per second everywhere inside the engine; devices and files of another rate are resampled at the edge.
 pub const SAMPLE_RATE: u32 = 48_000;
+
+/// Samples of one block, 10 ms: the step of the devices, of processing and of mixing.
+pub const BLOCK: usize = SAMPLE_RATE as usize / 100;
 
 pub use device::DeviceSpec;
 pub use engine::{AudioConfig, AudioEvent, AudioHandle, CapturedFrame, FrameDuration, MediaFrame};
