@@ -14,7 +14,9 @@ impl Clock {
     /// A clock whose [`Timestamp::ZERO`] is now.
     #[must_use]
     pub fn start() -> Self {
-        Self { origin: Instant::now() }
+        Self {
+            origin: Instant::now(),
+        }
     }
 
     /// Monotonic time since the start.
@@ -32,12 +34,19 @@ impl Clock {
     /// Both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        Now { monotonic: self.timestamp(), unix: unix_now() }
+        Now {
+            monotonic: self.timestamp(),
+            unix: unix_now(),
+        }
     }
 }
 
 /// The wall clock in whole seconds; 0 if it stands before 1970.
 #[must_use]
 pub fn unix_now() -> UnixSeconds {
-    UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))
+    UnixSeconds(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs()),
+    )
 }

@@ -45,11 +45,19 @@ pub(super) enum Side {
 
 impl Link {
     /// Starts the tasks that serve `connection`.
-    pub(super) fn start(id: LinkId, side: Side, connection: Connection, events: mpsc::Sender<LinkEvent>) -> Self {
+    pub(super) fn start(
+        id: LinkId,
+        side: Side,
+        connection: Connection,
+        events: mpsc::Sender<LinkEvent>,
+    ) -> Self {
         let (control, queue) = mpsc::channel(CONTROL_QUEUE_MAX);
         tokio::spawn(serve_control(id, side, connection.clone(), queue, events.clone()));
         tokio::spawn(serve_datagrams(id, connection.clone(), events));
-        Self { connection, control: Some(control) }
+        Self {
+            connection,
+            control: Some(control),
+        }
     }
 
     /// Queues a control frame. A link whose queue is full is closed: its neighbour does not read.
@@ -109,7 +117,12 @@ async fn write_control(mut stream: SendStream, mut queue: mpsc::Receiver<Vec<u8>
     }
 }
 
-async fn read_control(id: LinkId, mut stream: RecvStream, connection: Connection, events: mpsc::Sender<LinkEvent>) {
+async fn read_control(
+    id: LinkId,
+    mut stream: RecvStream,
+    connection: Connection,
+    events: mpsc::Sender<LinkEvent>,
+) {
     let mut frames = FrameReader::new();
     while let Ok(Some(chunk)) = stream.read_chunk(READ_CHUNK_BYTES, true).await {
         frames.push(&chunk.bytes);
@@ -133,7 +146,8 @@ async fn read_control(id: LinkId, mut stream: RecvStream, connection: Connection
 async fn serve_datagrams(id: LinkId, connection: Connection, events: mpsc::Sender<LinkEvent>) {
     while let Ok(datagram) = connection.read_datagram().await {
         // Late audio is worth nothing: what the loop cannot take now is dropped, control frames wait.
-        if let Err(mpsc::error::TrySendError::Closed(_)) = events.try_send(LinkEvent::Datagram(id, datagram)) {
+        if let Err(mpsc::error::TrySendError::Closed(_)) = events.try_send(LinkEvent::Datagram(id, datagram))
+        {
             return;
         }
     }

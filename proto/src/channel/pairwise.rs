@@ -94,7 +94,11 @@ impl PairwiseChannel {
         );
         let id = context.random.bytes();
         self.push(EnvelopeContent::Message1, id, message);
-        self.attempt = Some(Attempt { id, initiator, started: now });
+        self.attempt = Some(Attempt {
+            id,
+            initiator,
+            started: now,
+        });
     }
 
     /// Forgets the session, e.g. because the peer came anew; a `start` or the peer's attempt opens another.
@@ -144,7 +148,10 @@ impl PairwiseChannel {
                 Ok(Some(ChannelEvent::Opened(peer)))
             }
             EnvelopeContent::Message3(id, message) => {
-                let (_, responder) = self.answered.take_if(|(answered, _)| *answered == id).ok_or(Stray)?;
+                let (_, responder) = self
+                    .answered
+                    .take_if(|(answered, _)| *answered == id)
+                    .ok_or(Stray)?;
                 let (session, peer) = responder.read_m3(now.unix, &message).map_err(|_| Stray)?;
                 self.attempt = None;
                 self.open = Some(Open { id, session, peer });

@@ -92,6 +92,7 @@ impl<C> Decode<C> for ReceptionReport {
             .map_err(|_| DecodeError::Other("a reception report contradicts itself"))
     }
 }
+bincode::impl_borrow_decode!(ReceptionReport);
 
 impl ReceptionReport {
     /// The values.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::ids::{MeetingId, MemberId, PolicyHash};
 
 /// 30 decimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SafetyCode([u32; 6]);
 
 impl SafetyCode {

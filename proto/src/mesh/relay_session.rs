@@ -175,7 +175,9 @@ impl RelaySession {
     /// Whether the relay is to be dialled now; the owner then dials and answers with a link or a failure.
     pub fn poll_dial(&mut self, now: Now, policy: PolicyHash) -> bool {
         match self.state {
-            State::Down { retry_at } if retry_at <= now.monotonic && self.permit.is_valid(now.unix, policy) => {
+            State::Down { retry_at }
+                if retry_at <= now.monotonic && self.permit.is_valid(now.unix, policy) =>
+            {
                 self.state = State::Dialling;
                 true
             }
@@ -195,7 +197,9 @@ impl RelaySession {
 
     /// The dial failed, or the link ended.
     pub fn handle_down(&mut self, now: Timestamp) {
-        self.state = State::Down { retry_at: now + self.backoff };
+        self.state = State::Down {
+            retry_at: now + self.backoff,
+        };
         self.backoff = (self.backoff * 2).min(RETRY_MAX);
         self.draining = false;
         self.requests.clear();
@@ -206,16 +210,28 @@ impl RelaySession {
 
     /// The link is up: the rooms are entered.
     pub fn handle_up(&mut self, now: Timestamp, link: LinkId) {
-        self.state = State::Up { link, monitor: LinkMonitor::new(now) };
+        self.state = State::Up {
+            link,
+            monitor: LinkMonitor::new(now),
+        };
         let rooms: Vec<(RoomId, Alias)> = self.rooms.iter().map(|(id, room)| (*id, room.alias)).collect();
         for (room, alias) in rooms {
-            self.push(RelayRequest::Join { room, alias, token: None });
+            self.push(RelayRequest::Join {
+                room,
+                alias,
+                token: None,
+            });
         }
     }
 
     /// States the rooms to be in, each with the owner's alias there. Others are left.
     pub fn set_rooms(&mut self, rooms: &BTreeMap<RoomId, Alias>) {
-        let gone: Vec<RoomId> = self.rooms.keys().filter(|id| !rooms.contains_key(*id)).copied().collect();
+        let gone: Vec<RoomId> = self
+            .rooms
+            .keys()
+            .filter(|id| !rooms.contains_key(*id))
+            .copied()
+            .collect();
         for room in gone {
             self.rooms.remove(&room);
             self.push(RelayRequest::Leave { room });
@@ -235,7 +251,11 @@ impl RelaySession {
                     wanted: BTreeSet::new(),
                 },
             );
-            self.push(RelayRequest::Join { room, alias, token: None });
+            self.push(RelayRequest::Join {
+                room,
+                alias,
+                token: None,
+            });
         }
     }
 
@@ -268,7 +288,9 @@ impl RelaySession {
     pub fn handle_notice(&mut self, now: Timestamp, notice: RelayNotice) -> Option<SessionEvent> {
         self.monitor()?.handle_heard(now);
         match notice {
-            RelayNotice::Welcome { descriptor, .. } => Some(SessionEvent::Descriptor(descriptor.into_inner())),
+            RelayNotice::Welcome { descriptor, .. } => {
+                Some(SessionEvent::Descriptor(descriptor.into_inner()))
+            }
             RelayNotice::Joined { room, present } => {
                 let state = self.rooms.get_mut(&room)?;
                 state.joined = true;
@@ -297,15 +319,17 @@ impl RelaySession {
                 self.rooms.get_mut(&room)?.wanted.remove(&track);
                 None
             }
-            RelayNotice::Envelope { room, from, bytes } => {
-                self.rooms.contains_key(&room).then(|| SessionEvent::Envelope(room, from, bytes.into_inner()))
-            }
-            RelayNotice::Refused { what, code, detail } => {
-                Some(SessionEvent::Refused(format!("{code:?}"), format!("{what:?}: {}", &*detail)))
-            }
-            RelayNotice::Redirect { relays, .. } => {
-                Some(SessionEvent::Redirect(relays.iter().map(|bytes| bytes.to_vec()).collect()))
-            }
+            RelayNotice::Envelope { room, from, bytes } => self
+                .rooms
+                .contains_key(&room)
+                .then(|| SessionEvent::Envelope(room, from, bytes.into_inner())),
+            RelayNotice::Refused { what, code, detail } => Some(SessionEvent::Refused(
+                format!("{code:?}"),
+                format!("{what:?}: {}", &*detail),
+            )),
+            RelayNotice::Redirect { relays, .. } => Some(SessionEvent::Redirect(
+                relays.iter().map(|bytes| bytes.to_vec()).collect(),
+            )),
             RelayNotice::Draining { .. } => {
                 self.draining = true;
                 Some(SessionEvent::Draining)
@@ -321,18 +345,25 @@ impl RelaySession {
     /// Whether somebody is in the room under that alias.
     #[must_use]
     pub fn is_present(&self, room: RoomId, alias: Alias) -> bool {
-        self.rooms.get(&room).is_some_and(|room| room.joined && room.present.contains(&alias))
+        self.rooms
+            .get(&room)
+            .is_some_and(|room| room.joined && room.present.contains(&alias))
     }
 
     /// Everybody in a room.
     pub fn present(&self, room: RoomId) -> impl Iterator<Item = Alias> + '_ {
-        self.rooms.get(&room).into_iter().flat_map(|room| room.present.iter().copied())
+        self.rooms
+            .get(&room)
+            .into_iter()
+            .flat_map(|room| room.present.iter().copied())
     }
 
     /// Whether somebody wants an announced track.
     #[must_use]
     pub fn is_wanted(&self, room: RoomId, track: TrackAlias) -> bool {
-        self.rooms.get(&room).is_some_and(|room| room.wanted.contains(&track))
+        self.rooms
+            .get(&room)
+            .is_some_and(|room| room.wanted.contains(&track))
     }
 
     /// The next request for the relay. The owner asks [`RelaySession::link`] first.
@@ -349,7 +380,9 @@ impl RelaySession {
 
     /// Queues the difference between what the owner wants and what the relay has been told.
     fn tell(&mut self, id: RoomId) {
-        let Some(room) = self.rooms.get_mut(&id).filter(|room| room.joined) else { return };
+        let Some(room) = self.rooms.get_mut(&id).filter(|room| room.joined) else {
+            return;
+        };
         let mut requests = Vec::new();
         let (want, told) = (&room.tracks, &room.told);
         requests.extend(told.announced.difference(&want.announced).map(|&track| {
@@ -362,7 +395,9 @@ impl RelaySession {
                 .map(|&track| RelayRequest::Unsubscribe { room: id, track }),
         );
         requests.extend(
-            want.announced.difference(&told.announced).map(|&track| RelayRequest::Announce { room: id, track }),
+            want.announced
+                .difference(&told.announced)
+                .map(|&track| RelayRequest::Announce { room: id, track }),
         );
         requests.extend(
             want.subscribed

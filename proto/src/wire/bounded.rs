@@ -92,6 +92,12 @@ impl<'de, C, T: Decode<C> + 'static, const MAX: usize> BorrowDecode<'de, C> for 
 pub struct BoundedText<const MAX: usize>(String);
 
 impl<const MAX: usize> BoundedText<MAX> {
+    /// `text` as it stands; `None` if it is too long or has control characters.
+    #[must_use]
+    pub fn exact(text: &str) -> Option<Self> {
+        (text.len() <= MAX && !text.chars().any(char::is_control)).then(|| Self(text.to_owned()))
+    }
+
     /// `text` without its control characters, cut at the last character that fits.
     #[must_use]
     pub fn cut(text: &str) -> Self {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     identity::{self, Identity, Signature},
     ids::{MeetingId, MemberId},
+    meeting::admission::AdmissionMode,
     policy::{
         RoutePolicy, SignedPolicy, VerifiedPolicy,
         descriptor::first_bad_address,
@@ -33,15 +34,6 @@ pub const TEXT_PREFIX: &str = "subrosa:";
 pub const VERSION: u8 = 1;
 /// The domain of the host's signature.
 const DOMAIN: &str = "subrosa-ticket-v1";
-
-/// How a meeting lets people in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
-pub enum AdmissionMode {
-    /// A host or co-host is asked about each one.
-    Ask,
-    /// Whoever holds the ticket comes in.
-    Ticket,
-}
 
 /// What a ticket says.
 #[derive(Clone, PartialEq, Eq)]

@@ -49,7 +49,11 @@ impl Participant {
                 Some(role) => format!("not done: a {role} may not do that; ask the host or a co-host"),
                 None => "not done: this node is not in the meeting".to_owned(),
             };
-            self.emit(Event::Refused { what: "command", clause: "role".to_owned(), reason });
+            self.emit(Event::Refused {
+                what: "command",
+                clause: "role".to_owned(),
+                reason,
+            });
         }
         may
     }
@@ -61,7 +65,11 @@ impl Participant {
 
     /// Whether `member` may publish audio.
     pub(super) fn speaks(&self, member: MemberId) -> bool {
-        self.log.view().members.get(&member).is_some_and(|member| member.role.may_speak())
+        self.log
+            .view()
+            .members
+            .get(&member)
+            .is_some_and(|member| member.role.may_speak())
     }
 
     fn set_muted(&mut self, now: Now, muted: bool) {
@@ -73,6 +81,8 @@ impl Participant {
     fn leave(&mut self, now: Now) {
         if self.is_member() {
             self.author(now, Op::Leave);
+            // Members behind relays should hear of it too.
+            self.pump_relays(now);
         }
         self.leave_with(LeftReason::Left);
     }
@@ -83,8 +93,12 @@ impl Participant {
             return;
         }
         self.phase = Phase::Left;
-        self.pump_requests_before_leaving();
-        let links: Vec<_> = self.links.keys().chain(self.relay_links.keys()).copied().collect();
+        let links: Vec<_> = self
+            .links
+            .keys()
+            .chain(self.relay_links.keys())
+            .copied()
+            .collect();
         for link in links {
             self.outputs.push_back(Output::Close { link });
         }

@@ -1,6 +1,7 @@
 //! Telling a member something: over a direct link if there is one, else over a pairwise channel through a relay.
 
 use super::{Output, Participant, links::Scope, rooms::RoomKind};
+use crate::meeting::operation::SignedOperation;
 use crate::{
     channel::pairwise::MESSAGE_BYTES_MAX,
     ids::{Alias, LinkId, MemberId, RelayId, RoomId},
@@ -8,11 +9,11 @@ use crate::{
     wire::{
         bounded::BoundedVec,
         control_message::{
-            ControlMessage, DESCRIPTOR_BYTES_MAX, Hello, OPERATION_BATCH_BYTES_MAX, OPERATIONS_MAX, RELAYS_MAX,
+            ControlMessage, DESCRIPTOR_BYTES_MAX, Hello, OPERATION_BATCH_BYTES_MAX, OPERATIONS_MAX,
+            RELAYS_MAX,
         },
     },
 };
-use crate::meeting::operation::SignedOperation;
 
 /// Where a pairwise channel runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +48,9 @@ impl Participant {
         if let Some(peer) = self.peers.get(&member) {
             for link in peer.links.iter().rev() {
                 let silent = now.is_some_and(|now| {
-                    self.links.get(link).is_none_or(|state| state.monitor.is_silent(now.monotonic))
+                    self.links
+                        .get(link)
+                        .is_none_or(|state| state.monitor.is_silent(now.monotonic))
                 });
                 conduits.push((silent, 0, Conduit::Link(*link)));
             }
@@ -55,13 +58,20 @@ impl Participant {
         for (key, channel) in &self.channels {
             if channel.peer() == Some(member) {
                 let doubtful = now.is_some_and(|now| {
-                    self.relays.get(&key.relay).is_none_or(|session| session.is_doubtful(now.monotonic))
+                    self.relays
+                        .get(&key.relay)
+                        .is_none_or(|session| session.is_doubtful(now.monotonic))
                 });
                 conduits.push((doubtful, 1, Conduit::Channel(*key)));
             }
         }
         conduits.sort_by_key(|(silent, rank, _)| (*silent, *rank));
         conduits.into_iter().map(|(.., conduit)| conduit).collect()
+    }
+
+    /// All conduits to `member`.
+    pub(super) fn all_conduits(&self, member: MemberId) -> Vec<Conduit> {
+        self.conduits_to(None, member)
     }
 
     /// Whether `member` can be told anything at the moment.
@@ -73,7 +83,9 @@ impl Participant {
     pub(super) fn send_to(&mut self, now: Option<Now>, member: MemberId, message: &ControlMessage) -> bool {
         let conduits = self.conduits_to(now, member);
         let bytes = message.encode();
-        conduits.into_iter().any(|conduit| self.send_bytes(conduit, &bytes))
+        conduits
+            .into_iter()
+            .any(|conduit| self.send_bytes(conduit, &bytes))
     }
 
     /// Tells the person at the other end of `conduit`.
@@ -84,7 +96,10 @@ impl Participant {
     fn send_bytes(&mut self, conduit: Conduit, bytes: &[u8]) -> bool {
         match conduit {
             Conduit::Link(link) if self.links.contains_key(&link) => {
-                self.outputs.push_back(Output::Control { link, bytes: bytes.to_vec() });
+                self.outputs.push_back(Output::Control {
+                    link,
+                    bytes: bytes.to_vec(),
+                });
                 true
             }
             Conduit::Link(_) => false,
@@ -96,7 +111,14 @@ impl Participant {
 
     /// Tells every member.
     pub(super) fn broadcast(&mut self, message: &ControlMessage) {
-        let members: Vec<MemberId> = self.log.view().members.keys().filter(|id| **id != self.me).copied().collect();
+        let members: Vec<MemberId> = self
+            .log
+            .view()
+            .members
+            .keys()
+            .filter(|id| **id != self.me)
+            .copied()
+            .collect();
         for member in members {
             self.send_to(None, member, message);
         }
@@ -123,9 +145,17 @@ impl Participant {
 
     /// Who this is. Addresses only if direct links are wanted.
     pub(super) fn hello(&self) -> ControlMessage {
-        let addresses = self.addresses.iter().take(crate::wire::control_message::ADDRESSES_MAX);
-        let descriptors = self.relays.values().map(|session| session.descriptor().signed().to_bytes());
-        let descriptors = descriptors.filter(|bytes| bytes.len() <= DESCRIPTOR_BYTES_MAX).take(RELAYS_MAX);
+        let addresses = self
+            .addresses
+            .iter()
+            .take(crate::wire::control_message::ADDRESSES_MAX);
+        let descriptors = self
+            .relays
+            .values()
+            .map(|session| session.descriptor().signed().to_bytes());
+        let descriptors = descriptors
+            .filter(|bytes| bytes.len() <= DESCRIPTOR_BYTES_MAX)
+            .take(RELAYS_MAX);
         ControlMessage::Hello(Hello {
             name: self.name.clone(),
             addresses: fit(addresses.map(|address| (*address).into()).collect()),
@@ -147,8 +177,13 @@ impl Participant {
         let mut bytes = 0;
         for operation in operations {
             let size = operation.body().len() + 80;
-            if !batch.is_empty() && (batch.len() == OPERATIONS_MAX || bytes + size > OPERATION_BATCH_BYTES_MAX) {
-                self.send_on(conduit, &ControlMessage::Operations(fit(std::mem::take(&mut batch))));
+            if !batch.is_empty()
+                && (batch.len() == OPERATIONS_MAX || bytes + size > OPERATION_BATCH_BYTES_MAX)
+            {
+                self.send_on(
+                    conduit,
+                    &ControlMessage::Operations(fit(std::mem::take(&mut batch))),
+                );
                 bytes = 0;
             }
             bytes += size;

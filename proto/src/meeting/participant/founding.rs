@@ -38,12 +38,12 @@ use crate::{
     time::Now,
     wire::{
         media_packet::MediaKind,
-        ticket::{RELAYS_MAX, Ticket, TicketError, TicketTerms},
+        ticket::{RELAYS_MAX, Ticket, TicketTerms, TicketTermsError},
     },
 };
 
 /// How long a ticket is valid unless said otherwise: a week, for a meeting that is announced in advance.
-pub const TICKET_LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
+pub(super) const TICKET_LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// What founding and joining have in common.
 pub struct ParticipantConfig {
@@ -78,7 +78,7 @@ pub enum FoundError {
     Policy(#[from] PolicyError),
     /// The ticket cannot be issued.
     #[error("the ticket cannot be issued: {0}")]
-    Ticket(#[from] TicketError),
+    Ticket(#[from] TicketTermsError),
     /// The log cannot be begun.
     #[error("the roster cannot be begun: {0}")]
     Roster(#[from] AuthorError),
@@ -97,7 +97,7 @@ impl Participant {
     ) -> Result<Self, FoundError> {
         let meeting = MeetingId(random.bytes());
         let me = config.identity.member_id();
-        let signed = SignedPolicy::sign(meeting, 0, terms.policy, &config.identity)?;
+        let signed = SignedPolicy::sign(meeting, 0, terms.policy, &config.identity);
         let policy = signed.clone().verify(meeting, me)?;
         let judge = RouteJudge::new(policy.clone());
         let permitted: Vec<SignedDescriptor> = config
@@ -114,7 +114,11 @@ impl Participant {
             epoch: 0,
             admission: terms.admission,
             policy: signed,
-            addresses: if config.direct { config.addresses.clone() } else { Vec::new() },
+            addresses: if config.direct {
+                config.addresses.clone()
+            } else {
+                Vec::new()
+            },
             relays: permitted,
             expires: now.unix.after(TICKET_LIFE),
         };
@@ -146,10 +150,14 @@ impl Participant {
         let secrets = Secrets::new(TicketSecret::from_bytes(*terms.secret), terms.epoch);
         let log = RosterLog::new(terms.meeting, ticket.host());
         // A descriptor of the ticket that expired meanwhile is of no use; the host's node has a newer one.
-        config.relays.extend(ticket.relays(now.unix).into_iter().flatten());
+        config
+            .relays
+            .extend(ticket.relays(now.unix).into_iter().flatten());
         let mut participant = Self::assemble(config, ticket, terms, secrets, log, random, now);
         participant.timers.set(Timer::Knock, now.monotonic);
-        participant.timers.set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
+        participant
+            .timers
+            .set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
         participant.begin_joining(now);
         participant.settle(now);
         participant
@@ -167,12 +175,20 @@ impl Participant {
         let me = config.identity.member_id();
         let meeting = ticket_terms.meeting;
         let policy = ticket.policy().clone();
-        let publisher =
-            Publisher::new(config.identity.clone(), meeting, policy.hash(), random.fork("sender keys"));
-        let context =
-            MediaContext { kind: MediaKind::Audio, layer: 0, meeting, sender: me, stream: StreamId::AUDIO };
-        let authenticator =
-            SourceAuthenticator::new(config.identity.clone(), &context, publisher.instance());
+        let publisher = Publisher::new(
+            config.identity.clone(),
+            meeting,
+            policy.hash(),
+            random.fork("sender keys"),
+        );
+        let context = MediaContext {
+            kind: MediaKind::Audio,
+            layer: 0,
+            meeting,
+            sender: me,
+            stream: StreamId::AUDIO,
+        };
+        let authenticator = SourceAuthenticator::new(config.identity.clone(), &context, publisher.instance());
         let mut timers = Timers::default();
         timers.set(Timer::Heartbeat, now.monotonic + HEARTBEAT_INTERVAL);
         timers.set(Timer::Watch, now.monotonic + WATCH_INTERVAL);
@@ -181,7 +197,11 @@ impl Participant {
             meeting,
             host: ticket.host(),
             name: config.name,
-            addresses: if config.direct { config.addresses } else { Vec::new() },
+            addresses: if config.direct {
+                config.addresses
+            } else {
+                Vec::new()
+            },
             direct: config.direct,
             judge: RouteJudge::new(policy),
             random,
@@ -227,7 +247,11 @@ impl Participant {
                 self.emit(Event::Ticket(self.ticket.to_text()));
             }
             Err(error) => {
-                self.fault("ticket", format!("the ticket cannot be renewed: {error}"), "hand out the old one");
+                self.fault(
+                    "ticket",
+                    format!("the ticket cannot be renewed: {error}"),
+                    "hand out the old one",
+                );
             }
         }
     }

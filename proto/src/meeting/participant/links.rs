@@ -90,7 +90,14 @@ impl Participant {
             self.outputs.push_back(Output::Close { link });
             return;
         }
-        self.links.insert(link, MemberLink { member, scope, monitor: LinkMonitor::new(now.monotonic) });
+        self.links.insert(
+            link,
+            MemberLink {
+                member,
+                scope,
+                monitor: LinkMonitor::new(now.monotonic),
+            },
+        );
         let peer = self.peer_mut(now, member);
         peer.links.insert(link);
         peer.redial.pause = DIAL_RETRY_FIRST;
@@ -150,7 +157,9 @@ impl Participant {
     /// What is known of `member`, made if new.
     pub(super) fn peer_mut(&mut self, now: Now, member: MemberId) -> &mut Peer {
         let (meeting, me) = (self.meeting, self.me);
-        self.peers.entry(member).or_insert_with(|| Peer::new(meeting, member, me, now.monotonic))
+        self.peers
+            .entry(member)
+            .or_insert_with(|| Peer::new(meeting, member, me, now.monotonic))
     }
 
     /// Ends every link to `member`.
@@ -168,9 +177,13 @@ impl Participant {
         if !self.direct || self.judge.direct(now.unix).is_err() {
             return;
         }
-        let Some((psk, candidates)) = self.dial_candidates() else { return };
+        let Some((psk, candidates)) = self.dial_candidates() else {
+            return;
+        };
         for member in candidates {
-            let Some(peer) = self.peers.get_mut(&member) else { continue };
+            let Some(peer) = self.peers.get_mut(&member) else {
+                continue;
+            };
             let idle = peer.links.is_empty() && !peer.redial.dialling && peer.redial.at <= now.monotonic;
             if !idle || peer.addresses.is_empty() {
                 continue;
@@ -179,8 +192,12 @@ impl Participant {
             let dial = DialId(self.next_dial);
             self.next_dial += 1;
             self.dials.insert(dial, DialPurpose::Member(member));
-            let target =
-                DialTarget::Member { member, addresses: peer.addresses.clone(), meeting: self.meeting, psk: psk.clone() };
+            let target = DialTarget::Member {
+                member,
+                addresses: peer.addresses.clone(),
+                meeting: self.meeting,
+                psk: psk.clone(),
+            };
             self.outputs.push_back(Output::Dial { dial, target });
         }
     }
@@ -191,7 +208,14 @@ impl Participant {
             Phase::Left => None,
             Phase::Lobby { .. } => Some((self.secrets.lobby_psk(&self.meeting), vec![self.host])),
             Phase::Member => {
-                let members = self.log.view().members.keys().filter(|id| **id != self.me).copied().collect();
+                let members = self
+                    .log
+                    .view()
+                    .members
+                    .keys()
+                    .filter(|id| **id != self.me)
+                    .copied()
+                    .collect();
                 Some((self.secrets.member_psk(&self.meeting)?, members))
             }
         }
@@ -202,7 +226,11 @@ impl Participant {
         let me = self.me;
         let peer = self.peer_mut(now, member);
         if peer.links.is_empty() && !peer.redial.dialling {
-            peer.redial.at = if me < member { now.monotonic } else { now.monotonic + DIAL_COURTESY };
+            peer.redial.at = if me < member {
+                now.monotonic
+            } else {
+                now.monotonic + DIAL_COURTESY
+            };
         }
     }
 
@@ -220,7 +248,11 @@ impl Participant {
     pub(super) fn accept_keys(&mut self) {
         let mut keys = Vec::new();
         if self.direct {
-            keys.extend(self.secrets.member_psk(&self.meeting).filter(|_| self.is_member()));
+            keys.extend(
+                self.secrets
+                    .member_psk(&self.meeting)
+                    .filter(|_| self.is_member()),
+            );
             if self.is_member() && self.is_in_charge() {
                 keys.push(self.secrets.lobby_psk(&self.meeting));
             }

@@ -45,14 +45,25 @@ impl Participant {
 
     /// Whether this node's role lets it admit.
     pub(super) fn is_in_charge(&self) -> bool {
-        self.log.view().members.get(&self.me).is_some_and(|member| member.role.is_in_charge())
+        self.log
+            .view()
+            .members
+            .get(&self.me)
+            .is_some_and(|member| member.role.is_in_charge())
     }
 
     /// Those whom people at the door look for: the host from the ticket, and whoever is in charge by the roster.
     pub(super) fn people_in_charge(&self) -> BTreeSet<MemberId> {
         let roster = self.log.view();
-        let members = roster.members.iter().filter(|(_, member)| member.role.is_in_charge());
-        members.map(|(id, _)| *id).chain([self.host]).filter(|id| *id != self.me).collect()
+        let members = roster
+            .members
+            .iter()
+            .filter(|(_, member)| member.role.is_in_charge());
+        members
+            .map(|(id, _)| *id)
+            .chain([self.host])
+            .filter(|id| *id != self.me)
+            .collect()
     }
 
     // --- knocking -----------------------------------------------------------------------------------------------
@@ -73,9 +84,15 @@ impl Participant {
             } else {
                 "the policy has expired"
             };
-            let relays = if refusals.is_empty() { "no relay is known".to_owned() } else { refusals.join("; ") };
+            let relays = if refusals.is_empty() {
+                "no relay is known".to_owned()
+            } else {
+                refusals.join("; ")
+            };
             self.leave_with(LeftReason::NoPermittedPath {
-                detail: format!("cannot reach the host: no path is allowed. Direct: {why_not_direct}. Relays: {relays}."),
+                detail: format!(
+                    "cannot reach the host: no path is allowed. Direct: {why_not_direct}. Relays: {relays}."
+                ),
             });
         }
     }
@@ -95,7 +112,8 @@ impl Participant {
             } else if !self.is_reachable(self.host) {
                 // The host is gone while we wait for its decision: begin again.
                 self.phase = Phase::Lobby { waiting: false };
-                self.timers.set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
+                self.timers
+                    .set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
             }
         }
     }
@@ -107,13 +125,25 @@ impl Participant {
         }
         let mut tried = Vec::new();
         if self.direct {
-            tried.extend(self.ticket.terms().addresses.iter().map(|address| format!("direct {address}")));
+            tried.extend(
+                self.ticket
+                    .terms()
+                    .addresses
+                    .iter()
+                    .map(|address| format!("direct {address}")),
+            );
         }
         tried.extend(self.relays.values().map(|session| {
-            format!("relay {} ({})", session.descriptor().operator.name, session.relay().fingerprint())
+            format!(
+                "relay {} ({})",
+                session.descriptor().operator.name,
+                session.relay().fingerprint()
+            )
         }));
         tried.extend(self.refused_relays.values().cloned());
-        self.leave_with(LeftReason::Unreachable { detail: format!("tried: {}", tried.join("; ")) });
+        self.leave_with(LeftReason::Unreachable {
+            detail: format!("tried: {}", tried.join("; ")),
+        });
     }
 
     /// The host's node said that the host has to decide.
@@ -128,7 +158,11 @@ impl Participant {
     /// The host said no.
     pub(super) fn handle_refusal(&mut self, reason: RefusalReason) {
         if matches!(self.phase, Phase::Lobby { .. }) {
-            self.emit(Event::Refused { what: "join", clause: clause(reason).to_owned(), reason: reason.to_string() });
+            self.emit(Event::Refused {
+                what: "join",
+                clause: clause(reason).to_owned(),
+                reason: reason.to_string(),
+            });
             self.leave_with(match reason {
                 RefusalReason::Locked => LeftReason::Locked,
                 _ => LeftReason::Refused,
@@ -166,7 +200,10 @@ impl Participant {
             KnockOutcome::Waiting { new } => {
                 self.send_on(conduit, &ControlMessage::Waiting);
                 if new {
-                    self.emit(Event::Knock { member, name: hello.name.to_string() });
+                    self.emit(Event::Knock {
+                        member,
+                        name: hello.name.to_string(),
+                    });
                 }
             }
             KnockOutcome::Admit => self.admit(now, member),
@@ -180,12 +217,20 @@ impl Participant {
     /// Admits somebody who waits: writes the operation, then welcomes.
     pub(super) fn admit(&mut self, now: Now, member: MemberId) {
         if self.log.view().locked {
-            self.fault("locked", "the meeting is locked: nobody can be admitted".into(), "unlock it first");
+            self.fault(
+                "locked",
+                "the meeting is locked: nobody can be admitted".into(),
+                "unlock it first",
+            );
             return;
         }
         match self.admission.decide(&member, Decision::Admit) {
             Ok(Decided::Admit(knock)) => {
-                let op = Op::Admit { member, name: knock.name, role: Role::Speaker };
+                let op = Op::Admit {
+                    member,
+                    name: knock.name,
+                    role: Role::Speaker,
+                };
                 if self.author(now, op).is_some() {
                     // Everybody's keys turn first, then the newcomer learns of the meeting.
                     self.settle(now);
@@ -212,8 +257,14 @@ impl Participant {
 
     /// Tells a member everything that it needs: the log, the room secret, where the others are; and the others where it is.
     pub(super) fn welcome(&mut self, now: Now, member: MemberId, conduit: Conduit) {
-        let epoch: Option<OperationHash> = self.log.view().room_epoch().map(|epoch: &RoomEpoch| epoch.operation);
-        let Some(grant) = epoch.and_then(|epoch| self.grant_of(&epoch)) else { return };
+        let epoch: Option<OperationHash> = self
+            .log
+            .view()
+            .room_epoch()
+            .map(|epoch: &RoomEpoch| epoch.operation);
+        let Some(grant) = epoch.and_then(|epoch| self.grant_of(&epoch)) else {
+            return;
+        };
         self.send_operations_since(conduit, &[]);
         self.send_on(conduit, &ControlMessage::Welcome(grant));
         let hints = self.peer_hints(member);
@@ -229,7 +280,10 @@ impl Participant {
 
     fn peer_hints(&self, except: MemberId) -> Vec<PeerHint> {
         let roster = self.log.view();
-        let others = roster.members.keys().filter(|id| **id != except && **id != self.me);
+        let others = roster
+            .members
+            .keys()
+            .filter(|id| **id != except && **id != self.me);
         others.filter_map(|id| self.peer_hint(*id)).collect()
     }
 

@@ -1,10 +1,6 @@
 //! The way of a frame through the participant: sealed once, sent on every path that wants it; received, opened, handed on.
 
-use super::{
-    MediaFrame, Output, Participant,
-    peer::EarlyPacket,
-    routes::path_id,
-};
+use super::{MediaFrame, Output, Participant, peer::EarlyPacket, routes::path_id};
 use crate::{
     ids::{LinkId, MemberId, StreamId},
     media::{payload::AUDIO_PAYLOAD_BYTES_MAX, reception_report::ReceptionReport},
@@ -41,16 +37,25 @@ impl Participant {
         let outgoing = self.outgoing_tracks(now);
         let context = self.context(kind, 0, self.me);
         let mut sframe = Vec::with_capacity(plaintext.len() + 40);
-        let Ok(sealed) = self.publisher.seal(now.monotonic, &context, plaintext, &mut sframe) else {
+        let Ok(sealed) = self
+            .publisher
+            .seal(now.monotonic, &context, plaintext, &mut sframe)
+        else {
             // Nobody to talk to.
             return;
         };
         if kind == MediaKind::Audio {
-            self.authenticator.handle_sealed(now.monotonic, &context, sealed, &sframe);
+            self.authenticator
+                .handle_sealed(now.monotonic, &context, sealed, &sframe);
         }
         for (link, track) in outgoing {
             let mut bytes = Vec::with_capacity(sframe.len() + 10);
-            MediaHeader { kind, layer: 0, track }.write(&mut bytes);
+            MediaHeader {
+                kind,
+                layer: 0,
+                track,
+            }
+            .write(&mut bytes);
             bytes.extend_from_slice(&sframe);
             self.outputs.push_back(Output::Datagram { link, bytes });
         }
@@ -107,7 +112,9 @@ impl Participant {
 
     /// Packets that waited for a key.
     pub(super) fn open_early(&mut self, now: Now, member: MemberId) {
-        let Some(peer) = self.peers.get_mut(&member) else { return };
+        let Some(peer) = self.peers.get_mut(&member) else {
+            return;
+        };
         for packet in std::mem::take(&mut peer.early) {
             self.open_packet(now, member, packet);
         }
@@ -116,8 +123,12 @@ impl Participant {
     fn open_packet(&mut self, now: Now, member: MemberId, packet: EarlyPacket) {
         let context = self.context(packet.kind, packet.layer, member);
         let mut plaintext = Vec::with_capacity(packet.sframe.len());
-        let Some(peer) = self.peers.get_mut(&member) else { return };
-        let opened = peer.keys.open(now.monotonic, &context, &packet.sframe, &mut plaintext);
+        let Some(peer) = self.peers.get_mut(&member) else {
+            return;
+        };
+        let opened = peer
+            .keys
+            .open(now.monotonic, &context, &packet.sframe, &mut plaintext);
         match opened {
             Ok(_) => peer.counters.opened += 1,
             Err(OpenError::Replay) => peer.counters.duplicates += 1,
@@ -139,7 +150,8 @@ impl Participant {
         if let (Path::Relay(relay), Some(instance), MediaKind::Audio) =
             (packet.path, peer.keys.instance(), packet.kind)
         {
-            peer.verifier.handle_packet(now.monotonic, path_id(relay), instance, &context, &packet.sframe);
+            peer.verifier
+                .handle_packet(now.monotonic, path_id(relay), instance, &context, &packet.sframe);
         }
         if opened.is_ok() {
             self.hand_on(now.monotonic, member, &packet, plaintext);
@@ -155,7 +167,9 @@ impl Participant {
                 payload: plaintext,
             })),
             MediaKind::SourceAuthentication => {
-                let Some(peer) = self.peers.get_mut(&member) else { return };
+                let Some(peer) = self.peers.get_mut(&member) else {
+                    return;
+                };
                 let accepted = codec::decode::<SourceAuthentication>(&plaintext)
                     .is_ok_and(|object| peer.verifier.handle_authentication(now, &object).is_ok());
                 if !accepted {
@@ -175,7 +189,11 @@ impl Participant {
             Path::Direct(_) => "on the direct link".to_owned(),
             Path::Relay(relay) => match self.relays.get(&relay) {
                 Some(session) => {
-                    format!("by relay {} ({})", session.descriptor().operator.name, relay.fingerprint())
+                    format!(
+                        "by relay {} ({})",
+                        session.descriptor().operator.name,
+                        relay.fingerprint()
+                    )
                 }
                 None => "by a relay".to_owned(),
             },
@@ -188,6 +206,12 @@ impl Participant {
     }
 
     fn context(&self, kind: MediaKind, layer: u8, sender: MemberId) -> MediaContext {
-        MediaContext { kind, layer, meeting: self.meeting, sender, stream: StreamId::AUDIO }
+        MediaContext {
+            kind,
+            layer,
+            meeting: self.meeting,
+            sender,
+            stream: StreamId::AUDIO,
+        }
     }
 }

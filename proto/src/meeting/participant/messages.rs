@@ -1,6 +1,6 @@
 //! What a control message means, and who may say it.
 
-use super::{Participant, Output, conduits::Conduit, lobby::Phase, links::Scope};
+use super::{Output, Participant, conduits::Conduit, links::Scope, lobby::Phase};
 use crate::{
     ids::{LinkId, MemberId, StreamId},
     time::Now,
@@ -25,7 +25,13 @@ impl Participant {
     }
 
     /// One message over an authenticated conduit.
-    pub(super) fn handle_message(&mut self, now: Now, from: MemberId, conduit: Conduit, message: ControlMessage) {
+    pub(super) fn handle_message(
+        &mut self,
+        now: Now,
+        from: MemberId,
+        conduit: Conduit,
+        message: ControlMessage,
+    ) {
         match message {
             ControlMessage::Ping(nonce) => {
                 self.send_on(conduit, &ControlMessage::Pong(nonce));
@@ -40,7 +46,9 @@ impl Participant {
             message if self.log.view().members.contains_key(&from) => {
                 self.handle_as_member(now, from, conduit, message);
             }
-            message if self.scope_of(conduit) == Scope::Members => self.handle_from_unknown(now, from, conduit, message),
+            message if self.scope_of(conduit) == Scope::Members => {
+                self.handle_from_unknown(now, from, conduit, message)
+            }
             // From somebody at the door: nothing but a greeting is listened to.
             _ => {}
         }
@@ -78,10 +86,17 @@ impl Participant {
             }
             ControlMessage::Heads(heads) => self.handle_heads(conduit, &heads),
             ControlMessage::WantOperations(heads) => self.send_operations_since(conduit, &heads),
-            ControlMessage::RoomSecret(grant) | ControlMessage::Welcome(grant) => self.handle_grant(now, from, &grant),
+            ControlMessage::RoomSecret(grant) | ControlMessage::Welcome(grant) => {
+                self.handle_grant(now, from, &grant)
+            }
             ControlMessage::WantRoomSecret(operation) => {
                 // Only members get here, and a removed one is none: what they lack they may have.
-                let named = self.log.view().room_epochs.iter().any(|epoch| epoch.operation == operation);
+                let named = self
+                    .log
+                    .view()
+                    .room_epochs
+                    .iter()
+                    .any(|epoch| epoch.operation == operation);
                 if let Some(grant) = self.grant_of(&operation).filter(|_| named) {
                     self.send_on(conduit, &ControlMessage::RoomSecret(grant));
                 }
@@ -153,7 +168,9 @@ impl Participant {
 
     /// The peer wants our audio on this link, or no longer.
     fn handle_subscribe(&mut self, from: MemberId, conduit: Conduit, stream: StreamId, on: bool) {
-        let (Conduit::Link(link), StreamId::AUDIO) = (conduit, stream) else { return };
+        let (Conduit::Link(link), StreamId::AUDIO) = (conduit, stream) else {
+            return;
+        };
         if let Some(peer) = self.peers.get_mut(&from) {
             if on {
                 peer.listening.insert(link);

@@ -42,12 +42,20 @@ use std::{
 };
 
 pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
-pub use output::{Command, DialId, DialTarget, Event, LeftReason, LinkPeer, MediaFrame, MemberState, Output, RoutePath};
+pub use output::{
+    Command, DialId, DialTarget, Event, LeftReason, LinkPeer, MediaFrame, MemberState, Output, RoutePath,
+};
 pub use peer::PeerCounters;
 
 use self::{
-    conduits::ChannelKey, dirty::Dirty, links::{DialPurpose, MemberLink}, lobby::Phase, peer::Peer, rooms::Rooms,
-    secrets::Secrets, timers::Timers,
+    conduits::ChannelKey,
+    dirty::Dirty,
+    links::{DialPurpose, MemberLink},
+    lobby::Phase,
+    peer::Peer,
+    rooms::Rooms,
+    secrets::Secrets,
+    timers::Timers,
 };
 use super::{admission::AdmissionBook, keys::Publisher, name::Name, role::Role, roster_log::RosterLog};
 use crate::{
@@ -150,7 +158,11 @@ impl Participant {
         }
         let relays = self.relays.values().filter_map(RelaySession::poll_timeout);
         let links = self.links.values().map(|link| link.monitor.poll_timeout());
-        let own = [self.timers.next(), self.publisher.poll_timeout(), self.authenticator.poll_timeout()];
+        let own = [
+            self.timers.next(),
+            self.publisher.poll_timeout(),
+            self.authenticator.poll_timeout(),
+        ];
         relays.chain(links).chain(own.into_iter().flatten()).min()
     }
 
@@ -188,12 +200,19 @@ impl Participant {
     }
 
     fn fault(&mut self, code: &'static str, message: String, hint: &str) {
-        self.emit(Event::Fault { code, message, hint: hint.to_owned() });
+        self.emit(Event::Fault {
+            code,
+            message,
+            hint: hint.to_owned(),
+        });
     }
 
     /// The name to show for somebody: as admitted, else the fingerprint.
     fn name_of(&self, member: MemberId) -> String {
         let roster = self.log.view();
-        roster.members.get(&member).map_or_else(|| member.fingerprint(), |m| m.name.to_string())
+        roster
+            .members
+            .get(&member)
+            .map_or_else(|| member.fingerprint(), |m| m.name.to_string())
     }
 }

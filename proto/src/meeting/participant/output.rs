@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    media::reception_report::ReceptionReport,
     ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
+    media::reception_report::ReceptionReport,
     meeting::{keys::KeyReason, role::Role, safety_code::SafetyCode},
     noise::Psk,
     policy::{evidence::EvidenceLevel, permit::Permit},

@@ -94,7 +94,11 @@ impl Peer {
             addresses: Vec::new(),
             links: BTreeSet::new(),
             listening: BTreeSet::new(),
-            redial: Redial { at: now, pause: DIAL_RETRY_FIRST, dialling: false },
+            redial: Redial {
+                at: now,
+                pause: DIAL_RETRY_FIRST,
+                dialling: false,
+            },
             keys: Receiver::new(meeting, id, me),
             verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),
             pending_key: None,
@@ -118,7 +122,11 @@ impl Peer {
 
     /// Drops what has waited too long.
     pub(super) fn forget_stale(&mut self, now: Timestamp) {
-        while self.early.front().is_some_and(|packet| now - packet.arrival > EARLY_PATIENCE) {
+        while self
+            .early
+            .front()
+            .is_some_and(|packet| now - packet.arrival > EARLY_PATIENCE)
+        {
             self.early.pop_front();
             self.counters.unknown_key += 1;
         }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Relays that one meeting uses at once. Reason: two carry each frame, two stand by.
-pub const RELAYS_MAX: usize = 4;
+pub(super) const RELAYS_MAX: usize = 4;
 /// Refusals that are remembered, so that each is told once.
 const REFUSED_MAX: usize = 64;
 
@@ -32,7 +32,8 @@ impl Participant {
                         session.renew(descriptor, permit);
                     }
                 } else if self.relays.len() < RELAYS_MAX {
-                    self.relays.insert(relay, RelaySession::new(descriptor, permit, now.monotonic));
+                    self.relays
+                        .insert(relay, RelaySession::new(descriptor, permit, now.monotonic));
                     self.dirty.rooms();
                     self.say_hello_to_all();
                 }
@@ -107,14 +108,18 @@ impl Participant {
 
     /// A control frame from a relay.
     pub(super) fn handle_relay_frame(&mut self, now: Now, relay: RelayId, bytes: &[u8]) {
-        let Some(session) = self.relays.get_mut(&relay) else { return };
+        let Some(session) = self.relays.get_mut(&relay) else {
+            return;
+        };
         let Ok(notice) = RelayNotice::decode(bytes) else {
             if let Some(link) = session.any_link() {
                 self.outputs.push_back(Output::Close { link });
             }
             return;
         };
-        let Some(event) = session.handle_notice(now.monotonic, notice) else { return };
+        let Some(event) = session.handle_notice(now.monotonic, notice) else {
+            return;
+        };
         match event {
             SessionEvent::Joined(room, present) => {
                 for alias in present {
@@ -130,7 +135,15 @@ impl Participant {
                 self.channels.remove(&ChannelKey { relay, room, alias });
             }
             SessionEvent::Envelope(room, from, bytes) => {
-                self.handle_envelope(now, ChannelKey { relay, room, alias: from }, &bytes);
+                self.handle_envelope(
+                    now,
+                    ChannelKey {
+                        relay,
+                        room,
+                        alias: from,
+                    },
+                    &bytes,
+                );
             }
             SessionEvent::Redirect(descriptors) => {
                 for descriptor in descriptors {
@@ -139,7 +152,11 @@ impl Participant {
             }
             SessionEvent::Descriptor(bytes) => self.handle_own_descriptor(now, relay, &bytes),
             SessionEvent::Refused(clause, reason) => {
-                self.emit(Event::Refused { what: "relay_request", clause, reason });
+                self.emit(Event::Refused {
+                    what: "relay_request",
+                    clause,
+                    reason,
+                });
             }
             SessionEvent::Draining => {}
         }
@@ -155,7 +172,10 @@ impl Participant {
                 self.emit(Event::Refused {
                     what: "relay",
                     clause: "descriptor".to_owned(),
-                    reason: format!("refused relay {}: its own descriptor does not verify", relay.fingerprint()),
+                    reason: format!(
+                        "refused relay {}: its own descriptor does not verify",
+                        relay.fingerprint()
+                    ),
                 });
                 self.stop_using(relay);
             }
@@ -164,7 +184,9 @@ impl Participant {
 
     /// Starts a channel to whoever is behind an alias, if it is for this side to start.
     fn greet_alias(&mut self, now: Now, key: ChannelKey) {
-        let Some(room) = self.rooms.by_id.get(&key.room) else { return };
+        let Some(room) = self.rooms.by_id.get(&key.room) else {
+            return;
+        };
         let expected = room.members.get(&key.alias).copied();
         let starts = match (room.kind, self.phase) {
             (RoomKind::Lobby, Phase::Lobby { .. }) => expected == Some(self.host),
@@ -178,19 +200,26 @@ impl Participant {
 
     /// Channels are for those to whom there is no direct link.
     fn needs_channel(&self, member: Option<MemberId>) -> bool {
-        let linked = member.and_then(|member| self.peers.get(&member)).is_some_and(|peer| !peer.links.is_empty());
+        let linked = member
+            .and_then(|member| self.peers.get(&member))
+            .is_some_and(|peer| !peer.links.is_empty());
         !linked
     }
 
     fn start_channel(&mut self, now: Now, key: ChannelKey, expected: Option<MemberId>) {
-        let Some(room) = self.rooms.by_id.get(&key.room) else { return };
+        let Some(room) = self.rooms.by_id.get(&key.room) else {
+            return;
+        };
         let mut context = ChannelContext {
             identity: &self.identity,
             meeting: self.meeting,
             psk: &room.psk,
             random: &mut self.random,
         };
-        self.channels.entry(key).or_default().start(now, expected, &mut context);
+        self.channels
+            .entry(key)
+            .or_default()
+            .start(now, expected, &mut context);
     }
 
     /// Starts channels again that nobody answered, and those that a lost link made necessary.
@@ -203,14 +232,25 @@ impl Participant {
         }
         for (relay, room, alias) in present {
             let key = ChannelKey { relay, room, alias };
-            if self.channels.get(&key).is_none_or(|channel| channel.peer().is_none()) {
+            if self
+                .channels
+                .get(&key)
+                .is_none_or(|channel| channel.peer().is_none())
+            {
                 self.greet_alias(now, key);
             }
         }
     }
 
     fn handle_envelope(&mut self, now: Now, key: ChannelKey, bytes: &[u8]) {
-        let Some(room) = self.rooms.by_id.get(&key.room).filter(|room| room.relay == key.relay) else { return };
+        let Some(room) = self
+            .rooms
+            .by_id
+            .get(&key.room)
+            .filter(|room| room.relay == key.relay)
+        else {
+            return;
+        };
         let mut context = ChannelContext {
             identity: &self.identity,
             meeting: self.meeting,
@@ -232,7 +272,10 @@ impl Participant {
     fn handle_channel_open(&mut self, now: Now, key: ChannelKey, member: MemberId) {
         // In the members' rooms an alias belongs to one member: somebody else behind it plays a trick.
         let room = &self.rooms.by_id[&key.room];
-        let claimed = room.members.get(&key.alias).is_some_and(|expected| *expected != member);
+        let claimed = room
+            .members
+            .get(&key.alias)
+            .is_some_and(|expected| *expected != member);
         let removed = room.kind == RoomKind::Members && self.log.view().removed.contains_key(&member);
         if claimed || removed || member == self.me {
             self.channels.remove(&key);
@@ -244,7 +287,10 @@ impl Participant {
 
     pub(super) fn ping_relays(&mut self, now: Now) {
         for session in self.relays.values_mut() {
-            if let Some(nonce) = session.monitor().and_then(|monitor| monitor.poll_ping(now.monotonic)) {
+            if let Some(nonce) = session
+                .monitor()
+                .and_then(|monitor| monitor.poll_ping(now.monotonic))
+            {
                 session.send_ping(nonce);
             }
         }
@@ -275,14 +321,12 @@ impl Participant {
             }
             if let Some(link) = session.link(now, policy) {
                 while let Some(request) = session.poll_request() {
-                    self.outputs.push_back(Output::Control { link, bytes: request.encode() });
+                    self.outputs.push_back(Output::Control {
+                        link,
+                        bytes: request.encode(),
+                    });
                 }
             }
         }
-    }
-
-    /// The last words: whatever the relays should still carry, e.g. that this member leaves.
-    pub(super) fn pump_requests_before_leaving(&mut self, now: Now) {
-        self.pump_relays(now);
     }
 }

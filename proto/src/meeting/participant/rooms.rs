@@ -46,12 +46,15 @@ pub(super) struct Rooms {
 impl Rooms {
     /// The members' rooms at one relay.
     pub(super) fn of_members(&self, relay: RelayId) -> impl Iterator<Item = (&RoomId, &Room)> {
-        self.by_id.iter().filter(move |(_, room)| room.relay == relay && room.kind == RoomKind::Members)
+        self.by_id
+            .iter()
+            .filter(move |(_, room)| room.relay == relay && room.kind == RoomKind::Members)
     }
 
     /// Whose track it is, in any room at the relay.
     pub(super) fn publisher_of(&self, relay: RelayId, track: TrackAlias) -> Option<MemberId> {
-        self.of_members(relay).find_map(|(_, room)| room.tracks.get(&track).copied())
+        self.of_members(relay)
+            .find_map(|(_, room)| room.tracks.get(&track).copied())
     }
 }
 
@@ -72,8 +75,12 @@ impl Participant {
                 }
             }
         }
-        self.rooms = Rooms { by_id: rooms, day: Some(days) };
-        self.channels.retain(|key, _| self.rooms.by_id.contains_key(&key.room));
+        self.rooms = Rooms {
+            by_id: rooms,
+            day: Some(days),
+        };
+        self.channels
+            .retain(|key, _| self.rooms.by_id.contains_key(&key.room));
         for (relay, session) in &mut self.relays {
             let rooms = self.rooms.by_id.iter().filter(|(_, room)| room.relay == *relay);
             session.set_rooms(&rooms.map(|(id, room)| (*id, room.my_alias)).collect());
@@ -97,7 +104,10 @@ impl Participant {
             psk: self.secrets.lobby_psk(&self.meeting),
             my_alias: secret.lobby_alias(&id, &self.me),
             my_track: None,
-            members: in_charge.iter().map(|member| (secret.lobby_alias(&id, member), *member)).collect(),
+            members: in_charge
+                .iter()
+                .map(|member| (secret.lobby_alias(&id, member), *member))
+                .collect(),
             tracks: BTreeMap::new(),
             track_of: BTreeMap::new(),
         };
@@ -109,14 +119,22 @@ impl Participant {
         let context = TrackContext::Room(id);
         let track = |member: &MemberId| secret.track_alias(&context, member, StreamId::AUDIO);
         let roster = self.log.view();
-        let others: Vec<MemberId> = roster.members.keys().filter(|id| **id != self.me).copied().collect();
+        let others: Vec<MemberId> = roster
+            .members
+            .keys()
+            .filter(|id| **id != self.me)
+            .copied()
+            .collect();
         let room = Room {
             relay,
             kind: RoomKind::Members,
             psk: Psk(*secret.member_psk(&self.meeting)),
             my_alias: secret.alias(&id, &self.me),
             my_track: Some(track(&self.me)),
-            members: others.iter().map(|member| (secret.alias(&id, member), *member)).collect(),
+            members: others
+                .iter()
+                .map(|member| (secret.alias(&id, member), *member))
+                .collect(),
             tracks: others.iter().map(|member| (track(member), *member)).collect(),
             track_of: others.iter().map(|member| (*member, track(member))).collect(),
         };
@@ -127,7 +145,9 @@ impl Participant {
     pub(super) fn link_tracks(&self, publisher: MemberId, other: MemberId) -> Vec<TrackAlias> {
         let context = TrackContext::Link(publisher, other);
         let secrets = self.secrets.current().into_iter().chain(self.secrets.former());
-        secrets.map(|secret| secret.track_alias(&context, &publisher, StreamId::AUDIO)).collect()
+        secrets
+            .map(|secret| secret.track_alias(&context, &publisher, StreamId::AUDIO))
+            .collect()
     }
 
     /// Tells each relay which tracks this member sends and wants.
@@ -146,7 +166,9 @@ impl Participant {
                 let members = wanted.get(relay).into_iter().flatten();
                 let tracks = RoomTracks {
                     announced: room.my_track.iter().filter(|_| announce).copied().collect(),
-                    subscribed: members.filter_map(|member| room.track_of.get(member).copied()).collect(),
+                    subscribed: members
+                        .filter_map(|member| room.track_of.get(member).copied())
+                        .collect(),
                 };
                 session.set_tracks(*id, tracks);
             }
@@ -155,9 +177,13 @@ impl Participant {
 
     /// Whether `member` can be reached over `relay` now.
     pub(super) fn is_at_relay(&self, relay: RelayId, member: MemberId) -> bool {
-        let Some(session) = self.relays.get(&relay) else { return false };
+        let Some(session) = self.relays.get(&relay) else {
+            return false;
+        };
         self.rooms.of_members(relay).any(|(id, room)| {
-            room.members.iter().any(|(alias, m)| *m == member && session.is_present(*id, *alias))
+            room.members
+                .iter()
+                .any(|(alias, m)| *m == member && session.is_present(*id, *alias))
         })
     }
 
@@ -174,7 +200,9 @@ impl Participant {
         }
         let policy = self.judge.policy().hash();
         for (relay, session) in &self.relays {
-            let Some(link) = session.link(now, policy) else { continue };
+            let Some(link) = session.link(now, policy) else {
+                continue;
+            };
             for (id, room) in self.rooms.of_members(*relay) {
                 if let Some(track) = room.my_track.filter(|track| session.is_wanted(*id, *track)) {
                     out.push((link, track));

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ids::{MemberId, OperationHash, PolicyHash},
     meeting::{
-        keys::{KeyFault, KeyMessage, KeyReason, RosterAtHeads},
+        keys::{KeyFault, KeyMessage, RosterAtHeads},
         operation::{Op, SignedOperation},
         roster::RosterChange,
         roster_log::{Inserted, RosterLog},
@@ -87,7 +87,8 @@ impl Participant {
         }
         if news {
             self.dirty.roster();
-            self.timers.set_if_unset(Timer::Gossip, now.monotonic + GOSSIP_DELAY);
+            self.timers
+                .set_if_unset(Timer::Gossip, now.monotonic + GOSSIP_DELAY);
             self.settle(now);
             self.retry_pending_key(now, from, conduit);
         }
@@ -97,10 +98,14 @@ impl Participant {
     pub(super) fn handle_heads(&mut self, conduit: Conduit, heads: &[OperationHash]) {
         let ours = self.log.heads();
         if heads.iter().any(|head| !self.log.contains(head)) {
-            self.send_on(conduit, &ControlMessage::WantOperations(bounded_heads(ours.clone())));
+            self.send_on(
+                conduit,
+                &ControlMessage::WantOperations(bounded_heads(ours.clone())),
+            );
         }
         let theirs: BTreeSet<OperationHash> = heads.iter().copied().collect();
-        if ours.iter().any(|head| !theirs.contains(head)) && heads.iter().all(|head| self.log.contains(head)) {
+        if ours.iter().any(|head| !theirs.contains(head)) && heads.iter().all(|head| self.log.contains(head))
+        {
             self.send_operations_since(conduit, heads);
         }
     }
@@ -121,7 +126,8 @@ impl Participant {
 
     /// Tells all members the heads, so that nothing stays lost.
     pub(super) fn send_heartbeat(&mut self, now: Now) {
-        self.timers.set(Timer::Heartbeat, now.monotonic + HEARTBEAT_INTERVAL);
+        self.timers
+            .set(Timer::Heartbeat, now.monotonic + HEARTBEAT_INTERVAL);
         if self.is_member() {
             let heads = self.heads_message();
             self.broadcast(&heads);
@@ -130,8 +136,14 @@ impl Participant {
 
     /// Tells a few members the heads, because something is new.
     pub(super) fn send_gossip(&mut self) {
-        let mut members: Vec<MemberId> =
-            self.log.view().members.keys().filter(|id| **id != self.me).copied().collect();
+        let mut members: Vec<MemberId> = self
+            .log
+            .view()
+            .members
+            .keys()
+            .filter(|id| **id != self.me)
+            .copied()
+            .collect();
         let heads = self.heads_message();
         for _ in 0..GOSSIP_FANOUT.min(members.len()) {
             let index = (self.random.next_u64() % members.len() as u64) as usize;
@@ -146,7 +158,9 @@ impl Participant {
             return;
         }
         let changes = self.log.take_changes();
-        let joining = changes.iter().any(|c| matches!(c, RosterChange::Admitted { member, .. } if *member == self.me));
+        let joining = changes
+            .iter()
+            .any(|c| matches!(c, RosterChange::Admitted { member, .. } if *member == self.me));
         for change in &changes {
             self.apply_change(now, change);
         }
@@ -180,16 +194,27 @@ impl Participant {
     }
 
     fn tell_member(&mut self, member: MemberId) {
-        let Some(entry) = self.log.view().members.get(&member) else { return };
+        let Some(entry) = self.log.view().members.get(&member) else {
+            return;
+        };
         let (name, role) = (entry.name.to_string(), entry.role);
         self.seen.insert(member, (name.clone(), role));
-        self.emit(Event::Member { member, name, role, state: MemberState::Joined });
+        self.emit(Event::Member {
+            member,
+            name,
+            role,
+            state: MemberState::Joined,
+        });
     }
 
     /// Somebody is out: no link, no key, no sound.
     fn cut_off(&mut self, member: MemberId, state: MemberState) {
         if member == self.me {
-            let reason = if state == MemberState::Left { LeftReason::Left } else { LeftReason::Removed };
+            let reason = if state == MemberState::Left {
+                LeftReason::Left
+            } else {
+                LeftReason::Removed
+            };
             self.leave_with(reason);
             return;
         }
@@ -197,9 +222,16 @@ impl Participant {
         self.channels.retain(|_, channel| channel.peer() != Some(member));
         self.peers.remove(&member);
         self.outputs.push_back(Output::MediaEnded { member });
-        let (name, role) =
-            self.seen.remove(&member).unwrap_or_else(|| (member.fingerprint(), crate::meeting::role::Role::Listener));
-        self.emit(Event::Member { member, name, role, state });
+        let (name, role) = self
+            .seen
+            .remove(&member)
+            .unwrap_or_else(|| (member.fingerprint(), crate::meeting::role::Role::Listener));
+        self.emit(Event::Member {
+            member,
+            name,
+            role,
+            state,
+        });
     }
 
     fn tell_safety_code(&mut self, joining: bool) {
@@ -207,9 +239,15 @@ impl Participant {
         let code = SafetyCode::new(&self.meeting, &self.judge.policy().hash(), &members);
         if joining {
             let policy = self.judge.policy().policy().summary();
-            self.emit(Event::Joined { safety_code: code, policy });
+            self.emit(Event::Joined {
+                safety_code: code,
+                policy,
+            });
         }
-        self.emit(Event::SafetyCode { code, members: members.len() });
+        self.emit(Event::SafetyCode {
+            code,
+            members: members.len(),
+        });
     }
 
     // --- keys ---------------------------------------------------------------------------------------------------
@@ -217,11 +255,17 @@ impl Participant {
     /// Everybody in the roster gets this member's keys, but for those who named ghosts.
     pub(super) fn choose_recipients(&mut self, now: Now) {
         let members = self.log.view().members.keys();
-        let recipients: BTreeSet<MemberId> =
-            members.filter(|id| **id != self.me && !self.distrusted.contains(id)).copied().collect();
+        let recipients: BTreeSet<MemberId> = members
+            .filter(|id| **id != self.me && !self.distrusted.contains(id))
+            .copied()
+            .collect();
         let heads = self.log.heads();
         if let Err(error) = self.publisher.set_recipients(now.monotonic, &recipients, &heads) {
-            self.fault("recipients", error.to_string(), "a meeting has at most 257 members");
+            self.fault(
+                "recipients",
+                error.to_string(),
+                "a meeting has at most 257 members",
+            );
         }
     }
 
@@ -243,8 +287,13 @@ impl Participant {
     /// A peer's key.
     pub(super) fn handle_key(&mut self, now: Now, from: MemberId, conduit: Conduit, message: KeyMessage) {
         let policy = self.judge.policy().hash();
-        let view = LogView { log: &self.log, policy };
-        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let view = LogView {
+            log: &self.log,
+            policy,
+        };
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
         match peer.keys.handle_key_message(now.monotonic, &message, &view) {
             Ok(ack) => {
                 self.send_on(conduit, &ControlMessage::KeyAck(ack));
@@ -259,7 +308,11 @@ impl Participant {
             Err(KeyFault::Outdated) => {}
             Err(fault) => {
                 let name = self.name_of(from);
-                self.fault("key", format!("no key from {name}: {fault}"), "it is asked for again by itself");
+                self.fault(
+                    "key",
+                    format!("no key from {name}: {fault}"),
+                    "it is asked for again by itself",
+                );
             }
         }
     }
@@ -278,24 +331,14 @@ impl Participant {
             let name = self.name_of(from);
             self.fault(
                 "ghost",
-                format!("{name} lets somebody listen who is not in the roster: {}", names.join(", ")),
+                format!(
+                    "{name} lets somebody listen who is not in the roster: {}",
+                    names.join(", ")
+                ),
                 "this node no longer sends to them; ask them, or remove them",
             );
             self.choose_recipients(now);
         }
-    }
-}
-
-/// The reason as the interfaces name it.
-#[must_use]
-pub fn key_reason_name(reason: KeyReason) -> &'static str {
-    match reason {
-        KeyReason::Start => "start",
-        KeyReason::Join => "join",
-        KeyReason::Removal => "remove",
-        KeyReason::Age => "timer",
-        KeyReason::Frames => "frames",
-        KeyReason::Policy => "policy",
     }
 }
 

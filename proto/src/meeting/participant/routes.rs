@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Event, Output, Participant, RoutePath,
-    links::Scope,
-    peer::TAMPERING_PENALTY,
-};
+use super::{Event, Output, Participant, RoutePath, links::Scope, peer::TAMPERING_PENALTY};
 use crate::{
     ids::{LinkId, MemberId, RelayId, StreamId},
     mesh::route::{Candidate, Path, plan},
@@ -24,8 +20,14 @@ impl Participant {
         if !self.is_member() {
             return;
         }
-        let members: Vec<MemberId> =
-            self.log.view().members.keys().filter(|id| **id != self.me && self.peers.contains_key(id)).copied().collect();
+        let members: Vec<MemberId> = self
+            .log
+            .view()
+            .members
+            .keys()
+            .filter(|id| **id != self.me && self.peers.contains_key(id))
+            .copied()
+            .collect();
         for member in members {
             let candidates = self.candidates(now, member);
             self.follow_plan(now, member, &candidates);
@@ -36,7 +38,9 @@ impl Participant {
 
     /// Every permitted way to `member` that exists now.
     fn candidates(&self, now: Now, member: MemberId) -> Vec<Candidate> {
-        let Some(peer) = self.peers.get(&member) else { return Vec::new() };
+        let Some(peer) = self.peers.get(&member) else {
+            return Vec::new();
+        };
         let mut candidates = Vec::new();
         if self.judge.direct(now.unix).is_ok() {
             for link in &peer.links {
@@ -66,24 +70,45 @@ impl Participant {
     }
 
     fn follow_plan(&mut self, now: Now, member: MemberId, candidates: &[Candidate]) {
-        let Some(peer) = self.peers.get_mut(&member) else { return };
+        let Some(peer) = self.peers.get_mut(&member) else {
+            return;
+        };
         let paths = plan(candidates, &peer.paths);
-        if peer.lingering.as_ref().is_some_and(|(_, until)| *until <= now.monotonic) {
+        if peer
+            .lingering
+            .as_ref()
+            .is_some_and(|(_, until)| *until <= now.monotonic)
+        {
             let (gone, _) = peer.lingering.take().unwrap_or_default();
-            let ended: Vec<Path> = gone.into_iter().filter(|path| !peer.paths.contains(path)).collect();
+            let ended: Vec<Path> = gone
+                .into_iter()
+                .filter(|path| !peer.paths.contains(path))
+                .collect();
             self.unsubscribe(member, &ended);
         }
-        let Some(peer) = self.peers.get_mut(&member) else { return };
+        let Some(peer) = self.peers.get_mut(&member) else {
+            return;
+        };
         if paths == peer.paths {
             return;
         }
-        let added: Vec<Path> = paths.iter().filter(|path| !peer.paths.contains(path)).copied().collect();
+        let added: Vec<Path> = paths
+            .iter()
+            .filter(|path| !peer.paths.contains(path))
+            .copied()
+            .collect();
         let former = std::mem::replace(&mut peer.paths, paths);
-        let former: Vec<Path> = former.into_iter().filter(|path| !peer.paths.contains(path)).collect();
+        let former: Vec<Path> = former
+            .into_iter()
+            .filter(|path| !peer.paths.contains(path))
+            .collect();
         let replaced = peer.lingering.replace((former, now.monotonic + LINGER));
         let still: Vec<Path> = peer.subscribed_paths().collect();
-        let ended: Vec<Path> =
-            replaced.into_iter().flat_map(|(paths, _)| paths).filter(|path| !still.contains(path)).collect();
+        let ended: Vec<Path> = replaced
+            .into_iter()
+            .flat_map(|(paths, _)| paths)
+            .filter(|path| !still.contains(path))
+            .collect();
         self.unsubscribe(member, &ended);
         for path in added {
             if let Path::Direct(link) = path {
@@ -107,17 +132,33 @@ impl Participant {
     }
 
     fn tell_link(&mut self, link: LinkId, message: &ControlMessage) {
-        if self.links.get(&link).is_some_and(|state| state.scope == Scope::Members || self.is_member()) {
-            self.outputs.push_back(Output::Control { link, bytes: message.encode() });
+        if self
+            .links
+            .get(&link)
+            .is_some_and(|state| state.scope == Scope::Members || self.is_member())
+        {
+            self.outputs.push_back(Output::Control {
+                link,
+                bytes: message.encode(),
+            });
         }
     }
 
     /// Tells people when the route to `member` is another, and once when its round-trip time is first known.
     fn report_route(&mut self, member: MemberId, candidates: &[Candidate]) {
-        let Some(peer) = self.peers.get(&member) else { return };
+        let Some(peer) = self.peers.get(&member) else {
+            return;
+        };
         let best = peer.paths.first().copied();
-        let rtt = candidates.iter().find(|c| Some(c.path) == best).and_then(|c| c.rtt);
-        let paths: Vec<RoutePath> = peer.paths.iter().filter_map(|path| self.describe(*path)).collect();
+        let rtt = candidates
+            .iter()
+            .find(|c| Some(c.path) == best)
+            .and_then(|c| c.rtt);
+        let paths: Vec<RoutePath> = peer
+            .paths
+            .iter()
+            .filter_map(|path| self.describe(*path))
+            .collect();
         let known = rtt.is_some();
         let changed = match &peer.reported {
             None => !paths.is_empty(),
@@ -127,7 +168,11 @@ impl Participant {
             if let Some(peer) = self.peers.get_mut(&member) {
                 peer.reported = Some((paths.clone(), known));
             }
-            self.emit(Event::Route { peer: member, paths, rtt });
+            self.emit(Event::Route {
+                peer: member,
+                paths,
+                rtt,
+            });
         }
     }
 

@@ -41,7 +41,13 @@ pub(super) struct Secrets {
 
 impl Secrets {
     pub(super) fn new(ticket: TicketSecret, ticket_epoch: u32) -> Self {
-        Self { ticket, ticket_epoch, granted: BTreeMap::new(), current: None, former: None }
+        Self {
+            ticket,
+            ticket_epoch,
+            granted: BTreeMap::new(),
+            current: None,
+            former: None,
+        }
     }
 
     /// The secret in use.
@@ -80,7 +86,9 @@ impl Secrets {
         if self.current_epoch() == Some(epoch.operation) {
             return false;
         }
-        let Some(secret) = self.granted.get(&epoch.operation) else { return false };
+        let Some(secret) = self.granted.get(&epoch.operation) else {
+            return false;
+        };
         if secret.commitment(meeting) != epoch.commitment {
             self.granted.remove(&epoch.operation);
             return false;
@@ -90,8 +98,12 @@ impl Secrets {
             self.ticket = secret.next_ticket_secret(meeting);
             self.ticket_epoch = epoch.number;
         }
-        self.former = self.current.replace((epoch.operation, secret)).map(|(_, former)| former);
-        self.granted.retain(|operation, _| named.iter().any(|epoch| epoch.operation == *operation));
+        self.former = self
+            .current
+            .replace((epoch.operation, secret))
+            .map(|(_, former)| former);
+        self.granted
+            .retain(|operation, _| named.iter().any(|epoch| epoch.operation == *operation));
         true
     }
 
@@ -110,27 +122,34 @@ impl Participant {
     /// After the roster or the granted secrets changed: moves to the epoch that the roster names, or asks for its secret.
     pub(super) fn follow_epoch(&mut self, now: Now) {
         let roster = self.log.view();
-        let Some(epoch) = roster.room_epoch().cloned() else { return };
+        let Some(epoch) = roster.room_epoch().cloned() else {
+            return;
+        };
         let named = roster.room_epochs.clone();
         if self.secrets.adopt(&self.meeting, &epoch, &named) {
             if self.secrets.former().is_some() {
-                self.timers.set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
+                self.timers
+                    .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
             }
             self.dirty.rooms();
             self.renew_ticket(now);
             self.accept_keys();
         } else if self.secrets.current_epoch() != Some(epoch.operation) && self.is_member() {
-            self.timers.set_if_unset(Timer::RoomSecret, now.monotonic + ROOM_SECRET_INTERVAL);
+            self.timers
+                .set_if_unset(Timer::RoomSecret, now.monotonic + ROOM_SECRET_INTERVAL);
         }
     }
 
     /// The secret of the present epoch never came: ask everybody who can be reached.
     pub(super) fn ask_for_room_secret(&mut self, now: Now) {
-        let Some(epoch) = self.log.view().room_epoch().map(|epoch| epoch.operation) else { return };
+        let Some(epoch) = self.log.view().room_epoch().map(|epoch| epoch.operation) else {
+            return;
+        };
         if self.secrets.current_epoch() == Some(epoch) {
             return;
         }
-        self.timers.set(Timer::RoomSecret, now.monotonic + ROOM_SECRET_INTERVAL);
+        self.timers
+            .set(Timer::RoomSecret, now.monotonic + ROOM_SECRET_INTERVAL);
         self.broadcast(&ControlMessage::WantRoomSecret(epoch));
     }
 
@@ -140,13 +159,14 @@ impl Participant {
         Some(RoomSecretGrant {
             operation: *operation,
             secret: *secret.expose(),
-            ticket: BoundedText::try_new(&self.ticket.to_text()),
+            ticket: BoundedText::exact(&self.ticket.to_text()),
         })
     }
 
     /// Takes a secret that another member granted.
     pub(super) fn handle_grant(&mut self, now: Now, from: MemberId, grant: &RoomSecretGrant) {
-        self.secrets.grant(grant.operation, RoomSecret::from_bytes(grant.secret));
+        self.secrets
+            .grant(grant.operation, RoomSecret::from_bytes(grant.secret));
         if let Some(ticket) = &grant.ticket {
             self.adopt_ticket(now, from, ticket);
         }
@@ -183,7 +203,9 @@ impl Participant {
             reason: crate::meeting::operation::RemoveReason::Unstated,
             room_secret: secret.commitment(&self.meeting),
         };
-        let Some(operation) = self.author(now, op) else { return };
+        let Some(operation) = self.author(now, op) else {
+            return;
+        };
         self.secrets.grant(operation, secret);
         // Keys turn and the peer is cut off while the roster is applied; then those who remain get the secret.
         self.settle(now);

@@ -66,7 +66,11 @@ impl Timers {
 
     /// Takes one that is due.
     fn take_due(&mut self, now: Timestamp) -> Option<Timer> {
-        let timer = self.0.iter().find(|(_, at)| **at <= now).map(|(timer, _)| *timer)?;
+        let timer = self
+            .0
+            .iter()
+            .find(|(_, at)| **at <= now)
+            .map(|(timer, _)| *timer)?;
         self.0.remove(&timer);
         Some(timer)
     }
