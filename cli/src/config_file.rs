@@ -12,8 +12,6 @@ use subrosa_node::error::{ErrorKind, NodeError};
 
 /// Largest settings file that is read. It holds a dozen lines.
 const CONFIG_BYTES_MAX: u64 = 64 * 1024;
-/// A key is offered as the meant one from this likeness on (Jaro-Winkler; clap's threshold is alike).
-const LIKENESS_MIN: f64 = 0.75;
 
 /// `config.toml`. Each key is the flag of the same name; flags and environment win over it.
 #[derive(Debug, Default, Deserialize)]
@@ -130,10 +128,12 @@ fn explain(text: &str, path: &Path, error: &toml::de::Error) -> NodeError {
 fn nearest_key(message: &str) -> Option<String> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = quoted.next().filter(|_| message.starts_with("unknown "))?;
+    // A third of the letters may be wrong, transposed or missing; beyond that a guess would mislead.
+    let mistakes_max = (unknown.chars().count() / 3).max(1);
     quoted
-        .map(|key| (strsim::jaro_winkler(unknown, key), key))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|key| (strsim::osa_distance(unknown, key), key))
+        .filter(|(mistakes, _)| *mistakes <= mistakes_max)
+        .min()
         .map(|(_, key)| key.to_owned())
 }
 
