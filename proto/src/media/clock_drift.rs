@@ -1,0 +1,1 @@
+//! The sender's clock against ours.

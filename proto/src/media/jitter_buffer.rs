@@ -1,0 +1,1 @@
+//! Frames in order, and what to do for each frame interval.

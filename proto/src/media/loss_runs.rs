@@ -1,0 +1,1 @@
+//! Lost packets and how they cluster.

@@ -1,0 +1,1 @@
+//! Removing or adding a little time without a click (WSOLA).
