@@ -2,3 +2,4 @@
 
 pub mod codec;
 pub mod media_packet;
+pub mod ticket;

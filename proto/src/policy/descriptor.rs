@@ -1,0 +1,102 @@
+//! What a relay states about itself: where it can be reached, where it is hosted, under whose law its operator stands.
+
+use std::net::SocketAddr;
+
+use bincode::{Decode, Encode};
+
+use super::{Country, attestation::Attestation, label::Label};
+use crate::{ids::RelayId, time::UnixSeconds};
+
+/// Most addresses in a descriptor. Reason: IPv4 and IPv6 on a few ports or uplinks; each one is dialled in parallel.
+pub const ADDRESSES_MAX: usize = 8;
+/// Most attestations in a descriptor. Reason: each costs a signature check.
+pub const ATTESTATIONS_MAX: usize = 8;
+/// The longest validity in seconds: 24 hours, so that a withdrawn or changed statement is gone a day later.
+pub const VALIDITY_SECONDS_MAX: u64 = 24 * 3_600;
+/// How far in the future `valid_from` may lie, in seconds, because clocks differ. Expiry has no such grace.
+pub const CLOCK_SKEW_SECONDS_MAX: u64 = 120;
+/// The version of the relay protocol that this version speaks.
+pub const RELAY_PROTOCOL_VERSION: u16 = 1;
+
+/// The operator's name, at most 64 bytes.
+pub type OperatorName = Label<64>;
+/// How to reach the operator (mail address or web address), at most 128 bytes.
+pub type Contact = Label<128>;
+/// The name that all relays of one operator share, at most 32 bytes: paths that shall be disjoint take different
+/// families.
+pub type Family = Label<32>;
+
+/// SHA-256 of a descriptor's statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct DescriptorHash(pub [u8; 32]);
+
+/// What the relay's logs hold, as its operator states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum LogPolicy {
+    /// Counters and faults; no addresses and no identities.
+    CountersOnly,
+    /// Also addresses of clients, kept this long.
+    Addresses {
+        /// How long, in days, rounded up.
+        days: u16,
+    },
+}
+
+/// What the relay offers at most. Zero means that the operator states no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Limits {
+    /// Sessions at one time.
+    pub sessions_max: u32,
+    /// Rooms at one time.
+    pub rooms_max: u32,
+    /// Kilobits per second that one session may send.
+    pub session_kbit_per_s_max: u32,
+}
+
+/// The seats of the operator and of whoever controls it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Operator {
+    /// Its name.
+    pub name: OperatorName,
+    /// How to reach it.
+    pub contact: Contact,
+    /// Where it has its legal seat; for a person, where that person lives.
+    pub legal_seat: Country,
+    /// Where whoever controls it in the end has its seat; its own seat if nobody does.
+    pub parent_seat: Country,
+}
+
+/// A relay's statement about itself, not yet signed (`proto/spec/descriptor.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Descriptor {
+    /// The relay's identity, which signs the descriptor.
+    pub relay: RelayId,
+    /// The relay's Noise static key (X25519).
+    pub static_key: [u8; 32],
+    /// Where it accepts connections: 1 to [`ADDRESSES_MAX`], each once, ports not zero.
+    pub addresses: Vec<SocketAddr>,
+    /// The autonomous system that announces the addresses.
+    pub asn: Option<u32>,
+    /// The country in which its hardware stands.
+    pub hosting: Country,
+    /// Who runs it.
+    pub operator: Operator,
+    /// See [`Family`].
+    pub family: Option<Family>,
+    /// See [`LogPolicy`].
+    pub log_policy: LogPolicy,
+    /// See [`Limits`].
+    pub limits: Limits,
+    /// What issuers say about it: at most [`ATTESTATIONS_MAX`], one for each issuer, in the order of the issuers' keys.
+    pub attestations: Vec<Attestation>,
+    /// The version of the relay protocol, see [`RELAY_PROTOCOL_VERSION`].
+    pub protocol_version: u16,
+    /// Rises with each descriptor of this relay. A relay that lost its count goes on with the present Unix time.
+    pub sequence: u64,
+    /// The hash of the descriptor before this one; `None` at the beginning of a chain.
+    pub previous: Option<DescriptorHash>,
+    /// The first second at which it holds.
+    pub valid_from: UnixSeconds,
+    /// The first second at which it no longer holds, at most [`VALIDITY_SECONDS_MAX`] after `valid_from`.
+    pub valid_until: UnixSeconds,
+}
