@@ -29,6 +29,9 @@ macro_rules! kinds {
             pub const fn exit_status(self) -> u8 { match self { $(Self::$name => $exit,)* } }
             /// Every kind, for the documentation's test.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+            /// The kind with the stable name `code`.
+            #[must_use]
+            pub fn from_code(code: &str) -> Option<Self> { Self::ALL.iter().copied().find(|kind| kind.code() == code) }
         }
     };
 }

@@ -8,3 +8,4 @@ pub mod error;
 pub mod event;
 pub mod node;
 pub mod quic;
+pub mod store;

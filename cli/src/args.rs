@@ -1,0 +1,259 @@
+//! The command line's grammar. Every option of a meeting can also stand in the environment or in the config file;
+//! flags win over the environment, the environment over the file ([`crate::settings`]).
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap_complete::Shell;
+
+const EXAMPLES: &str = "\
+Examples:
+  subrosa new --name Ada                  found a meeting, print its ticket
+  subrosa join                            join; asks for the ticket
+  subrosa new --policy eea --relay FILE   media only over relays in the EEA, or directly
+  subrosa relay --config relay.toml       lend bandwidth to others' meetings, blindly
+  subrosa demo                            watch three people talk, on this machine
+
+Exit statuses: docs/exit-codes.md. For programs: docs/headless.md.";
+
+/// Meetings without a meeting server: end-to-end encrypted, over routes that you allow.
+#[derive(Debug, Parser)]
+#[command(name = "subrosa", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Action,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Say more on stderr: -v progress, -vv details, -vvv everything. SUBROSA_LOG sets a finer filter.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Found a meeting and print its ticket.
+    New(NewArgs),
+    /// Join a meeting by its ticket.
+    Join(JoinArgs),
+    /// Run a relay: forwards others' encrypted media, sees no content.
+    Relay(RelayArgs),
+    /// Run three members and two relays on this machine and check what was heard.
+    Demo(DemoArgs),
+    /// Show or replace this computer's identity.
+    Identity(IdentityArgs),
+    /// Check network, clock, sound and relays.
+    Netcheck(NetcheckArgs),
+    /// Print the completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// `subrosa new`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subrosa new --name Ada
+  subrosa new --policy eea --relay relay.txt --qr
+  subrosa new --admit ticket --headless --json
+
+The ticket reaches the lobby: with --admit ask (the default) you still decide who comes in.")]
+pub(crate) struct NewArgs {
+    /// Who may come in: `ask` lets you decide on each, `ticket` lets in whoever holds the ticket [default: ask].
+    #[arg(long, value_enum, env = "SUBROSA_ADMIT")]
+    pub(crate) admit: Option<Admit>,
+    /// Also print the ticket as a QR code.
+    #[arg(long)]
+    pub(crate) qr: bool,
+    /// Routes that the meeting allows: `any`, `eu`, `eea`, `direct`, or a policy file [default: any].
+    #[arg(long, value_name = "FILE|PRESET", env = "SUBROSA_POLICY")]
+    pub(crate) policy: Option<String>,
+    #[command(flatten)]
+    pub(crate) meeting: MeetingArgs,
+}
+
+/// `subrosa join`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subrosa join --name Ben                  asks for the ticket: it stays out of the shell's history
+  subrosa join --name Ben 'subrosa:…'      other users of this computer can see arguments while it runs
+  subrosa join --ticket-file ticket.txt
+  subrosa join - < ticket.txt              the first line of stdin")]
+pub(crate) struct JoinArgs {
+    /// The ticket (`subrosa:…`); `-` or nothing reads the first line of stdin.
+    #[arg(value_name = "TICKET", conflicts_with = "ticket_file")]
+    pub(crate) ticket: Option<String>,
+    /// A file that holds the ticket.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ticket_file: Option<PathBuf>,
+    /// Join only if the meeting's policy is this: `any`, `eu`, `eea`, `direct`, or a policy file.
+    #[arg(long, value_name = "FILE|PRESET", env = "SUBROSA_POLICY")]
+    pub(crate) policy: Option<String>,
+    #[command(flatten)]
+    pub(crate) meeting: MeetingArgs,
+}
+
+/// Options of a participant.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct MeetingArgs {
+    /// The name shown to others, at most 64 bytes [default: guest].
+    #[arg(long, env = "SUBROSA_NAME")]
+    pub(crate) name: Option<String>,
+    /// `default`, `pulse[:SINK[,SOURCE]]`, `file:IN.wav,OUT.wav` or `null` [default: default].
+    #[arg(long, value_name = "DEVICE", env = "SUBROSA_AUDIO")]
+    pub(crate) audio: Option<String>,
+    /// Milliseconds of sound in a packet: 20, or 10 for less delay [default: 20].
+    #[arg(long, value_name = "MS", env = "SUBROSA_FRAME_MS")]
+    pub(crate) frame_ms: Option<u8>,
+    /// Start with the microphone muted.
+    #[arg(long, env = "SUBROSA_MUTED", value_parser = FalseyValueParser::new())]
+    pub(crate) muted: bool,
+    /// Address of the media socket; port 0 takes a free one [default: [::]:0].
+    #[arg(long, value_name = "ADDR", env = "SUBROSA_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// A relay to use if the policy permits it: its descriptor line, a file that holds one, or a known relay's
+    /// address. Repeatable; in SUBROSA_RELAY, descriptors are separated by spaces.
+    #[arg(long = "relay", value_name = "RELAY", env = "SUBROSA_RELAY")]
+    pub(crate) relays: Vec<String>,
+    /// Never connect to members directly: hides your addresses from them. Needs a permitted relay.
+    #[arg(long, env = "SUBROSA_NO_DIRECT", value_parser = FalseyValueParser::new())]
+    pub(crate) no_direct: bool,
+    /// Where the identity and known relays are kept [default: subrosa in the XDG data directory].
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "SUBROSA_DATA_DIR",
+        conflicts_with = "ephemeral"
+    )]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Use a fresh identity and keep nothing on disk.
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+    /// Leave by itself after this many seconds in the meeting.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) leave_after: Option<f64>,
+    /// Settings file [default: subrosa/config.toml in the XDG configuration directory].
+    #[arg(long, value_name = "FILE", env = "SUBROSA_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// For programs: JSON commands on stdin, JSON events on stdout (docs/headless.md).
+    #[arg(long)]
+    pub(crate) headless: bool,
+    /// Events as JSON lines; implied by --headless, and implies it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Who may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Admit {
+    /// The host decides on each.
+    Ask,
+    /// Whoever holds the ticket.
+    Ticket,
+}
+
+/// `subrosa relay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  subrosa relay --config relay.toml
+
+Prints the relay's signed descriptor: the line that others give to --relay. Every key of the file: docs/relay.md.
+Ctrl-C ends it: sessions are told.")]
+pub(crate) struct RelayArgs {
+    /// The relay's configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// One line of JSON per event: the descriptor, then statistics every second.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `subrosa demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subrosa demo
+  subrosa demo --speech mine.wav --keep recordings/")]
+pub(crate) struct DemoArgs {
+    /// Speak from your own WAV file instead of the built-in sentences. Twice: one per speaker.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) speech: Vec<PathBuf>,
+    /// Where the received WAV files and the members' logs are put [default: a new temporary directory].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// Print the result as one line of JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `subrosa identity`.
+#[derive(Debug, Args)]
+pub(crate) struct IdentityArgs {
+    /// What to do with it [default: show].
+    #[command(subcommand)]
+    pub(crate) what: Option<IdentityAction>,
+    /// Where the identity is kept [default: subrosa in the XDG data directory].
+    #[arg(long, value_name = "DIR", env = "SUBROSA_DATA_DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// As one line of JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do with the identity.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum IdentityAction {
+    /// Show its fingerprint; makes one if there is none.
+    Show,
+    /// Make a new one.
+    New {
+        /// Allow replacing an existing identity; the old file is kept beside it.
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+/// `subrosa netcheck`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subrosa netcheck
+  subrosa netcheck --relay relay.txt --policy eea --json
+
+Exit status 60 if a check failed.")]
+pub(crate) struct NetcheckArgs {
+    /// Also try this relay, if --policy permits it. Repeatable.
+    #[arg(long = "relay", value_name = "RELAY")]
+    pub(crate) relays: Vec<String>,
+    /// Relays outside this policy get no packet [default: any].
+    #[arg(long, value_name = "FILE|PRESET")]
+    pub(crate) policy: Option<String>,
+    /// Which audio device to check [default: default].
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) audio: Option<String>,
+    /// As one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

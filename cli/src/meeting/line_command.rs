@@ -1,0 +1,123 @@
+//! What a person can type.
+
+use subrosa_node::command::RoleName;
+
+use crate::view_model::Target;
+
+/// Shown by `/help`.
+pub(super) const HELP: &str = "\
+/who                who is here, and by which way       /mute  /unmute
+/admit N|NAME       let somebody in                     /refuse N|NAME
+/remove NAME        out, and the keys change            /lock  /unlock
+/role NAME ROLE     host, co-host, speaker, listener    /ticket  show the ticket again
+/code               the safety code to compare          /stats   how the others are received
+/leave              leave (Ctrl-C does the same)        /help";
+
+/// A typed line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LineCommand {
+    /// Nothing typed.
+    Nothing,
+    Who,
+    Mute,
+    Unmute,
+    Admit(Target),
+    Refuse(Target),
+    Remove(Target),
+    Lock,
+    Unlock,
+    Role(Target, RoleName),
+    Code,
+    Ticket,
+    Stats,
+    Leave,
+    Help,
+}
+
+/// Reads a typed line.
+///
+/// # Errors
+/// A sentence for the person.
+pub(super) fn parse(line: &str) -> Result<LineCommand, String> {
+    let line = line.trim();
+    if line.is_empty() {
+        return Ok(LineCommand::Nothing);
+    }
+    let Some(line) = line.strip_prefix('/') else {
+        return Err("commands start with a slash: /help lists them".to_owned());
+    };
+    let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let rest = rest.trim();
+    let target = || {
+        if rest.is_empty() {
+            Err(format!("whom? /{word} NAME"))
+        } else {
+            Ok(Target(rest.to_owned()))
+        }
+    };
+    Ok(match word {
+        "who" | "w" => LineCommand::Who,
+        "mute" | "m" => LineCommand::Mute,
+        "unmute" | "u" => LineCommand::Unmute,
+        "admit" | "a" => LineCommand::Admit(target()?),
+        "refuse" => LineCommand::Refuse(target()?),
+        "remove" => LineCommand::Remove(target()?),
+        "lock" => LineCommand::Lock,
+        "unlock" => LineCommand::Unlock,
+        "role" => parse_role(rest)?,
+        "code" => LineCommand::Code,
+        "ticket" => LineCommand::Ticket,
+        "stats" => LineCommand::Stats,
+        "leave" | "quit" | "q" => LineCommand::Leave,
+        "help" | "h" | "?" => LineCommand::Help,
+        _ => return Err("no such command: /help lists them".to_owned()),
+    })
+}
+
+fn parse_role(rest: &str) -> Result<LineCommand, String> {
+    let usage = || "whom, and to what? /role NAME host|co-host|speaker|listener".to_owned();
+    let (name, role) = rest.rsplit_once(char::is_whitespace).ok_or_else(usage)?;
+    let role = match role.to_ascii_lowercase().as_str() {
+        "host" => RoleName::Host,
+        "co-host" | "cohost" | "co_host" => RoleName::CoHost,
+        "speaker" => RoleName::Speaker,
+        "listener" => RoleName::Listener,
+        _ => return Err(usage()),
+    };
+    Ok(LineCommand::Role(Target(name.trim().to_owned()), role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_hold_spaces() {
+        assert_eq!(
+            parse("/remove Ada Lovelace "),
+            Ok(LineCommand::Remove(Target("Ada Lovelace".into())))
+        );
+        assert_eq!(
+            parse("/role Ada Lovelace co-host"),
+            Ok(LineCommand::Role(Target("Ada Lovelace".into()), RoleName::CoHost))
+        );
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for wrong in ["hello", "/dance", "/admit", "/role Ada", "/role Ada king"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse("  "), Ok(LineCommand::Nothing));
+    }
+
+    #[test]
+    fn help_names_every_command() {
+        for word in [
+            "who", "mute", "unmute", "admit", "refuse", "remove", "lock", "unlock", "role", "code", "ticket",
+            "stats", "leave", "help",
+        ] {
+            assert!(HELP.contains(&format!("/{word}")), "{word}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The state in words.
+
+use subrosa_node::{
+    command::RoleName,
+    event::{PathKind, Route},
+};
+
+use super::{Person, Phase, ViewModel, sanitise};
+
+impl ViewModel {
+    /// Everybody here with role, fingerprint and route, then those who wait: `/who`.
+    pub(crate) fn who_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (id, person) in &self.people {
+            let mark = if person.speaking { '»' } else { ' ' };
+            let way = if self.me == Some(*id) {
+                if self.muted {
+                    "you, muted".to_owned()
+                } else {
+                    "you".to_owned()
+                }
+            } else {
+                person
+                    .route
+                    .as_ref()
+                    .map_or_else(|| "connecting".to_owned(), route)
+            };
+            lines.push(format!(
+                "{mark} {:<16} {:<8} {}  {way}",
+                self.label(id),
+                role(person.role),
+                id.fingerprint()
+            ));
+        }
+        for knock in &self.knocks {
+            lines.push(format!(
+                "? {}: \"{}\" {} waits",
+                knock.number, knock.name, knock.fingerprint
+            ));
+        }
+        if lines.is_empty() {
+            lines.push(self.phase_line().to_owned());
+        }
+        if self.locked {
+            lines.push("the meeting is locked".to_owned());
+        }
+        lines
+    }
+
+    /// The safety code and what it is for: `/code`.
+    pub(crate) fn code_lines(&self) -> Vec<String> {
+        match &self.safety_code {
+            Some(code) => vec![
+                code.clone(),
+                "read it to the others: equal on every screen, nobody is between you".to_owned(),
+            ],
+            None => vec![self.phase_line().to_owned()],
+        }
+    }
+
+    /// Reception from each peer: `/stats`.
+    pub(crate) fn stats_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (id, person) in &self.people {
+            if let Some(s) = &person.stats {
+                lines.push(format!(
+                    "{:<16} {} received, {} lost, {} recovered, {} concealed, jitter {:.1} ms, buffer {:.0} ms, \
+                     {:.0} kbit/s{}",
+                    self.label(id),
+                    s.received,
+                    s.lost,
+                    s.recovered,
+                    s.concealed,
+                    s.jitter_ms,
+                    s.delay_ms,
+                    s.bitrate as f64 / 1e3,
+                    undecryptable(s.undecryptable),
+                ));
+            }
+        }
+        if lines.is_empty() {
+            lines.push("nothing received yet".to_owned());
+        }
+        lines
+    }
+
+    pub(super) fn current_route_line(&self) -> String {
+        let others = self.people.iter().filter(|(id, _)| self.me != Some(**id));
+        let parts: Vec<String> = others
+            .filter_map(|(id, person): (_, &Person)| Some((id, person.route.as_ref()?)))
+            .map(|(id, way)| format!("{}: {}", self.label(id), route(way)))
+            .collect();
+        parts.join(" · ")
+    }
+
+    fn phase_line(&self) -> &'static str {
+        match self.phase {
+            Phase::Connecting => "connecting …",
+            Phase::Waiting => "in the lobby: the host decides",
+            Phase::Joined => "nobody else is here",
+            Phase::Left => "out of the meeting",
+        }
+    }
+}
+
+fn undecryptable(count: u64) -> String {
+    if count == 0 {
+        String::new()
+    } else {
+        format!(", {count} undecryptable")
+    }
+}
+
+/// A way in words, e.g. `relay X, hosted DE, law FR, declared`.
+pub(crate) fn route(route: &Route) -> String {
+    let kind = match route.path {
+        PathKind::Direct => return "direct".to_owned(),
+        PathKind::Relay => "relay",
+        PathKind::Member => "via member",
+        _ => return "no path".to_owned(),
+    };
+    let mut parts = vec![format!("{kind} {}", sanitise(&route.via)).trim_end().to_owned()];
+    parts.extend(route.hosting.as_ref().map(|c| format!("hosted {}", sanitise(c))));
+    parts.extend(route.legal_seat.as_ref().map(|c| format!("law {}", sanitise(c))));
+    parts.extend(route.evidence.as_ref().map(|e| sanitise(e)));
+    parts.join(", ")
+}
+
+/// A role in words.
+pub(crate) fn role(role: RoleName) -> &'static str {
+    match role {
+        RoleName::Host => "host",
+        RoleName::CoHost => "co-host",
+        RoleName::Speaker => "speaker",
+        RoleName::Listener => "listener",
+        _ => "member",
+    }
+}
+
+/// Why this node is out, in words.
+pub(crate) fn left(reason: &str) -> String {
+    match reason {
+        "left" | "leave_after" => "you left the meeting".to_owned(),
+        "removed" => "you were removed from the meeting".to_owned(),
+        "refused" => "the host did not let you in".to_owned(),
+        "locked" => "the meeting is locked".to_owned(),
+        "unreachable" => "nobody could be reached".to_owned(),
+        other => format!("the meeting ended ({})", sanitise(other)),
+    }
+}

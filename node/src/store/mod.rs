@@ -1,0 +1,6 @@
+//! What a node keeps on disk: private, whole or absent, never overwritten by surprise.
+
+pub mod data_dir;
+pub mod identity_file;
+
+pub use data_dir::DataDir;

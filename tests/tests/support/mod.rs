@@ -1,0 +1,118 @@
+//! The `subrosa` binary under test, and scratch directories.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+/// The binary. Cargo gives an integration test the path of its own package's binaries only, so it is found beside the
+/// test's own executable, and built first: under `cargo test -p subrosa-tests` nothing else would build it.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().expect("the test runs from a file");
+        let profile_dir = test
+            .parent()
+            .and_then(Path::parent)
+            .expect("target/PROFILE/deps/TEST");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "subrosa-cli"]);
+        if profile_dir.ends_with("release") {
+            build.arg("--release");
+        }
+        build
+            .arg("--target-dir")
+            .arg(profile_dir.parent().expect("target/PROFILE"));
+        let status = build
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::null())
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "subrosa-cli does not build");
+        profile_dir.join("subrosa")
+    })
+}
+
+/// The binary in an environment of its own: no settings of the person who runs the tests reach it.
+pub fn subrosa(home: &Scratch) -> Command {
+    let mut command = Command::new(binary());
+    command.env_clear().stdin(Stdio::null());
+    for kept in ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = std::env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    command
+        .env("HOME", home.path())
+        .env("XDG_CONFIG_HOME", home.path().join("config"))
+        .env("XDG_DATA_HOME", home.path().join("data"))
+        .env("XDG_RUNTIME_DIR", home.path());
+    command
+}
+
+/// What a finished process left behind, as text.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs the binary to its end.
+pub fn run(home: &Scratch, arguments: &[&str]) -> Finished {
+    subrosa(home)
+        .args(arguments)
+        .output()
+        .expect("the binary runs")
+        .into()
+}
+
+/// A directory that goes away with the test.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new, empty one.
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("subrosa-test-{}-{n}", std::process::id()));
+        fs::create_dir_all(&path).expect("the temporary directory is writable");
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file in it, with its missing parents.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().expect("below the directory")).expect("writable");
+        fs::write(&path, content).expect("writable");
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Left behind if a process still writes there; the system clears its temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
