@@ -4,6 +4,7 @@ pub mod audio;
 pub mod command;
 pub mod config;
 pub mod driver;
+pub mod entropy;
 pub mod error;
 pub mod event;
 pub mod node;

@@ -57,8 +57,6 @@ pub struct ParticipantConfig {
     pub direct: bool,
     /// Relays that this node knows of; each is judged by the policy.
     pub relays: Vec<VerifiedDescriptor>,
-    /// Start without publishing.
-    pub muted: bool,
 }
 
 /// What a founder decides.
@@ -213,7 +211,6 @@ impl Participant {
             admission: AdmissionBook::new(),
             publisher,
             authenticator,
-            muted: config.muted,
             distrusted: BTreeSet::new(),
             seen: BTreeMap::new(),
             peers: BTreeMap::new(),

@@ -93,7 +93,6 @@ pub struct Participant {
     admission: AdmissionBook,
     publisher: Publisher,
     authenticator: SourceAuthenticator,
-    muted: bool,
     /// Members whose key messages named ghosts: they get no more of this member's keys.
     distrusted: BTreeSet<MemberId>,
     /// Name and role of everybody in the roster as people were last told, for when they go.
