@@ -73,10 +73,10 @@ fn no_replay_is_accepted() {
     }
     let mut random = Random::from_seed([3; 32]);
     let receiver = world.receivers.get_mut(&member(1)).unwrap();
-    let mut out = Vec::new();
+    let (context, mut out) = (context(0), Vec::new());
     for _ in 0..replays {
         let frame = &frames[usize::try_from(random.next_u64() % 1_500).unwrap()];
-        let result = receiver.open(at(2), &context(0), &frame.sframe, &mut out);
+        let result = receiver.open(at(2), &context, &frame.sframe, &mut out);
         assert_eq!(result, Err(OpenError::Replay));
     }
 }
