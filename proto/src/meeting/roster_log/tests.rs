@@ -1,0 +1,8 @@
+//! Behaviour of the log, one file for each subject.
+
+mod authority;
+mod concurrency;
+mod equivocation;
+mod schedules;
+mod synchronisation;
+mod world;
