@@ -80,7 +80,7 @@ mod tests {
             let expected: BTreeSet<u16> = a.union(&b).copied().collect();
             prop_assert_eq!(both.len(), expected.len());
             prop_assert_eq!(both.contains(probe.into()), expected.contains(&probe));
-            prop_assert!(both.iter().eq(expected.iter().map(|&place| place.into())));
+            prop_assert!(both.iter().eq(expected.iter().map(|&place| usize::from(place))));
         }
 
         #[test]

@@ -2,6 +2,7 @@
 
 mod authority;
 mod concurrency;
+mod cost;
 mod equivocation;
 mod schedules;
 mod synchronisation;
