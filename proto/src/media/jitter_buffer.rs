@@ -60,6 +60,15 @@ struct Slot {
     pause_follows: bool,
 }
 
+/// When the frame of a [`Decision::Play`] came and was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// When it arrived, if it came in its own packet.
+    pub own_arrival: Option<Timestamp>,
+    /// How long after it was due it was given out, in µs; negative if before.
+    pub excess_us: i64,
+}
+
 /// The protection that the newest packet carried.
 #[derive(Clone, Copy, Debug, Default)]
 struct Protection {
@@ -98,8 +107,8 @@ pub struct JitterBuffer {
     jitter_us: f64,
     rate: RateMeter,
     stats: ReceptionStats,
-    /// Arrival of the frame last given out by [`Decision::Play`] from its own packet.
-    played_arrival: Option<Timestamp>,
+    /// The frame given out by the last pull, if it was [`Decision::Play`].
+    played: Option<Played>,
 }
 
 fn micros(time: Timestamp) -> i64 {
@@ -267,13 +276,7 @@ impl JitterBuffer {
         self.conceal_run = 0;
     }
 
-    /// How far the playing of the next frame at `now` lies behind the time at which it is due, in µs; negative if it is
-    /// ahead. `None` while nothing is playing.
-    #[must_use]
-    pub fn excess_us(&self, now: Timestamp) -> Option<i64> {
-        self.playing.then(|| self.excess_of_next(now)).flatten()
-    }
-
+    /// How long after the next frame was due `now` is, in µs.
     fn excess_of_next(&self, now: Timestamp) -> Option<i64> {
         let known = self.sequence.as_ref()?;
         let media = known.next * known.duration.micros();
@@ -314,7 +317,7 @@ impl JitterBuffer {
     /// begins when the first frame is due, not on a grid.
     pub fn pull(&mut self, now: Timestamp) -> Decision {
         self.rate.advance(now);
-        self.played_arrival = None;
+        self.played = None;
         let decision = if self.playing || self.start(now) {
             self.decide(now)
         } else {
@@ -376,10 +379,13 @@ impl JitterBuffer {
         for _ in 0..covered {
             self.count_lost();
         }
-        if missing > covered {
-            self.bridge()
+        while self.frames.len() > 1 && self.excess_of_next(now).is_some_and(|us| us > DISCARD_EXCESS_US) {
+            self.discard_first();
+        }
+        if self.has_next() {
+            self.play(now)
         } else {
-            self.play()
+            self.bridge()
         }
     }
 
@@ -410,7 +416,8 @@ impl JitterBuffer {
         }
     }
 
-    fn play(&mut self) -> Decision {
+    fn play(&mut self, now: Timestamp) -> Decision {
+        let excess_us = self.excess_of_next(now).unwrap_or(0);
         let Some((position, slot)) = self.frames.pop_first() else {
             return Decision::Silence;
         };
@@ -420,11 +427,14 @@ impl JitterBuffer {
         if slot.own {
             self.stats.played += 1;
             self.loss -= self.loss * LOSS_WEIGHT;
-            self.played_arrival = Some(slot.arrival);
         } else {
             self.count_lost();
             self.stats.recovered_redundancy += 1;
         }
+        self.played = Some(Played {
+            own_arrival: slot.own.then_some(slot.arrival),
+            excess_us,
+        });
         if slot.pause_follows && self.frames.is_empty() {
             self.pause();
         }
@@ -456,10 +466,10 @@ impl JitterBuffer {
         };
     }
 
-    /// When the frame last played arrived, if it came in its own packet.
+    /// About the frame that the last pull gave out; `None` if that was not [`Decision::Play`].
     #[must_use]
-    pub(super) fn played_arrival(&self) -> Option<Timestamp> {
-        self.played_arrival
+    pub const fn played(&self) -> Option<Played> {
+        self.played
     }
 
     /// Losses since the last call, and the newest sequence number.
