@@ -13,6 +13,7 @@ use super::{
     payload::{AudioPayload, FrameDuration},
     playout_delay::PlayoutDelay,
     reception_stats::{RateMeter, ReceptionStats},
+    repair_wait::RepairWait,
 };
 use crate::time::Timestamp;
 
@@ -29,14 +30,6 @@ const JUMP_MAX: i64 = 3_000;
 /// Consecutive packets outside the sequence after which it counts as another one (RFC 3550 appendix A.1 asks for two;
 /// packets are authenticated, but stragglers of an old path exist).
 const STRANGERS_MAX: u32 = 4;
-/// Share of lost packets from which it pays to wait for the nearest copy, and for all copies.
-const LOSS_WAIT_NEAREST: f32 = 0.01;
-const LOSS_WAIT_ALL: f32 = 0.04;
-/// Waiting ends when the loss has fallen to this part of the threshold.
-const LOSS_WAIT_HYSTERESIS: f32 = 0.4;
-/// Weight of the newest packet in the running loss: about the last two seconds.
-const LOSS_WEIGHT: f32 = 1.0 / 100.0;
-
 /// What to do for one frame interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -69,13 +62,6 @@ pub struct Played {
     pub excess_us: i64,
 }
 
-/// The protection that the newest packet carried.
-#[derive(Clone, Copy, Debug, Default)]
-struct Protection {
-    nearest_us: i64,
-    all_us: i64,
-}
-
 /// What is known once a packet has arrived.
 #[derive(Debug)]
 struct Sequence {
@@ -101,9 +87,7 @@ pub struct JitterBuffer {
     strangers: u32,
     delay: PlayoutDelay,
     drift: ClockDrift,
-    protection: Protection,
-    loss: f32,
-    wait_us: i64,
+    repair: RepairWait,
     jitter_us: f64,
     rate: RateMeter,
     stats: ReceptionStats,
@@ -141,20 +125,7 @@ impl JitterBuffer {
                 return;
             }
             Arrival::Reordered => self.stats.reordered += 1,
-            Arrival::Newest => {
-                let spacing = header.duration.micros() * i64::from(header.spacing);
-                self.protection = Protection {
-                    nearest_us: match header.redundancy {
-                        0 if header.in_band_fec => header.duration.micros(),
-                        0 => 0,
-                        _ => spacing,
-                    },
-                    all_us: match header.redundancy {
-                        0 if header.in_band_fec => header.duration.micros(),
-                        copies => spacing * i64::from(copies),
-                    },
-                };
-            }
+            Arrival::Newest => self.repair.set_protection(&header),
         }
         self.measure(arrival, position, header.duration);
         self.store(arrival, position, payload);
@@ -280,7 +251,7 @@ impl JitterBuffer {
     fn excess_of_next(&self, now: Timestamp) -> Option<i64> {
         let known = self.sequence.as_ref()?;
         let media = known.next * known.duration.micros();
-        Some(micros(now) - media - self.delay.offset(media)? - self.wait_us)
+        Some(micros(now) - media - self.delay.offset(media)? - self.repair.wait_us())
     }
 
     /// True if the next frame can be played.
@@ -333,7 +304,7 @@ impl JitterBuffer {
 
     /// Begins to play if the first frame is due.
     fn start(&mut self, now: Timestamp) -> bool {
-        self.update_wait();
+        self.repair.update();
         loop {
             let Some((&first, _)) = self.frames.first_key_value() else {
                 return false;
@@ -360,7 +331,7 @@ impl JitterBuffer {
     }
 
     fn decide(&mut self, now: Timestamp) -> Decision {
-        self.update_wait();
+        self.repair.update();
         while self.frames.len() > 1 && self.excess_of_next(now).is_some_and(|us| us > DISCARD_EXCESS_US) {
             self.discard_first();
         }
@@ -426,7 +397,7 @@ impl JitterBuffer {
         }
         if slot.own {
             self.stats.played += 1;
-            self.loss -= self.loss * LOSS_WEIGHT;
+            self.repair.note(false);
         } else {
             self.count_lost();
             self.stats.recovered_redundancy += 1;
@@ -443,27 +414,7 @@ impl JitterBuffer {
 
     fn count_lost(&mut self) {
         self.stats.lost += 1;
-        self.loss += (1.0 - self.loss) * LOSS_WEIGHT;
-    }
-
-    /// Waiting for copies costs delay for every frame: it is done only on a path that loses packets.
-    fn update_wait(&mut self) {
-        let Protection { nearest_us, all_us } = self.protection;
-        let keep = |threshold: f32, held: bool| {
-            self.loss
-                >= if held {
-                    threshold * LOSS_WAIT_HYSTERESIS
-                } else {
-                    threshold
-                }
-        };
-        self.wait_us = if keep(LOSS_WAIT_ALL, self.wait_us > nearest_us) {
-            all_us
-        } else if keep(LOSS_WAIT_NEAREST, self.wait_us > 0) {
-            nearest_us
-        } else {
-            0
-        };
+        self.repair.note(true);
     }
 
     /// About the frame that the last pull gave out; `None` if that was not [`Decision::Play`].
@@ -481,7 +432,7 @@ impl JitterBuffer {
     /// The counters; those that concern samples are zero.
     #[must_use]
     pub fn stats(&self) -> ReceptionStats {
-        let target_us = self.delay.spread_us() + self.wait_us;
+        let target_us = self.delay.spread_us() + self.repair.wait_us();
         ReceptionStats {
             jitter: Duration::from_micros(self.jitter_us as u64),
             target_delay: Duration::from_micros(target_us.max(0) as u64),

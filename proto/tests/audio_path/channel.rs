@@ -111,7 +111,7 @@ impl Channel {
             Jitter::Exponential(mean) => (-(1.0 - draw).ln() * mean) as u64,
             Jitter::Stalls { period, length } => {
                 let into = now % period;
-                if into < length { length - into } else { 0 }
+                length.saturating_sub(into)
             }
         };
         if self.unit() < self.path.reordered {
