@@ -13,6 +13,7 @@ use super::{
     payload::{AudioPayload, FrameDuration},
     playout_delay::PlayoutDelay,
     reception_stats::{RateMeter, ReceptionStats},
+    repair_wait::RepairWait,
 };
 use crate::time::Timestamp;
 
@@ -29,14 +30,6 @@ const JUMP_MAX: i64 = 3_000;
 /// Consecutive packets outside the sequence after which it counts as another one (RFC 3550 appendix A.1 asks for two;
 /// packets are authenticated, but stragglers of an old path exist).
 const STRANGERS_MAX: u32 = 4;
-/// Share of lost packets from which it pays to wait for the nearest copy, and for all copies.
-const LOSS_WAIT_NEAREST: f32 = 0.01;
-const LOSS_WAIT_ALL: f32 = 0.04;
-/// Waiting ends when the loss has fallen to this part of the threshold.
-const LOSS_WAIT_HYSTERESIS: f32 = 0.4;
-/// Weight of the newest packet in the running loss: about the last two seconds.
-const LOSS_WEIGHT: f32 = 1.0 / 100.0;
-
 /// What to do for one frame interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -60,11 +53,13 @@ struct Slot {
     pause_follows: bool,
 }
 
-/// The protection that the newest packet carried.
-#[derive(Clone, Copy, Debug, Default)]
-struct Protection {
-    nearest_us: i64,
-    all_us: i64,
+/// When the frame of a [`Decision::Play`] came and was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// When it arrived, if it came in its own packet.
+    pub own_arrival: Option<Timestamp>,
+    /// How long after it was due it was given out, in µs; negative if before.
+    pub excess_us: i64,
 }
 
 /// What is known once a packet has arrived.
@@ -92,14 +87,12 @@ pub struct JitterBuffer {
     strangers: u32,
     delay: PlayoutDelay,
     drift: ClockDrift,
-    protection: Protection,
-    loss: f32,
-    wait_us: i64,
+    repair: RepairWait,
     jitter_us: f64,
     rate: RateMeter,
     stats: ReceptionStats,
-    /// Arrival of the frame last given out by [`Decision::Play`] from its own packet.
-    played_arrival: Option<Timestamp>,
+    /// The frame given out by the last pull, if it was [`Decision::Play`].
+    played: Option<Played>,
 }
 
 fn micros(time: Timestamp) -> i64 {
@@ -132,20 +125,7 @@ impl JitterBuffer {
                 return;
             }
             Arrival::Reordered => self.stats.reordered += 1,
-            Arrival::Newest => {
-                let spacing = header.duration.micros() * i64::from(header.spacing);
-                self.protection = Protection {
-                    nearest_us: match header.redundancy {
-                        0 if header.in_band_fec => header.duration.micros(),
-                        0 => 0,
-                        _ => spacing,
-                    },
-                    all_us: match header.redundancy {
-                        0 if header.in_band_fec => header.duration.micros(),
-                        copies => spacing * i64::from(copies),
-                    },
-                };
-            }
+            Arrival::Newest => self.repair.set_protection(&header),
         }
         self.measure(arrival, position, header.duration);
         self.store(arrival, position, payload);
@@ -267,17 +247,11 @@ impl JitterBuffer {
         self.conceal_run = 0;
     }
 
-    /// How far the playing of the next frame at `now` lies behind the time at which it is due, in µs; negative if it is
-    /// ahead. `None` while nothing is playing.
-    #[must_use]
-    pub fn excess_us(&self, now: Timestamp) -> Option<i64> {
-        self.playing.then(|| self.excess_of_next(now)).flatten()
-    }
-
+    /// How long after the next frame was due `now` is, in µs.
     fn excess_of_next(&self, now: Timestamp) -> Option<i64> {
         let known = self.sequence.as_ref()?;
         let media = known.next * known.duration.micros();
-        Some(micros(now) - media - self.delay.offset(media)? - self.wait_us)
+        Some(micros(now) - media - self.delay.offset(media)? - self.repair.wait_us())
     }
 
     /// True if the next frame can be played.
@@ -314,7 +288,7 @@ impl JitterBuffer {
     /// begins when the first frame is due, not on a grid.
     pub fn pull(&mut self, now: Timestamp) -> Decision {
         self.rate.advance(now);
-        self.played_arrival = None;
+        self.played = None;
         let decision = if self.playing || self.start(now) {
             self.decide(now)
         } else {
@@ -330,7 +304,7 @@ impl JitterBuffer {
 
     /// Begins to play if the first frame is due.
     fn start(&mut self, now: Timestamp) -> bool {
-        self.update_wait();
+        self.repair.update();
         loop {
             let Some((&first, _)) = self.frames.first_key_value() else {
                 return false;
@@ -357,7 +331,7 @@ impl JitterBuffer {
     }
 
     fn decide(&mut self, now: Timestamp) -> Decision {
-        self.update_wait();
+        self.repair.update();
         while self.frames.len() > 1 && self.excess_of_next(now).is_some_and(|us| us > DISCARD_EXCESS_US) {
             self.discard_first();
         }
@@ -376,10 +350,13 @@ impl JitterBuffer {
         for _ in 0..covered {
             self.count_lost();
         }
-        if missing > covered {
-            self.bridge()
+        while self.frames.len() > 1 && self.excess_of_next(now).is_some_and(|us| us > DISCARD_EXCESS_US) {
+            self.discard_first();
+        }
+        if self.has_next() {
+            self.play(now)
         } else {
-            self.play()
+            self.bridge()
         }
     }
 
@@ -410,7 +387,8 @@ impl JitterBuffer {
         }
     }
 
-    fn play(&mut self) -> Decision {
+    fn play(&mut self, now: Timestamp) -> Decision {
+        let excess_us = self.excess_of_next(now).unwrap_or(0);
         let Some((position, slot)) = self.frames.pop_first() else {
             return Decision::Silence;
         };
@@ -419,12 +397,15 @@ impl JitterBuffer {
         }
         if slot.own {
             self.stats.played += 1;
-            self.loss -= self.loss * LOSS_WEIGHT;
-            self.played_arrival = Some(slot.arrival);
+            self.repair.note(false);
         } else {
             self.count_lost();
             self.stats.recovered_redundancy += 1;
         }
+        self.played = Some(Played {
+            own_arrival: slot.own.then_some(slot.arrival),
+            excess_us,
+        });
         if slot.pause_follows && self.frames.is_empty() {
             self.pause();
         }
@@ -433,33 +414,13 @@ impl JitterBuffer {
 
     fn count_lost(&mut self) {
         self.stats.lost += 1;
-        self.loss += (1.0 - self.loss) * LOSS_WEIGHT;
+        self.repair.note(true);
     }
 
-    /// Waiting for copies costs delay for every frame: it is done only on a path that loses packets.
-    fn update_wait(&mut self) {
-        let Protection { nearest_us, all_us } = self.protection;
-        let keep = |threshold: f32, held: bool| {
-            self.loss
-                >= if held {
-                    threshold * LOSS_WAIT_HYSTERESIS
-                } else {
-                    threshold
-                }
-        };
-        self.wait_us = if keep(LOSS_WAIT_ALL, self.wait_us > nearest_us) {
-            all_us
-        } else if keep(LOSS_WAIT_NEAREST, self.wait_us > 0) {
-            nearest_us
-        } else {
-            0
-        };
-    }
-
-    /// When the frame last played arrived, if it came in its own packet.
+    /// About the frame that the last pull gave out; `None` if that was not [`Decision::Play`].
     #[must_use]
-    pub(super) fn played_arrival(&self) -> Option<Timestamp> {
-        self.played_arrival
+    pub const fn played(&self) -> Option<Played> {
+        self.played
     }
 
     /// Losses since the last call, and the newest sequence number.
@@ -471,7 +432,7 @@ impl JitterBuffer {
     /// The counters; those that concern samples are zero.
     #[must_use]
     pub fn stats(&self) -> ReceptionStats {
-        let target_us = self.delay.spread_us() + self.wait_us;
+        let target_us = self.delay.spread_us() + self.repair.wait_us();
         ReceptionStats {
             jitter: Duration::from_micros(self.jitter_us as u64),
             target_delay: Duration::from_micros(target_us.max(0) as u64),

@@ -15,6 +15,7 @@ pub mod playout_delay;
 pub mod reception_report;
 pub mod reception_stats;
 pub mod redundancy;
+mod repair_wait;
 pub mod sender;
 pub mod time_stretch;
 

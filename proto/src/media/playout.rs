@@ -160,27 +160,25 @@ impl Playout {
 
     /// Asks for a decision and appends its samples.
     fn next_interval(&mut self, now: Timestamp, decoder: &mut dyn FrameDecoder, block: usize) {
-        let excess = self.buffer.excess_us(now);
         let queued = self.pending.len();
         let decision = self.buffer.pull(now);
         if decision == Decision::Silence {
             self.fall_silent(decoder, block);
             return;
         }
-        if let Some(arrival) = self.buffer.played_arrival() {
+        let played = self.buffer.played();
+        if let Some(arrival) = played.and_then(|played| played.own_arrival) {
             let waited = now.saturating_since(arrival).as_micros() as f64 + samples_to_us(queued) as f64;
             self.delay_us += (waited - self.delay_us) * DELAY_WEIGHT;
         }
-        let steady = !self.silent && matches!(decision, Decision::Play(_));
         self.append(&decision, decoder);
         if self.silent {
             self.silent = false;
             for (n, sample) in self.pending[queued..].iter_mut().take(FADE_IN).enumerate() {
                 *sample *= n as f32 / FADE_IN as f32;
             }
-        }
-        if let Some(excess) = excess.filter(|_| steady) {
-            self.stretch(now, decoder, excess, queued, samples_to_us(block));
+        } else if let Some(played) = played {
+            self.stretch(now, decoder, played.excess_us, queued, samples_to_us(block));
         }
     }
 
