@@ -22,12 +22,15 @@ use pulseaudio::protocol::{
 
 use crate::audio::AudioError;
 
-/// A server that says nothing for this long has hung: requests come every 10 ms.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// A server that says nothing for this long has hung: requests come every 10 ms, though a null sink begins with a pause
+/// of 2 s.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// How often a waiting thread looks whether it is to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Largest message taken from a server. It sends sound in pieces of 64 KiB at most.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Length of the secret that a server shares with its user's programs.
+const COOKIE_BYTES: usize = 256;
 /// Channel number of commands, as opposed to sound.
 const COMMAND_CHANNEL: u32 = u32::MAX;
 
@@ -82,11 +85,14 @@ impl Connection {
             stop,
         };
         let cookie = pulseaudio::cookie_path_from_env().and_then(|path| std::fs::read(path).ok());
+        // A server that lets everybody in wants the field at its full length, too.
+        let mut cookie = cookie.unwrap_or_default();
+        cookie.resize(COOKIE_BYTES, 0);
         let auth: AuthReply = connection.request(&Command::Auth(AuthParams {
             version,
             supports_shm: false,
             supports_memfd: false,
-            cookie: cookie.unwrap_or_default(),
+            cookie,
         }))?;
         connection.version = version.min(auth.version);
         let mut props = Props::new();
