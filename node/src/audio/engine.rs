@@ -1,47 +1,42 @@
 //! The engine: a capture thread and a playback thread behind one handle.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{SyncSender, TrySendError, channel, sync_channel},
+    },
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
 
 use subrosa_proto::{
-    ids::{MemberId, StreamId},
+    ids::MemberId,
+    media::{
+        payload::FrameDuration,
+        reception_report::ReceptionReport,
+        redundancy::{LadderConfig, RedundancyLadder},
+        sender::AudioSender,
+    },
+    random::Random,
     time::Timestamp,
 };
 use tokio::sync::mpsc;
 
-use super::{device::DeviceSpec, error::AudioError};
+use super::{
+    AudioError, DeviceSpec, OpusEncoder,
+    capture::CaptureThread,
+    device::Controls,
+    playback::{Command, FRAMES_MAX, PlaybackThread},
+    processing::Processing,
+    shared::{AudioCounters, AudioEvent, EVENTS_MAX, MediaFrame, Shared},
+};
 
-/// The driver's monotonic clock: the same origin as every other `Timestamp` of this node.
+/// The driver's monotonic clock: the same origin as every other [`Timestamp`] of this node.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// How much sound one Opus frame holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FrameDuration {
-    /// 10 ms: less delay, more packets.
-    Ms10,
-    /// 20 ms.
-    #[default]
-    Ms20,
-}
-
-impl FrameDuration {
-    /// In samples at [`super::SAMPLE_RATE`].
-    #[must_use]
-    pub const fn samples(self) -> usize {
-        match self {
-            Self::Ms10 => super::BLOCK,
-            Self::Ms20 => 2 * super::BLOCK,
-        }
-    }
-
-    /// As a duration.
-    #[must_use]
-    pub const fn duration(self) -> Duration {
-        match self {
-            Self::Ms10 => Duration::from_millis(10),
-            Self::Ms20 => Duration::from_millis(20),
-        }
-    }
-}
+/// Loudest setting for a member: 12 dB more than it sent.
+const GAIN_MAX: f32 = 4.0;
 
 /// Settings of the engine.
 #[derive(Clone, Debug)]
@@ -50,15 +45,20 @@ pub struct AudioConfig {
     pub device: DeviceSpec,
     /// Sound per packet. Default: 20 ms. 10 ms saves 10 ms of delay and doubles the packets.
     pub frame_duration: FrameDuration,
-    /// Opus bit/s, 24,000 to 32,000 (up to 64,000 accepted). Default: 24,000, which leaves room for two redundant
-    /// frames below 72 kb/s.
+    /// Opus bit/s of one copy of a frame, 12,000 to 64,000. Default: 32,000. More sounds better.
     pub bitrate: u32,
+    /// Opus bit/s of all copies in a packet together. Default: 72,000. Above it copies get smaller, not fewer.
+    pub bitrate_max: u32,
+    /// How long after a frame its last copy may travel. Default: 60 ms. Receivers that lose packets wait that long.
+    pub redundancy_span: Duration,
     /// Let packet sizes follow what is said. Default: off, because sizes would tell an observer about the speech.
     pub allow_vbr: bool,
     /// Start with the microphone muted. Default: no.
     pub muted: bool,
     /// Echo cancellation, noise suppression and gain for sound devices. Default: on; never applied to files and null.
     pub processing: bool,
+    /// A file's clip waits for [`AudioHandle::release_clip`] instead of beginning at once. Default: no.
+    pub hold_clip: bool,
 }
 
 impl Default for AudioConfig {
@@ -66,125 +66,156 @@ impl Default for AudioConfig {
         Self {
             device: DeviceSpec::default(),
             frame_duration: FrameDuration::default(),
-            bitrate: 24_000,
+            bitrate: 32_000,
+            bitrate_max: 72_000,
+            redundancy_span: Duration::from_millis(60),
             allow_vbr: false,
             muted: false,
             processing: true,
+            hold_clip: false,
         }
     }
 }
 
-/// One encoded frame of our own microphone, ready to be sealed and sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CapturedFrame {
-    /// Which of our tracks.
-    pub stream: StreamId,
-    /// When its first sample was captured.
-    pub captured: Timestamp,
-    /// The audio payload (`proto/spec/audio_payload.md`), redundancy included.
-    pub payload: Vec<u8>,
-}
-
-/// One decrypted audio payload of another member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MediaFrame {
-    /// Who sent it.
-    pub member: MemberId,
-    /// Which of its tracks.
-    pub stream: StreamId,
-    /// When it arrived here.
-    pub arrival: Timestamp,
-    /// The audio payload.
-    pub payload: Vec<u8>,
-}
-
-/// What the engine tells its owner.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum AudioEvent {
-    /// A frame to send.
-    Captured(CapturedFrame),
-    /// Somebody began or stopped to speak; `None` is our own microphone.
-    Speaking {
-        /// Who.
-        member: Option<MemberId>,
-        /// Began or stopped.
-        on: bool,
-    },
-    /// The device is gone; the engine keeps trying.
-    DeviceLost {
-        /// Stable name.
-        code: &'static str,
-        /// What happened.
-        message: String,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// The device works again.
-    DeviceBack,
-    /// Something failed for good, e.g. the output file's disk is full; the call goes on.
-    Error {
-        /// Stable name.
-        code: &'static str,
-        /// What happened.
-        message: String,
-        /// What to do.
-        hint: &'static str,
-    },
-}
-
-/// Handle on the running engine; dropping it ends both threads and completes the output file.
-#[derive(Debug)]
-pub struct AudioHandle(());
-
-/// The audio engine.
+/// The audio engine; see [`AudioEngine::start`].
 #[derive(Debug)]
 pub struct AudioEngine;
 
 impl AudioEngine {
-    /// Opens the device and starts both threads.
+    /// Opens the device and starts both threads. `random` chooses the first frame number.
     ///
     /// # Errors
     /// The device or file cannot be opened, or a setting is out of range.
-    #[allow(clippy::todo)]
     pub fn start(
-        config: AudioConfig,
+        config: &AudioConfig,
         clock: Clock,
+        random: &mut Random,
     ) -> Result<(AudioHandle, mpsc::Receiver<AudioEvent>), AudioError> {
-        let _ = (config, clock);
-        todo!()
+        let encoder = OpusEncoder::new(config.frame_duration, config.bitrate, config.allow_vbr)?;
+        let controls = Controls::default();
+        controls.released.store(!config.hold_clip, Ordering::Relaxed);
+        let device = config.device.open(&controls)?;
+        let (processing, played) = (device.acoustic && config.processing)
+            .then(Processing::new)
+            .unzip();
+        let ladder = RedundancyLadder::new(LadderConfig {
+            duration: config.frame_duration,
+            frame_bitrate_bps: config.bitrate,
+            bitrate_bps_max: config.bitrate_max,
+            span_max: config.redundancy_span,
+        });
+        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        let (frame_sender, frames) = sync_channel(FRAMES_MAX);
+        let (command_sender, commands) = channel();
+        let shared = Arc::new(Shared::new(controls, config.muted, ladder, event_sender));
+        let playback = PlaybackThread {
+            shared: shared.clone(),
+            device: device.playback,
+            frames,
+            commands,
+            notices: device.notices,
+            played,
+            clock: clock.clone(),
+        };
+        let capture = CaptureThread {
+            shared: shared.clone(),
+            device: device.capture,
+            processing,
+            encoder,
+            sender: AudioSender::new(config.frame_duration, random),
+            duration: config.frame_duration,
+            clock,
+        };
+        // Made before the threads, so that a second thread that cannot start ends the first.
+        let mut handle = AudioHandle {
+            shared,
+            frames: frame_sender,
+            commands: command_sender,
+            threads: Vec::new(),
+        };
+        handle.spawn("audio-playback", move || playback.run())?;
+        handle.spawn("audio-capture", move || capture.run())?;
+        Ok((handle, events))
     }
 }
 
-#[allow(clippy::todo)]
+/// Handle on the running engine; dropping it ends both threads and completes the output file.
+#[derive(Debug)]
+pub struct AudioHandle {
+    shared: Arc<Shared>,
+    frames: SyncSender<MediaFrame>,
+    commands: std::sync::mpsc::Sender<Command>,
+    threads: Vec<JoinHandle<()>>,
+}
+
 impl AudioHandle {
-    /// Hands a received frame to the playback thread; never blocks, drops (and counts) when the thread is 1 s behind.
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), AudioError> {
+        let thread = Builder::new()
+            .name(name.to_owned())
+            .spawn(body)
+            .map_err(AudioError::Thread)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Hands a received frame to the playback thread; never blocks, and drops (and counts) the frame if that thread
+    /// stands still.
     pub fn push(&self, frame: MediaFrame) {
-        let _ = frame;
-        todo!()
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.frames.try_send(frame) {
+            self.shared.received_dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// Mutes or unmutes the microphone: muted, silence of the same size is sent.
+    /// Mutes or unmutes the microphone. Muted, nothing is sent after a few frames that announce the pause.
     pub fn set_muted(&self, muted: bool) {
-        let _ = muted;
-        todo!()
+        self.shared.muted.store(muted, Ordering::Relaxed);
     }
 
-    /// Loudness of one member as a factor, 0 to 4; 1 leaves it unchanged.
+    /// Loudness of one member as a factor, 0 to 4 (clamped); 1 leaves it unchanged.
     pub fn set_gain(&self, member: MemberId, gain: f32) {
-        let _ = (member, gain);
-        todo!()
+        let gain = if gain.is_finite() {
+            gain.clamp(0.0, GAIN_MAX)
+        } else {
+            1.0
+        };
+        let _ = self.commands.send(Command::Gain(member, gain));
     }
 
-    /// Forgets a member that left.
+    /// Forgets a member that left: its voice and its reports.
     pub fn remove(&self, member: MemberId) {
-        let _ = member;
-        todo!()
+        let _ = self.commands.send(Command::Remove(member));
+        self.shared.ladder().remove_receiver(&member);
     }
 
-    /// Our microphone's level, 0 (silence) to 1 (full scale), of the last 20 ms.
+    /// Takes a receiver's report on our microphone; the redundancy of the next frames follows it.
+    pub fn handle_report(&self, now: Timestamp, from: MemberId, report: &ReceptionReport) {
+        self.shared.ladder().handle_report(now, from, report);
+    }
+
+    /// Lets the clip of a `file:` device begin ([`AudioConfig::hold_clip`]).
+    pub fn release_clip(&self) {
+        self.shared.controls.released.store(true, Ordering::Relaxed);
+    }
+
+    /// Our microphone's level (root mean square), 0 for silence to 1 for full scale, of the last frame.
     #[must_use]
     pub fn level(&self) -> f32 {
-        todo!()
+        self.shared.level()
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub fn counters(&self) -> AudioCounters {
+        self.shared.counters()
+    }
+}
+
+impl Drop for AudioHandle {
+    fn drop(&mut self) {
+        self.shared.controls.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A panic of the thread was reported by the panic hook; here it only means that the thread ended.
+            let _ = thread.join();
+        }
     }
 }

@@ -78,6 +78,9 @@ pub enum AudioError {
         /// The range.
         allowed: &'static str,
     },
+    /// A frame does not fit an audio payload; cannot happen with settings that were checked.
+    #[error("cannot pack an audio frame: {0}")]
+    Payload(#[from] subrosa_proto::media::payload::AudioPayloadError),
     /// Opus refused; cannot happen with settings that were checked.
     #[error("Opus failed: {0}")]
     Codec(#[from] opus::Error),
@@ -100,7 +103,7 @@ impl AudioError {
             Self::SameFile { .. } => "audio-file-same",
             Self::FileWrite { .. } => "audio-file-write",
             Self::Setting { .. } => "audio-setting",
-            Self::Codec(_) => "audio-codec",
+            Self::Codec(_) | Self::Payload(_) => "audio-codec",
             Self::Thread(_) => "audio-thread",
         }
     }
@@ -124,7 +127,7 @@ impl AudioError {
                 "free some space or choose another folder; the part already written is kept"
             }
             Self::Setting { .. } => "choose a value in the allowed range",
-            Self::Codec(_) => "please report this",
+            Self::Codec(_) | Self::Payload(_) => "please report this",
             Self::Thread(_) => "close other programs or raise the limit on threads (ulimit -u)",
         }
     }

@@ -1,14 +1,17 @@
 //! Loudness, and who is speaking.
 
-/// Blocks of 10 ms that must be loud before somebody counts as speaking: a click is shorter.
-const ON_BLOCKS: u32 = 3;
-/// Blocks after the last loud one for which somebody still counts as speaking: pauses between words are shorter.
-const HANGOVER_BLOCKS: u32 = 40;
+use super::BLOCK;
+
+/// Samples that must be loud in a row before somebody counts as speaking, 30 ms: a click is shorter.
+const ON_SAMPLES: usize = 3 * BLOCK;
+/// Samples after the last loud one for which somebody still counts as speaking, 400 ms: pauses between words are
+/// shorter.
+const HANGOVER_SAMPLES: usize = 40 * BLOCK;
 /// Level above which a block is loud: −46 dB of full scale.
 const LOUD: f32 = 0.005;
 /// How far above the background a block must be: 9 dB.
 const ABOVE_FLOOR: f32 = 2.8;
-/// How fast the estimate of the background rises, per block: it doubles in about 1.4 s.
+/// How fast the estimate of the background rises, per update: it doubles within 1.4 s.
 const FLOOR_RISE: f32 = 1.005;
 /// Highest background that is taken into account, so that steady loud speech is not taken for noise: −34 dB.
 const FLOOR_MAX: f32 = 0.02;
@@ -26,8 +29,8 @@ pub fn level(samples: &[f32]) -> f32 {
 #[derive(Debug)]
 pub struct SpeechDetector {
     floor: f32,
-    loud_blocks: u32,
-    quiet_blocks: u32,
+    loud_samples: usize,
+    quiet_samples: usize,
     speaking: bool,
 }
 
@@ -35,31 +38,32 @@ impl Default for SpeechDetector {
     fn default() -> Self {
         Self {
             floor: FLOOR_MAX,
-            loud_blocks: 0,
-            quiet_blocks: 0,
+            loud_samples: 0,
+            quiet_samples: 0,
             speaking: false,
         }
     }
 }
 
 impl SpeechDetector {
-    /// Takes the level of one block of 10 ms; `Some` when speaking began (`true`) or ended.
-    pub fn update(&mut self, level: f32) -> Option<bool> {
+    /// Takes the next 5 to 20 ms of sound; `Some` when speaking began (`true`) or ended.
+    pub fn update(&mut self, samples: &[f32]) -> Option<bool> {
+        let level = level(samples);
         self.floor = level
             .max(LOUD / ABOVE_FLOOR)
             .min(self.floor * FLOOR_RISE)
             .min(FLOOR_MAX);
         if level > LOUD && level > self.floor * ABOVE_FLOOR {
-            self.loud_blocks += 1;
-            self.quiet_blocks = 0;
+            self.loud_samples += samples.len();
+            self.quiet_samples = 0;
         } else {
-            self.loud_blocks = 0;
-            self.quiet_blocks = self.quiet_blocks.saturating_add(1);
+            self.loud_samples = 0;
+            self.quiet_samples = self.quiet_samples.saturating_add(samples.len());
         }
-        if !self.speaking && self.loud_blocks >= ON_BLOCKS {
+        if !self.speaking && self.loud_samples >= ON_SAMPLES {
             self.speaking = true;
             Some(true)
-        } else if self.speaking && self.quiet_blocks > HANGOVER_BLOCKS {
+        } else if self.speaking && self.quiet_samples > HANGOVER_SAMPLES {
             self.speaking = false;
             Some(false)
         } else {
@@ -77,7 +81,7 @@ mod tests {
         levels
             .into_iter()
             .enumerate()
-            .filter_map(|(i, l)| detector.update(l).map(|on| (i, on)))
+            .filter_map(|(i, l)| detector.update(&[l; BLOCK]).map(|on| (i, on)))
             .collect()
     }
 

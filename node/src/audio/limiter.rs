@@ -2,12 +2,12 @@
 
 /// Up to this peak nothing is changed: one voice at a usual level passes bit by bit.
 const CEILING: f32 = 0.9;
-/// Samples over which the gain moves inside a block: 1 ms, soft enough not to click.
+/// Samples over which the gain moves inside a step: 1 ms, soft enough not to click.
 const RAMP_SAMPLES: usize = 48;
-/// How far the gain returns towards 1 with each block of 10 ms: half-way in about 0.2 s.
-const RELEASE: f32 = 0.035;
+/// How far the gain returns towards 1 with each step of 5 ms: half-way in about 0.2 s.
+const RELEASE: f32 = 0.0175;
 
-/// Keeps a sum of voices below full scale: the gain of a block follows its peak, and what a ramp lets through is
+/// Keeps a sum of voices below full scale: the gain of a step follows its peak, and what a ramp lets through is
 /// bent, not clipped.
 #[derive(Debug)]
 pub struct Limiter {
@@ -21,7 +21,7 @@ impl Default for Limiter {
 }
 
 impl Limiter {
-    /// Limits one block in place; afterwards each sample lies in ±1.
+    /// Limits one step in place; afterwards each sample lies in ±1.
     pub fn process(&mut self, block: &mut [f32]) {
         let peak = block.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
         let released = self.gain + (1.0 - self.gain) * RELEASE;
@@ -61,11 +61,11 @@ mod tests {
     use std::f32::consts::TAU;
 
     use super::*;
-    use crate::audio::BLOCK;
+    use crate::audio::STEP;
 
     fn tone(level: f32, block: usize) -> Vec<f32> {
-        (0..BLOCK)
-            .map(|i| level * ((block * BLOCK + i) as f32 * 440.0 * TAU / 48_000.0).sin())
+        (0..STEP)
+            .map(|i| level * ((block * STEP + i) as f32 * 440.0 * TAU / 48_000.0).sin())
             .collect()
     }
 
@@ -102,7 +102,7 @@ mod tests {
     fn the_gain_returns() {
         let mut limiter = Limiter::default();
         limiter.process(&mut tone(4.0, 0));
-        for block in 1..400 {
+        for block in 1..800 {
             limiter.process(&mut tone(0.1, block));
         }
         let original = tone(0.1, 7);

@@ -2,12 +2,15 @@
 
 use opus::{Application, Bitrate, Channels, Encoder, Signal};
 
-use super::{AudioError, FrameDuration, SAMPLE_RATE};
+use subrosa_proto::media::payload::FrameDuration;
+
+use super::{AudioError, SAMPLE_RATE};
 
 /// Largest packet that Opus makes of one frame (RFC 6716 §3.4).
 const PACKET_BYTES_MAX: usize = 1_275;
-/// Bitrates that are accepted, in bit/s. Below 16,000 speech loses its upper half; above 64,000 nothing is gained.
-const BITRATES: std::ops::RangeInclusive<u32> = 16_000..=64_000;
+/// Bitrates that are accepted, in bit/s. Below 12,000 speech loses its upper half; above 64,000
+/// nothing is gained.
+const BITRATES: std::ops::RangeInclusive<u32> = 12_000..=64_000;
 /// Encoder effort, 0 to 10; 10 costs about 1 % of a core for one voice.
 const COMPLEXITY: i32 = 10;
 
@@ -24,31 +27,40 @@ impl OpusEncoder {
     /// what is said; there is no discontinuous transmission in either case, so that silence tells nothing either.
     ///
     /// # Errors
-    /// The bitrate lies outside 16,000 to 64,000.
+    /// The bitrate lies outside 12,000 to 64,000.
     pub fn new(frame: FrameDuration, bitrate: u32, allow_vbr: bool) -> Result<Self, AudioError> {
+        let mut inner = Encoder::new(SAMPLE_RATE, Channels::Mono, Application::Voip)?;
+        inner.set_vbr(allow_vbr)?;
+        inner.set_dtx(false)?;
+        inner.set_signal(Signal::Voice)?;
+        inner.set_complexity(COMPLEXITY)?;
+        let mut encoder = Self {
+            inner,
+            frame_samples: frame.samples(),
+            packet_bytes: 0,
+        };
+        encoder.set_bitrate(bitrate)?;
+        Ok(encoder)
+    }
+
+    /// Bits per second from the next frame on.
+    ///
+    /// # Errors
+    /// The bitrate lies outside 12,000 to 64,000.
+    pub fn set_bitrate(&mut self, bitrate: u32) -> Result<(), AudioError> {
         if !BITRATES.contains(&bitrate) {
             let given = bitrate.to_string();
             return Err(AudioError::Setting {
                 name: "bitrate",
                 given,
-                allowed: "16000 to 64000 bit/s",
+                allowed: "12000 to 64000 bit/s",
             });
         }
-        let mut inner = Encoder::new(SAMPLE_RATE, Channels::Mono, Application::Voip)?;
-        inner.set_bitrate(Bitrate::Bits(i32::try_from(bitrate).unwrap_or(i32::MAX)))?;
-        inner.set_vbr(allow_vbr)?;
-        inner.set_dtx(false)?;
-        inner.set_signal(Signal::Voice)?;
-        inner.set_complexity(COMPLEXITY)?;
-        let frame_samples = frame.samples();
-        let packet_bytes = usize::try_from(bitrate).unwrap_or(0) * frame_samples
-            / usize::try_from(SAMPLE_RATE).unwrap_or(1)
-            / 8;
-        Ok(Self {
-            inner,
-            frame_samples,
-            packet_bytes,
-        })
+        self.inner
+            .set_bitrate(Bitrate::Bits(i32::try_from(bitrate).unwrap_or(i32::MAX)))?;
+        let bits = u64::from(bitrate) * self.frame_samples as u64 / u64::from(SAMPLE_RATE);
+        self.packet_bytes = usize::try_from(bits / 8).unwrap_or(0);
+        Ok(())
     }
 
     /// Samples that one frame takes.

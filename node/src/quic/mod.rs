@@ -1,1 +1,4 @@
 //! Sockets and connections.
+
+pub mod endpoint;
+pub mod socket;

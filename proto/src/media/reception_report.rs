@@ -92,6 +92,7 @@ impl<C> Decode<C> for ReceptionReport {
             .map_err(|_| DecodeError::Other("a reception report contradicts itself"))
     }
 }
+bincode::impl_borrow_decode!(ReceptionReport);
 
 impl ReceptionReport {
     /// The values.
@@ -114,5 +115,72 @@ impl ReceptionReport {
     #[must_use]
     pub fn loss(&self) -> f64 {
         f64::from(self.lost) / f64::from(self.expected.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::codec;
+
+    fn values() -> impl Strategy<Value = ReceptionReportValues> {
+        (
+            any::<[u32; 5]>(),
+            0..50_u32,
+            0..50_u32,
+            0..50_u32,
+            0..50_u32,
+            any::<u16>(),
+        )
+            .prop_map(
+                |(
+                    [highest_sequence, concealed, late, jitter_us, _],
+                    expected,
+                    lost,
+                    bursts,
+                    longest_burst,
+                    delay_ms,
+                )| {
+                    ReceptionReportValues {
+                        highest_sequence,
+                        expected,
+                        lost,
+                        bursts,
+                        longest_burst,
+                        concealed,
+                        late,
+                        jitter_us,
+                        delay_ms,
+                    }
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn consistent_reports_round_trip_and_no_others_decode(values in values()) {
+            let raw = [
+                values.highest_sequence, values.expected, values.lost, values.bursts, values.longest_burst,
+                values.concealed, values.late, values.jitter_us,
+            ];
+            let bytes = codec::encode(&(raw, values.delay_ms));
+            match ReceptionReport::try_from(values) {
+                Ok(report) => {
+                    prop_assert_eq!(codec::encode(&report), bytes.clone());
+                    prop_assert_eq!(codec::decode(&bytes), Ok(report));
+                    prop_assert_eq!(report.values(), values);
+                }
+                Err(InconsistentReport) => {
+                    prop_assert_eq!(codec::decode::<ReceptionReport>(&bytes), Err(codec::DecodeError::Malformed));
+                }
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = codec::decode::<ReceptionReport>(&bytes);
+        }
     }
 }

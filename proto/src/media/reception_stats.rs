@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::time::Timestamp;
+
 /// What happened to one received audio stream since it was first heard. Counters never fall.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ReceptionStats {
@@ -54,5 +56,37 @@ impl ReceptionStats {
     #[must_use]
     pub const fn recovered(&self) -> u64 {
         self.recovered_redundancy + self.recovered_fec
+    }
+}
+
+/// Bits per second over intervals of one second.
+#[derive(Debug, Default)]
+pub(super) struct RateMeter {
+    since: Timestamp,
+    bytes: u64,
+    bits_per_second: u32,
+}
+
+impl RateMeter {
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    pub(super) fn insert(&mut self, now: Timestamp, bytes: usize) {
+        self.advance(now);
+        self.bytes += bytes as u64;
+    }
+
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        let elapsed = now.saturating_since(self.since);
+        if elapsed < Self::INTERVAL {
+            return;
+        }
+        let bits = self.bytes as f64 * 8.0 / elapsed.as_secs_f64();
+        self.bits_per_second = bits as u32;
+        self.bytes = 0;
+        self.since = now;
+    }
+
+    pub(super) const fn bits_per_second(&self) -> u32 {
+        self.bits_per_second
     }
 }

@@ -1,1 +1,12 @@
 //! The meeting: roster, admission, roles, key distribution, safety code, participant.
+
+pub mod admission;
+pub mod keys;
+pub mod name;
+pub mod operation;
+pub mod participant;
+pub mod role;
+pub mod room_secret;
+pub mod roster;
+pub mod roster_log;
+pub mod safety_code;

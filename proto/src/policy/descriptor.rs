@@ -100,3 +100,71 @@ pub struct Descriptor {
     /// The first second at which it no longer holds, at most [`VALIDITY_SECONDS_MAX`] after `valid_from`.
     pub valid_until: UnixSeconds,
 }
+
+/// Which bound of a descriptor does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DescriptorFault {
+    /// Not 1 to [`ADDRESSES_MAX`] addresses.
+    #[error("it has {0} addresses, 1 to {ADDRESSES_MAX} are allowed")]
+    AddressCount(usize),
+    /// An address that nobody can dial, or one that is there twice.
+    #[error("the address {0} cannot be dialled from elsewhere or is there twice")]
+    Address(SocketAddr),
+    /// More than [`ATTESTATIONS_MAX`] attestations.
+    #[error("it has {0} attestations, {ATTESTATIONS_MAX} are allowed")]
+    AttestationCount(usize),
+    /// Attestations that do not stand in the order of their issuers' keys, or two of one issuer.
+    #[error("its attestations are not one for each issuer in the order of the issuers' keys")]
+    AttestationOrder,
+    /// The identity that signs is not the relay's.
+    #[error("the identity that signs is not the relay that it names")]
+    OtherRelay,
+}
+
+impl Descriptor {
+    /// Checks the bounds that the types of the fields leave open. Validity is checked with the signature.
+    ///
+    /// # Errors
+    /// [`DescriptorFault`] for the first that does not hold.
+    pub fn check(&self) -> Result<(), DescriptorFault> {
+        if self.addresses.is_empty() || self.addresses.len() > ADDRESSES_MAX {
+            return Err(DescriptorFault::AddressCount(self.addresses.len()));
+        }
+        if let Some(bad) = first_bad_address(&self.addresses) {
+            return Err(DescriptorFault::Address(bad));
+        }
+        if self.attestations.len() > ATTESTATIONS_MAX {
+            return Err(DescriptorFault::AttestationCount(self.attestations.len()));
+        }
+        if !self.attestations.is_sorted_by(|a, b| a.issuer() < b.issuer()) {
+            return Err(DescriptorFault::AttestationOrder);
+        }
+        Ok(())
+    }
+}
+
+/// The first address that cannot be dialled (no port, unspecified, multicast, broadcast, or IPv4 dressed up as IPv6),
+/// that carries what the wire form leaves out (scope, flow label), or that is there twice.
+pub(crate) fn first_bad_address(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let bad = |at: usize, address: SocketAddr| {
+        let wrong_kind = match address {
+            SocketAddr::V4(v4) => v4.ip().is_broadcast(),
+            SocketAddr::V6(v6) => {
+                v6.ip().to_ipv4_mapped().is_some() || v6.scope_id() != 0 || v6.flowinfo() != 0
+            }
+        };
+        let ip = address.ip();
+        wrong_kind
+            || address.port() == 0
+            || ip.is_unspecified()
+            || ip.is_multicast()
+            || addresses[..at].contains(&address)
+    };
+    addresses
+        .iter()
+        .copied()
+        .enumerate()
+        .find(|&(at, address)| bad(at, address))
+        .map(|(_, address)| address)
+}

@@ -1,7 +1,11 @@
 //! Permits: the only proof that a path may carry a meeting's media.
 
 use super::{
-    evidence::EvidenceLevel, route_policy::DiscoveryRule, signed_descriptor::VerifiedDescriptor,
+    Country, CountryRule, DiscoveryRule, EvidenceLevel, EvidenceRule, IssuerRule,
+    attestation::Attestation,
+    descriptor::{CLOCK_SKEW_SECONDS_MAX, Descriptor, RELAY_PROTOCOL_VERSION},
+    refusal::{Clause, Refusal},
+    signed_descriptor::VerifiedDescriptor,
     signed_policy::VerifiedPolicy,
 };
 use crate::{
@@ -21,7 +25,18 @@ pub enum Route {
 }
 
 /// That a path may carry the meeting's media, under one policy, for a while. Only [`RouteJudge`] makes one.
+///
+/// ```compile_fail,E0451
+/// # use subrosa_proto::{ids::PolicyHash, policy::{EvidenceLevel, Permit, Route}, time::UnixSeconds};
+/// let forged = Permit {
+///     route: Route::Direct,
+///     policy: PolicyHash([0; 32]),
+///     evidence: EvidenceLevel::Measured,
+///     until: UnixSeconds(u64::MAX),
+/// };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Permit {
     route: Route,
     policy: PolicyHash,
@@ -42,53 +57,33 @@ impl Permit {
         self.route
     }
 
+    /// The relay, if it is a path through one.
+    #[must_use]
+    pub fn relay(&self) -> Option<RelayId> {
+        match self.route {
+            Route::Relay(relay) => Some(relay),
+            Route::Direct | Route::Member => None,
+        }
+    }
+
     /// The policy that it was given under.
     #[must_use]
     pub fn policy(&self) -> PolicyHash {
         self.policy
     }
 
-    /// What supports the relay's statement. `Declared` for paths without a relay.
+    /// What supports the relay's statement, as far as the policy asked. `Declared` for paths without a relay.
     #[must_use]
     pub fn evidence(&self) -> EvidenceLevel {
         self.evidence
     }
 
-    /// The first second at which it no longer holds.
+    /// The first second at which it no longer holds: the policy, the descriptor, or the attestations that it rests on
+    /// expire then.
     #[must_use]
     pub fn until(&self) -> UnixSeconds {
         self.until
     }
-}
-
-/// Which clause of the policy refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Clause {
-    /// Where the relay is hosted.
-    Hosting,
-}
-
-impl Clause {
-    /// The stable name, in snake case, for logs, events and scripts.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        "hosting"
-    }
-}
-
-/// A refusal. Displays as `refused relay X: hosted US, the policy allows EEA`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("refused {what}: {reason}")]
-pub struct Refusal {
-    /// What was refused, e.g. `relay ABCD-EFGH-IJKL-MNOP`.
-    pub what: String,
-    /// The relay, if it was one.
-    pub relay: Option<RelayId>,
-    /// Which clause refused it.
-    pub clause: Clause,
-    /// Why, for people.
-    pub reason: String,
 }
 
 /// Holds paths against one policy.
@@ -97,8 +92,11 @@ pub struct RouteJudge {
     policy: VerifiedPolicy,
 }
 
+/// A clause and its reason, before it is known what they refuse.
+type Objection = (Clause, String);
+
 impl RouteJudge {
-    /// A judge under `policy`.
+    /// A judge under `policy`. A change of policy takes a new judge, and with it all permits fall.
     #[must_use]
     pub fn new(policy: VerifiedPolicy) -> Self {
         Self { policy }
@@ -115,8 +113,24 @@ impl RouteJudge {
     /// # Errors
     /// [`Refusal`] with the first clause that is against it.
     pub fn permit(&self, descriptor: &VerifiedDescriptor, now: UnixSeconds) -> Result<Permit, Refusal> {
-        let _ = (descriptor, now);
-        todo!()
+        let judged = self
+            .check_expiry(now)
+            .and_then(|()| self.check_relay_kind(descriptor, now))
+            .and_then(|()| self.check_countries(descriptor))
+            .and_then(|()| self.check_asn(descriptor))
+            .and_then(|()| self.check_evidence(descriptor, now));
+        match judged {
+            Ok((evidence, evidence_until)) => {
+                let until = descriptor.valid_until.min(evidence_until).min(self.expiry());
+                Ok(self.given(Route::Relay(descriptor.relay), evidence, until))
+            }
+            Err((clause, reason)) => Err(Refusal {
+                what: format!("relay {}", descriptor.relay.fingerprint()),
+                relay: Some(descriptor.relay),
+                clause,
+                reason,
+            }),
+        }
     }
 
     /// Whether media may go straight to another member.
@@ -124,8 +138,9 @@ impl RouteJudge {
     /// # Errors
     /// [`Refusal`] if the policy expired.
     pub fn direct(&self, now: UnixSeconds) -> Result<Permit, Refusal> {
-        let _ = now;
-        todo!()
+        self.check_expiry(now)
+            .map_err(|objection| refusal("the direct path", objection))?;
+        Ok(self.given(Route::Direct, EvidenceLevel::Declared, self.expiry()))
     }
 
     /// Whether media may go through a member who forwards.
@@ -133,16 +148,230 @@ impl RouteJudge {
     /// # Errors
     /// [`Refusal`] if the policy says no or expired.
     pub fn member_forwarding(&self, now: UnixSeconds) -> Result<Permit, Refusal> {
-        let _ = now;
-        todo!()
+        let allowed = self.check_expiry(now).and_then(|()| {
+            if self.policy.policy().members_may_forward {
+                Ok(())
+            } else {
+                Err((
+                    Clause::MembersMayForward,
+                    "the policy does not let members forward".into(),
+                ))
+            }
+        });
+        allowed.map_err(|objection| refusal("the path through a member", objection))?;
+        Ok(self.given(Route::Member, EvidenceLevel::Declared, self.expiry()))
     }
 
-    /// Whether a discovery service of this reach may be used.
+    /// Whether a discovery service of the reach `service` may be used.
     ///
     /// # Errors
     /// [`Refusal`] if the policy says no or expired.
     pub fn discovery(&self, service: DiscoveryRule, now: UnixSeconds) -> Result<(), Refusal> {
-        let _ = (service, now);
-        todo!()
+        let allowed = self.policy.policy().discovery;
+        let judged = self.check_expiry(now).and_then(|()| {
+            if service <= allowed {
+                Ok(())
+            } else {
+                Err((
+                    Clause::Discovery,
+                    format!("the policy allows discovery: {allowed}"),
+                ))
+            }
+        });
+        judged.map_err(|objection| refusal(&format!("discovery: {service}"), objection))
+    }
+
+    fn given(&self, route: Route, evidence: EvidenceLevel, until: UnixSeconds) -> Permit {
+        Permit {
+            route,
+            policy: self.policy.hash(),
+            evidence,
+            until,
+        }
+    }
+
+    /// A policy without an expiry holds to the end of time.
+    fn expiry(&self) -> UnixSeconds {
+        self.policy.policy().expires.unwrap_or(UnixSeconds(u64::MAX))
+    }
+
+    fn check_expiry(&self, now: UnixSeconds) -> Result<(), Objection> {
+        if now < self.expiry() {
+            Ok(())
+        } else {
+            Err((
+                Clause::PolicyExpired,
+                format!("the meeting's policy expired at {}", self.expiry()),
+            ))
+        }
+    }
+
+    fn check_relay_kind(&self, descriptor: &Descriptor, now: UnixSeconds) -> Result<(), Objection> {
+        if self.policy.policy().direct_only {
+            return Err((Clause::DirectOnly, "the policy allows direct paths only".into()));
+        }
+        if descriptor.valid_from.0 > now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
+            let reason = format!("its descriptor holds from {} only", descriptor.valid_from);
+            return Err((Clause::DescriptorNotYetValid, reason));
+        }
+        if descriptor.valid_until <= now {
+            let reason = format!("its descriptor expired at {}", descriptor.valid_until);
+            return Err((Clause::DescriptorExpired, reason));
+        }
+        if descriptor.protocol_version != RELAY_PROTOCOL_VERSION {
+            let found = descriptor.protocol_version;
+            let reason =
+                format!("it speaks version {found} of the relay protocol, not {RELAY_PROTOCOL_VERSION}");
+            return Err((Clause::ProtocolVersion, reason));
+        }
+        Ok(())
+    }
+
+    fn check_countries(&self, descriptor: &Descriptor) -> Result<(), Objection> {
+        let policy = self.policy.policy();
+        let operator = &descriptor.operator;
+        let axes = [
+            (&policy.hosting, descriptor.hosting, Clause::Hosting, "hosted"),
+            (
+                &policy.legal_seat,
+                operator.legal_seat,
+                Clause::LegalSeat,
+                "operator's legal seat",
+            ),
+            (
+                &policy.parent_seat,
+                operator.parent_seat,
+                Clause::ParentSeat,
+                "operator controlled from",
+            ),
+        ];
+        for (rule, country, clause, what) in axes {
+            if !rule.allows(country) {
+                return Err((clause, format!("{what} {country}, the policy allows {rule}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_asn(&self, descriptor: &Descriptor) -> Result<(), Objection> {
+        let denied = &self.policy.policy().denied_asns;
+        match descriptor.asn {
+            _ if denied.is_empty() => Ok(()),
+            Some(asn) if denied.contains(asn) => Err((
+                Clause::DeniedAsn,
+                format!("network AS{asn}, which the policy denies"),
+            )),
+            Some(_) => Ok(()),
+            None => Err((
+                Clause::AsnNotStated,
+                "the policy denies some networks, and the relay does not state its own".into(),
+            )),
+        }
+    }
+
+    /// The level reached and how long it lasts.
+    fn check_evidence(
+        &self,
+        descriptor: &Descriptor,
+        now: UnixSeconds,
+    ) -> Result<(EvidenceLevel, UnixSeconds), Objection> {
+        let rule = &self.policy.policy().evidence;
+        let Some(issuers) = rule.issuers() else {
+            return Ok((EvidenceLevel::Declared, UnixSeconds(u64::MAX)));
+        };
+        let until = self.check_attestations(issuers, descriptor, now)?;
+        match rule {
+            EvidenceRule::Declared | EvidenceRule::Attested(_) => Ok((EvidenceLevel::Attested, until)),
+            EvidenceRule::Located(_) => Err((
+                Clause::EvidenceLocated,
+                "the policy asks that GeoIP sources agree; no source was consulted".into(),
+            )),
+            EvidenceRule::Measured(_) => Err((
+                Clause::EvidenceMeasured,
+                "the policy asks that GeoIP sources agree and round-trip times were measured; \
+                 neither was done"
+                    .into(),
+            )),
+        }
+    }
+
+    /// Until when enough of the issuers say what the relay says.
+    fn check_attestations(
+        &self,
+        issuers: &IssuerRule,
+        descriptor: &Descriptor,
+        now: UnixSeconds,
+    ) -> Result<UnixSeconds, Objection> {
+        let named = |a: &&Attestation| issuers.issuers().contains(&a.issuer()) && now < a.valid_until();
+        let mut expiries = Vec::new();
+        for attestation in descriptor.attestations.iter().filter(named) {
+            if let Some(contradiction) = contradiction(attestation, descriptor) {
+                return Err((Clause::EvidenceContradicted, contradiction));
+            }
+            if self.covers(attestation, descriptor) {
+                expiries.push(attestation.valid_until());
+            }
+        }
+        let needed = usize::from(issuers.at_least());
+        expiries.sort_unstable_by(|a, b| b.cmp(a));
+        // Enough remain until the needed-th longest lasting one expires.
+        expiries.get(needed.saturating_sub(1)).copied().ok_or_else(|| {
+            let reason = format!(
+                "attested by {} of the {} issuers that the policy names, {needed} must",
+                expiries.len(),
+                issuers.issuers().len()
+            );
+            (Clause::EvidenceAttested, reason)
+        })
+    }
+
+    /// Whether an attestation speaks about each thing that the policy restricts, and about one thing at least.
+    fn covers(&self, attestation: &Attestation, descriptor: &Descriptor) -> bool {
+        let policy = self.policy.policy();
+        let rules = [&policy.hosting, &policy.legal_seat, &policy.parent_seat];
+        let axes = axes(attestation, descriptor);
+        let each = rules
+            .iter()
+            .zip(&axes)
+            .all(|(rule, (_, said, _))| **rule == CountryRule::Any || said.is_some());
+        each && axes.iter().any(|(_, said, _)| said.is_some())
     }
 }
+
+/// For each axis: its name, what the issuer says, what the relay says.
+fn axes(attestation: &Attestation, descriptor: &Descriptor) -> [(&'static str, Option<Country>, Country); 3] {
+    let claim = attestation.claim();
+    [
+        ("hosting", claim.hosting, descriptor.hosting),
+        ("legal seat", claim.legal_seat, descriptor.operator.legal_seat),
+        (
+            "parent's seat",
+            claim.parent_seat,
+            descriptor.operator.parent_seat,
+        ),
+    ]
+}
+
+fn contradiction(attestation: &Attestation, descriptor: &Descriptor) -> Option<String> {
+    axes(attestation, descriptor)
+        .into_iter()
+        .find_map(|(axis, said, declared)| {
+            let said = said.filter(|said| *said != declared)?;
+            let issuer = &attestation.issuer().to_string()[..8];
+            Some(format!(
+                "it declares {declared} as {axis}, the issuer {issuer} says {said}"
+            ))
+        })
+}
+
+fn refusal(what: &str, (clause, reason): Objection) -> Refusal {
+    Refusal {
+        what: what.to_owned(),
+        relay: None,
+        clause,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests;

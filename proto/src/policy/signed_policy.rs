@@ -1,22 +1,35 @@
 //! A route policy under its host's signature.
 
+use aws_lc_rs::digest;
+use bincode::{Decode, Encode};
+
 use super::route_policy::RoutePolicy;
 use crate::{
-    identity::{Identity, Signature},
+    identity::{self, Identity, Signature},
     ids::{MeetingId, MemberId, PolicyHash},
+    wire::codec,
 };
 
+/// The domain of the author's signature and of the hash.
+const DOMAIN: &str = "subrosa-policy-v1";
+
 /// A policy for one meeting, signed; not yet verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SignedPolicy {
+    statement: Statement,
+    signature: Signature,
+}
+
+/// What is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+struct Statement {
     meeting: MeetingId,
     author: MemberId,
     sequence: u32,
     policy: RoutePolicy,
-    signature: Signature,
 }
 
-/// A policy whose signature, meeting and author have been checked.
+/// A policy whose signature, meeting and author have been checked. Only [`SignedPolicy::verify`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedPolicy {
     signed: SignedPolicy,
@@ -27,17 +40,58 @@ pub struct VerifiedPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// Placeholder.
-    #[error("malformed")]
-    Malformed,
+    /// It was signed for another meeting.
+    #[error("the policy was signed for another meeting")]
+    OtherMeeting,
+    /// Somebody else signed it.
+    #[error("the policy was signed by {}, not by {}", found.fingerprint(), expected.fingerprint())]
+    OtherAuthor {
+        /// Who signed it.
+        found: MemberId,
+        /// Who should have.
+        expected: MemberId,
+    },
+    /// Its author did not sign it.
+    #[error("the policy is forged: the member that it names did not sign it")]
+    Forged,
 }
 
 impl SignedPolicy {
     /// Signs `policy` into `meeting`. `sequence` is 0 for the first policy and rises with each change.
     #[must_use]
     pub fn sign(meeting: MeetingId, sequence: u32, policy: RoutePolicy, author: &Identity) -> Self {
-        let _ = (meeting, sequence, policy, author);
-        todo!()
+        let statement = Statement {
+            meeting,
+            author: author.member_id(),
+            sequence,
+            policy,
+        };
+        let signature = author.sign(DOMAIN, &codec::encode(&statement));
+        Self { statement, signature }
+    }
+
+    /// Puts the parts together again that a ticket carries once only.
+    pub(crate) fn from_parts(
+        meeting: MeetingId,
+        author: MemberId,
+        sequence: u32,
+        policy: RoutePolicy,
+        signature: Signature,
+    ) -> Self {
+        Self {
+            statement: Statement {
+                meeting,
+                author,
+                sequence,
+                policy,
+            },
+            signature,
+        }
+    }
+
+    /// The parts that a ticket carries.
+    pub(crate) fn parts(&self) -> (u32, &RoutePolicy, &Signature) {
+        (self.statement.sequence, &self.statement.policy, &self.signature)
     }
 
     /// Verifies that `author` signed it for `meeting`. Whether `author` may do so is for the roster to say.
@@ -45,13 +99,29 @@ impl SignedPolicy {
     /// # Errors
     /// [`PolicyError`], one variant for each reason.
     pub fn verify(self, meeting: MeetingId, author: MemberId) -> Result<VerifiedPolicy, PolicyError> {
-        let _ = (meeting, author);
-        todo!()
+        if self.statement.meeting != meeting {
+            return Err(PolicyError::OtherMeeting);
+        }
+        if self.statement.author != author {
+            return Err(PolicyError::OtherAuthor {
+                found: self.statement.author,
+                expected: author,
+            });
+        }
+        let statement = codec::encode(&self.statement);
+        identity::verify(&author.0, DOMAIN, &statement, &self.signature).map_err(|_| PolicyError::Forged)?;
+        // The hash covers what is said, not the signature: who holds a key can sign one statement in many ways.
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(DOMAIN.as_bytes());
+        hash.update(&[0]);
+        hash.update(&statement);
+        let hash = PolicyHash(hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"));
+        Ok(VerifiedPolicy { signed: self, hash })
     }
 }
 
 impl VerifiedPolicy {
-    /// What every key of the meeting is bound to.
+    /// What every key of the meeting is bound to: the hash of meeting, author, sequence and policy.
     #[must_use]
     pub fn hash(&self) -> PolicyHash {
         self.hash
@@ -63,15 +133,27 @@ impl VerifiedPolicy {
         &self.signed
     }
 
+    /// The meeting that it was signed for.
+    #[must_use]
+    pub fn meeting(&self) -> MeetingId {
+        self.signed.statement.meeting
+    }
+
+    /// Who signed it.
+    #[must_use]
+    pub fn author(&self) -> MemberId {
+        self.signed.statement.author
+    }
+
     /// Rises with each change of the meeting's policy.
     #[must_use]
     pub fn sequence(&self) -> u32 {
-        self.signed.sequence
+        self.signed.statement.sequence
     }
 
     /// The policy.
     #[must_use]
     pub fn policy(&self) -> &RoutePolicy {
-        &self.signed.policy
+        &self.signed.statement.policy
     }
 }

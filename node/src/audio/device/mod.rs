@@ -8,6 +8,7 @@ use std::{
         atomic::AtomicBool,
         mpsc::{self, Receiver},
     },
+    time::SystemTime,
 };
 
 use super::error::AudioError;
@@ -29,7 +30,7 @@ use recovering::Recovering;
 /// | text | meaning |
 /// |---|---|
 /// | `default` | the PulseAudio or PipeWire server of this session |
-/// | `pulse[:SINK[,SOURCE]]` | the same, with named sink and source |
+/// | `pulse[:SINK[,SOURCE[,SOCKET]]]` | the same, with named sink and source, at the server of that socket |
 /// | `file:IN.wav,OUT.wav` | play IN once in real time, then silence; write what is heard to OUT |
 /// | `file:IN.wav`, `file:,OUT.wav` | one direction only; the other is silence or goes nowhere |
 /// | `null` | silence in, nothing out |
@@ -44,6 +45,8 @@ pub enum DeviceSpec {
         sink: Option<String>,
         /// Name of the source; `None` is the server's default source.
         source: Option<String>,
+        /// The server's socket; `None` is found from `PULSE_SERVER` and the runtime folder.
+        server: Option<PathBuf>,
     },
     /// WAV files, paced by the monotonic clock.
     File {
@@ -71,15 +74,13 @@ impl FromStr for DeviceSpec {
         match (kind, rest) {
             ("default", None) => Ok(Self::Default),
             ("null", None) => Ok(Self::Null),
-            ("pulse", None) => Ok(Self::Pulse {
-                sink: None,
-                source: None,
-            }),
-            ("pulse", Some(rest)) => {
-                let (sink, source) = rest.split_once(',').unwrap_or((rest, ""));
+            ("pulse", rest) => {
+                let mut parts = rest.unwrap_or("").splitn(3, ',').map(part);
+                let mut next = || parts.next().flatten();
                 Ok(Self::Pulse {
-                    sink: part(sink),
-                    source: part(source),
+                    sink: next(),
+                    source: next(),
+                    server: next().map(PathBuf::from),
                 })
             }
             ("file", Some(rest)) => {
@@ -126,6 +127,12 @@ pub enum Notice {
     Lost(AudioError),
     /// It works again.
     Back,
+    /// A file's clip begins: when its first sample is spoken.
+    ClipBegan(SystemTime),
+    /// A file's clip is over; silence follows.
+    ClipEnded,
+    /// A file begins to record: when its first sample is heard.
+    RecordingBegan(SystemTime),
 }
 
 /// An open device.
@@ -169,28 +176,31 @@ impl DeviceSpec {
                         if let Some(input) = input {
                             super::wav::read(input)?;
                         }
-                        Box::new(FilePlayback::open(path, input.as_deref())?)
+                        Box::new(FilePlayback::open(path, input.as_deref(), sender.clone())?)
                     }
                     None => Box::new(NullPlayback::default()),
                 };
                 let capture: Box<dyn Capture> = match input {
-                    Some(path) => Box::new(FileCapture::open(path, controls.released.clone())?),
+                    Some(path) => Box::new(FileCapture::open(path, controls.released.clone(), sender)?),
                     None => Box::new(NullCapture::default()),
                 };
                 (capture, playback, false)
             }
             Self::Default | Self::Pulse { .. } => {
-                let (sink, source) = match self {
-                    Self::Pulse { sink, source } => (sink.clone(), source.clone()),
-                    _ => (None, None),
+                let (sink, source, server) = match self {
+                    Self::Pulse { sink, source, server } => (sink.clone(), source.clone(), server.clone()),
+                    _ => (None, None, None),
                 };
                 let (stop, stop_too) = (controls.stop.clone(), controls.stop.clone());
+                let server_too = server.clone();
                 let playback = Recovering::start(
-                    Box::new(move || PulsePlayback::open(sink.as_deref(), stop.clone())),
+                    Box::new(move || PulsePlayback::open(server.as_deref(), sink.as_deref(), stop.clone())),
                     sender.clone(),
                 )?;
                 let capture = Recovering::start(
-                    Box::new(move || PulseCapture::open(source.as_deref(), stop_too.clone())),
+                    Box::new(move || {
+                        PulseCapture::open(server_too.as_deref(), source.as_deref(), stop_too.clone())
+                    }),
                     sender,
                 )?;
                 (Box::new(capture), Box::new(playback), true)
@@ -233,7 +243,24 @@ mod tests {
             "pulse:loud,mic".parse::<DeviceSpec>().unwrap(),
             DeviceSpec::Pulse {
                 sink: Some("loud".to_owned()),
-                source: Some("mic".to_owned())
+                source: Some("mic".to_owned()),
+                server: None
+            }
+        );
+        assert_eq!(
+            "pulse:,,/run/sound".parse::<DeviceSpec>().unwrap(),
+            DeviceSpec::Pulse {
+                sink: None,
+                source: None,
+                server: Some(PathBuf::from("/run/sound"))
+            }
+        );
+        assert_eq!(
+            "pulse".parse::<DeviceSpec>().unwrap(),
+            DeviceSpec::Pulse {
+                sink: None,
+                source: None,
+                server: None
             }
         );
         for wrong in ["", "file:", "file:,", "alsa", "null:x", "default:"] {

@@ -1,7 +1,7 @@
 //! Silence in, nothing out: for listeners without sound hardware, and for tests.
 
 use super::{Capture, Pacer, Playback};
-use crate::audio::{AudioError, BLOCK};
+use crate::audio::{AudioError, STEP};
 
 /// A microphone that hears nothing.
 #[derive(Debug, Default)]
@@ -21,8 +21,8 @@ pub(super) struct NullPlayback(Pacer);
 
 impl Playback for NullPlayback {
     fn wait(&mut self) -> Result<usize, AudioError> {
-        self.0.wait(BLOCK);
-        Ok(BLOCK)
+        self.0.wait(STEP);
+        Ok(STEP)
     }
 
     fn write(&mut self, _samples: &[f32]) -> Result<(), AudioError> {

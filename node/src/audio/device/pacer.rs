@@ -2,7 +2,7 @@
 
 use std::{
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::audio::SAMPLE_RATE;
@@ -38,6 +38,20 @@ impl Pacer {
         } else if now - due > CATCH_UP_MAX {
             self.start = now;
             self.samples = 0;
+        }
+    }
+}
+
+impl Pacer {
+    /// When the samples of the last wait were due, `back` samples earlier, as wall-clock time.
+    #[must_use]
+    pub fn due(&self, back: usize) -> SystemTime {
+        let due = self.start + duration(self.samples.saturating_sub(back as u64));
+        let now = Instant::now();
+        let wall = SystemTime::now();
+        match now.checked_duration_since(due) {
+            Some(ago) => wall.checked_sub(ago).unwrap_or(wall),
+            None => wall + (due - now),
         }
     }
 }

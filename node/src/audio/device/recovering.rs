@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Capture, Notice, Pacer, Playback};
-use crate::audio::{AudioError, BLOCK};
+use crate::audio::{AudioError, STEP};
 
 /// Pause between two attempts: short enough that a person does not notice, long enough to cost nothing.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
@@ -83,9 +83,9 @@ impl<D: Playback> Playback for Recovering<D> {
             }
         }
         // Sound that nobody hears is still taken from the jitter buffers, so that they are in step afterwards.
-        self.pacer.wait(BLOCK);
+        self.pacer.wait(STEP);
         self.attempt();
-        Ok(BLOCK)
+        Ok(STEP)
     }
 
     fn write(&mut self, samples: &[f32]) -> Result<(), AudioError> {
@@ -107,6 +107,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::audio::BLOCK;
 
     /// Works for three blocks each time it is opened; every second attempt to open it fails.
     struct Flaky(usize);

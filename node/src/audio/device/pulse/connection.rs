@@ -52,10 +52,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to the first server that answers and introduces us.
-    pub(super) fn open(stop: Arc<AtomicBool>) -> Result<Self, AudioError> {
+    /// Connects to `server`, or to the first of the usual ones that answers, and introduces us.
+    pub(super) fn open(server: Option<&Path>, stop: Arc<AtomicBool>) -> Result<Self, AudioError> {
         let mut reasons = Vec::new();
-        for path in sockets() {
+        for path in server.map_or_else(sockets, |path| vec![path.to_owned()]) {
             match Self::open_at(&path, stop.clone()) {
                 Ok(connection) => return Ok(connection),
                 Err(error) => reasons.push(format!("{}: {error}", path.display())),

@@ -1,7 +1,10 @@
 //! PulseAudio and PipeWire (through `pipewire-pulse`): one connection for each direction, each read by the thread that
 //! it paces.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use pulseaudio::protocol::{
     ChannelMap, ChannelVolume, Command, CreatePlaybackStreamReply, CreateRecordStreamReply, DEFAULT_SINK,
@@ -45,8 +48,12 @@ pub(super) struct PulseCapture {
 
 impl PulseCapture {
     /// Opens the source `name`, or the server's default source.
-    pub(super) fn open(name: Option<&str>, stop: Arc<AtomicBool>) -> Result<Self, AudioError> {
-        let mut connection = Connection::open(stop)?;
+    pub(super) fn open(
+        server: Option<&Path>,
+        name: Option<&str>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, AudioError> {
+        let mut connection = Connection::open(server, stop)?;
         let params = RecordStreamParams {
             sample_spec: SAMPLE_SPEC,
             channel_map: ChannelMap::mono(),
@@ -115,8 +122,12 @@ pub(super) struct PulsePlayback {
 
 impl PulsePlayback {
     /// Opens the sink `name`, or the server's default sink.
-    pub(super) fn open(name: Option<&str>, stop: Arc<AtomicBool>) -> Result<Self, AudioError> {
-        let mut connection = Connection::open(stop)?;
+    pub(super) fn open(
+        server: Option<&Path>,
+        name: Option<&str>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, AudioError> {
+        let mut connection = Connection::open(server, stop)?;
         let params = PlaybackStreamParams {
             sample_spec: SAMPLE_SPEC,
             channel_map: ChannelMap::mono(),

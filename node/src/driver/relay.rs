@@ -1,0 +1,162 @@
+//! The relay's driver: one thread, one UDP socket, quinn-proto connections and the pure `Relay` machine.
+//!
+//! Fan-out is where a relay's time goes, so this driver works on quinn-proto directly instead of on quinn's tasks: no
+//! lock, wake-up or task switch for each listener. One turn of the event loop (`event_loop.rs`) receives what the
+//! socket holds, lets the machine decide, and then sends for each listener once, so that frames which arrived together
+//! share packets and system calls (segmentation offload).
+
+mod congestion;
+mod event_loop;
+mod forward_streams;
+mod link;
+mod socket;
+mod timers;
+mod transport;
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+
+use quinn_proto::{EndpointConfig, ServerConfig};
+use subrosa_proto::{
+    relay::{Relay, RelayConfig, RelayStats},
+    wire::relay_message::DescriptorBytes,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use congestion::MediaWindow;
+pub use transport::transport_config;
+
+/// Commands that wait for the event loop; the handle's methods wait beyond that.
+const COMMANDS_MAX: usize = 64;
+
+/// What the driver counts beside the machine's [`RelayStats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DriverStats {
+    /// UDP datagrams received.
+    pub datagrams_received: u64,
+    /// UDP datagrams sent.
+    pub datagrams_sent: u64,
+    /// System calls that sent them.
+    pub sends: u64,
+    /// Datagrams that the operating system refused to send.
+    pub send_failures: u64,
+    /// Handshakes begun.
+    pub handshakes_started: u64,
+    /// Handshakes finished.
+    pub handshakes_finished: u64,
+    /// Dialling clients that were asked to prove their address first.
+    pub retries: u64,
+    /// Dialling clients that were ignored because too many dialled at once.
+    pub handshakes_shed: u64,
+    /// Connections now, half-open ones included.
+    pub connections: u64,
+    /// Load of the event loop in thousandths of its time.
+    pub load_permille: u16,
+}
+
+/// Both kinds of counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayReport {
+    /// The machine's.
+    pub relay: RelayStats,
+    /// The driver's.
+    pub driver: DriverStats,
+}
+
+/// What the driver is told while it runs.
+pub(crate) enum Command {
+    Report(oneshot::Sender<RelayReport>),
+    SetDescriptor(DescriptorBytes),
+    Drain(Duration),
+    Shutdown,
+}
+
+/// A running relay. Dropping the handle stops it at once; [`shutdown`](Self::shutdown) waits for that.
+#[derive(Debug)]
+pub struct RelayDriver {
+    commands: mpsc::Sender<Command>,
+    ended: watch::Receiver<bool>,
+    local_addr: SocketAddr,
+}
+
+impl RelayDriver {
+    /// Starts a relay's event loop on its own thread. `server` decides the handshake; its transport parameters are
+    /// replaced by [`transport_config`].
+    ///
+    /// # Errors
+    /// What the operating system says about the socket or the thread.
+    pub fn start(
+        socket: UdpSocket,
+        endpoint: EndpointConfig,
+        mut server: ServerConfig,
+        relay: RelayConfig,
+    ) -> io::Result<Self> {
+        server.transport_config(Arc::new(transport_config()));
+        // A relay's clients move between networks; their sessions move with them.
+        server.migration(true);
+        let local_addr = socket.local_addr()?;
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let (end, ended) = watch::channel(false);
+        let sessions_max = relay.limits.sessions_max;
+        let relay = Relay::new(relay);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let socket = {
+            let _guard = runtime.enter();
+            socket::RelaySocket::new(socket)?
+        };
+        std::thread::Builder::new().name("relay".into()).spawn(move || {
+            let mut event_loop = event_loop::EventLoop::new(socket, endpoint, server, relay, sessions_max);
+            runtime.block_on(event_loop.run(inbox));
+            let _ = end.send(true);
+        })?;
+        Ok(Self {
+            commands,
+            ended,
+            local_addr,
+        })
+    }
+
+    /// The bound address.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The counters; zeros once the relay has ended.
+    pub async fn report(&self) -> RelayReport {
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(Command::Report(reply)).await.is_err() {
+            return RelayReport::default();
+        }
+        answer.await.unwrap_or_default()
+    }
+
+    /// Replaces the descriptor that later sessions are told.
+    pub async fn set_descriptor(&self, descriptor: DescriptorBytes) {
+        let _ = self.commands.send(Command::SetDescriptor(descriptor)).await;
+    }
+
+    /// Tells everybody that the relay ends, accepts nothing new, closes who is still there after `within`, and ends
+    /// when nobody is left.
+    pub async fn drain(&self, within: Duration) {
+        let _ = self.commands.send(Command::Drain(within)).await;
+    }
+
+    /// Closes every session and waits until the event loop has ended.
+    pub async fn shutdown(&self) {
+        let _ = self.commands.send(Command::Shutdown).await;
+        self.ended().await;
+    }
+
+    /// Waits until the event loop has ended, after a drain or a shutdown.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        let _ = ended.wait_for(|&ended| ended).await;
+    }
+}

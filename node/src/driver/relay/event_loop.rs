@@ -1,0 +1,502 @@
+//! The relay's event loop.
+//!
+//! One turn: receive what the socket holds (bounded) → connections → the machine → each touched connection transmits
+//! once. A frame for an idle relay leaves in the turn in which it came; under load a turn gathers what arrived together.
+
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use quinn_proto::{
+    ConnectionHandle, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, Transmit, VarInt,
+};
+use subrosa_proto::{
+    relay::{AddressBlock, CloseReason, Relay, RelayOutput, SessionId},
+    time::{Now, Timestamp, UnixSeconds},
+};
+use tokio::sync::mpsc;
+
+use super::{
+    Command, DriverStats, RelayReport,
+    link::{Link, LinkState},
+    socket::{Received, RelaySocket},
+    timers::Timers,
+};
+
+/// Batches received in one turn, so that sending is never far behind.
+const BATCHES_PER_TURN: usize = 4;
+/// Handshakes begun in one turn: each costs about as much as forwarding to 300 listeners.
+const HANDSHAKES_PER_TURN: usize = 2;
+/// Dialling clients that wait for their turn; further ones are ignored, and dial again by themselves.
+const INCOMING_MAX: usize = 256;
+/// Half-open connections above which a client must prove its address first (RFC 9000 §8.1.2).
+const RETRY_ABOVE: usize = 32;
+/// Connections beyond the sessions: those being told that there is no place, and those draining.
+const SPARE_CONNECTIONS: usize = 256;
+/// How often the load is measured and told to the machine.
+const LOAD_INTERVAL: Duration = Duration::from_millis(20);
+/// How much of the past the load remembers.
+const LOAD_MEMORY: Duration = Duration::from_millis(80);
+/// How often the machine is called even if nothing happens (the calendar month).
+const IDLE_TURN: Duration = Duration::from_secs(30);
+
+pub(super) struct EventLoop {
+    socket: RelaySocket,
+    endpoint: Endpoint,
+    relay: Relay,
+    /// By connection handle, which is also the session's number.
+    links: Vec<Option<Box<Link>>>,
+    connections_max: usize,
+    handshaking: usize,
+    incoming: VecDeque<Incoming>,
+    timers: Timers,
+    touched: Vec<ConnectionHandle>,
+    to_transmit: Vec<ConnectionHandle>,
+    received: Vec<Received>,
+    transmit_buffer: Vec<u8>,
+    /// A send that found the kernel's buffer full.
+    blocked: Option<(Transmit, Vec<u8>)>,
+    /// Names address blocks; the key is random per process.
+    block_hasher: RandomState,
+    started: Instant,
+    load: LoadMeter,
+    stats: DriverStats,
+    ending: bool,
+}
+
+/// How much of its time the event loop works.
+struct LoadMeter {
+    since: Instant,
+    busy: Duration,
+}
+
+impl EventLoop {
+    pub(super) fn new(
+        socket: RelaySocket,
+        endpoint: EndpointConfig,
+        server: ServerConfig,
+        relay: Relay,
+        sessions_max: usize,
+    ) -> Self {
+        let started = Instant::now();
+        Self {
+            socket,
+            endpoint: Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), true, None),
+            relay,
+            links: Vec::new(),
+            connections_max: sessions_max + SPARE_CONNECTIONS,
+            handshaking: 0,
+            incoming: VecDeque::new(),
+            timers: Timers::default(),
+            touched: Vec::new(),
+            to_transmit: Vec::new(),
+            received: Vec::new(),
+            transmit_buffer: Vec::new(),
+            blocked: None,
+            block_hasher: RandomState::new(),
+            started,
+            load: LoadMeter {
+                since: started,
+                busy: Duration::ZERO,
+            },
+            stats: DriverStats::default(),
+            ending: false,
+        }
+    }
+
+    pub(super) async fn run(&mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let wake = self.next_wake();
+            let blocked = self.blocked.is_some();
+            let idle = self.incoming.is_empty();
+            tokio::select! {
+                biased;
+                command = commands.recv(), if !self.ending => match command {
+                    Some(command) => self.handle_command(command),
+                    None => self.handle_command(Command::Shutdown),
+                },
+                result = self.socket.writable(), if blocked => {
+                    if result.is_err() { break }
+                }
+                result = self.socket.readable(), if !blocked => {
+                    if result.is_err() { break }
+                }
+                () = sleep_until(wake), if idle => {}
+                () = std::future::ready(()), if !idle => {}
+            }
+            let at = Instant::now();
+            self.turn(at);
+            self.measure_load(at);
+            if (self.ending || self.relay.is_drained()) && self.links.iter().flatten().next().is_none() {
+                break;
+            }
+        }
+    }
+
+    fn next_wake(&self) -> Instant {
+        let now = Instant::now();
+        let machine = self
+            .relay
+            .poll_timeout()
+            .map(|at| self.started + Duration::from_micros(at.as_micros()));
+        [self.timers.next(), machine, Some(now + IDLE_TURN)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(now)
+    }
+
+    fn clock(&self, at: Instant) -> Now {
+        let monotonic = u64::try_from((at - self.started).as_micros()).unwrap_or(u64::MAX);
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs());
+        Now {
+            monotonic: Timestamp::from_micros(monotonic),
+            unix: UnixSeconds(unix),
+        }
+    }
+
+    fn turn(&mut self, at: Instant) {
+        let now = self.clock(at);
+        if !self.send_blocked() {
+            return;
+        }
+        for _ in 0..BATCHES_PER_TURN {
+            if self.receive(at).is_err() {
+                break;
+            }
+        }
+        self.begin_handshakes(at);
+        while let Some(handle) = self.timers.expired(at) {
+            if let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) {
+                link.timer = None;
+                link.connection.handle_timeout(at);
+                touch(&mut self.touched, link, handle);
+            }
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        for handle in touched.drain(..) {
+            self.handle_link(now, at, handle);
+        }
+        self.touched = touched;
+        if self.relay.poll_timeout().is_some_and(|due| due <= now.monotonic) {
+            self.relay.handle_timeout(now);
+        }
+        self.carry_out(at);
+        while let Some(session) = self.relay.poll_ready(now) {
+            self.queue(ConnectionHandle(session.0 as usize));
+        }
+        let mut to_transmit = std::mem::take(&mut self.to_transmit);
+        for handle in to_transmit.drain(..) {
+            self.transmit(now, at, handle);
+        }
+        // Connections that could not be served because the kernel's buffer is full were queued anew.
+        to_transmit.append(&mut self.to_transmit);
+        self.to_transmit = to_transmit;
+    }
+
+    /// Receives a batch and hands it to the connections.
+    fn receive(&mut self, at: Instant) -> io::Result<()> {
+        let mut received = std::mem::take(&mut self.received);
+        let result = self.socket.receive(&mut received);
+        for datagram in received.drain(..) {
+            self.stats.datagrams_received += 1;
+            let mut response = Vec::new();
+            let Received { from, to, ecn, data } = datagram;
+            match self.endpoint.handle(at, from, to, ecn, data, &mut response) {
+                Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                    if let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) {
+                        link.connection.handle_event(event);
+                        touch(&mut self.touched, link, handle);
+                    }
+                }
+                Some(DatagramEvent::NewConnection(incoming)) => {
+                    if self.incoming.len() < INCOMING_MAX && !self.ending {
+                        self.incoming.push_back(incoming);
+                    } else {
+                        self.stats.handshakes_shed += 1;
+                        self.endpoint.ignore(incoming);
+                    }
+                }
+                Some(DatagramEvent::Response(transmit)) => self.respond(&transmit, &response),
+                None => {}
+            }
+        }
+        self.received = received;
+        result
+    }
+
+    fn begin_handshakes(&mut self, at: Instant) {
+        for _ in 0..HANDSHAKES_PER_TURN {
+            let Some(incoming) = self.incoming.pop_front() else {
+                return;
+            };
+            let mut response = Vec::new();
+            if self.endpoint.open_connections() >= self.connections_max {
+                self.stats.handshakes_shed += 1;
+                let transmit = self.endpoint.refuse(incoming, &mut response);
+                self.respond(&transmit, &response);
+                continue;
+            }
+            if self.handshaking >= RETRY_ABOVE && incoming.may_retry() {
+                self.stats.retries += 1;
+                if let Ok(transmit) = self.endpoint.retry(incoming, &mut response) {
+                    self.respond(&transmit, &response);
+                }
+                continue;
+            }
+            let block = self.block_of(incoming.remote_address().ip());
+            match self.endpoint.accept(incoming, at, &mut response, None) {
+                Ok((handle, connection)) => {
+                    self.stats.handshakes_started += 1;
+                    self.handshaking += 1;
+                    if self.links.len() <= handle.0 {
+                        self.links.resize_with(handle.0 + 1, || None);
+                    }
+                    let session = SessionId(u32::try_from(handle.0).unwrap_or(u32::MAX));
+                    let link = self.links[handle.0].insert(Box::new(Link::new(connection, session, block)));
+                    touch(&mut self.touched, link, handle);
+                }
+                Err(error) => {
+                    if let Some(transmit) = error.response {
+                        self.respond(&transmit, &response);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The IPv4 /24 or IPv6 /48 of an address, as an opaque number.
+    fn block_of(&self, ip: IpAddr) -> AddressBlock {
+        let prefix = match ip.to_canonical() {
+            IpAddr::V4(v4) => u128::from(u32::from(v4) >> 8),
+            IpAddr::V6(v6) => u128::from(v6) >> 80 << 80,
+        };
+        AddressBlock(self.block_hasher.hash_one(prefix))
+    }
+
+    /// Connection → endpoint → connection, and connection → machine.
+    fn handle_link(&mut self, now: Now, at: Instant, handle: ConnectionHandle) {
+        let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) else {
+            return;
+        };
+        link.touched = false;
+        let before = link.state;
+        let mut drained = false;
+        while let Some(event) = link.connection.poll_endpoint_events() {
+            drained |= event.is_drained();
+            if let Some(event) = self.endpoint.handle_event(handle, event) {
+                link.connection.handle_event(event);
+            }
+        }
+        link.handle_events(now, at, &mut self.relay);
+        if before == LinkState::Handshaking && link.state != LinkState::Handshaking {
+            self.handshaking -= 1;
+            self.stats.handshakes_finished += u64::from(link.state == LinkState::Up);
+        }
+        if drained {
+            if link.state == LinkState::Up {
+                self.relay.handle_session_down(now, link.session);
+            } else if link.state == LinkState::Handshaking {
+                self.handshaking -= 1;
+            }
+            self.timers.remove(link.timer, handle);
+            self.links[handle.0] = None;
+            return;
+        }
+        // An acknowledgement may have made room.
+        link.stuck = false;
+        if link.state == LinkState::Up {
+            self.relay.handle_writable(link.session);
+        }
+        self.queue(handle);
+    }
+
+    /// Does what the machine asks for.
+    fn carry_out(&mut self, at: Instant) {
+        while let Some(output) = self.relay.poll_output() {
+            let session = match &output {
+                RelayOutput::Close { session, .. }
+                | RelayOutput::StreamOpen { session, .. }
+                | RelayOutput::StreamData { session, .. }
+                | RelayOutput::StreamFinish { session, .. }
+                | RelayOutput::StreamReset { session, .. }
+                | RelayOutput::StreamStop { session, .. } => *session,
+            };
+            let Some(link) = self.links.get_mut(session.0 as usize).and_then(Option::as_mut) else {
+                continue;
+            };
+            let Link {
+                connection, forwards, ..
+            } = &mut **link;
+            match output {
+                RelayOutput::Close { reason, .. } => link.begin_closing(at, reason),
+                RelayOutput::StreamOpen { stream, header, .. } => {
+                    if !forwards.open(connection, stream, &header) {
+                        self.relay.handle_forward_ended(session, stream);
+                    }
+                }
+                RelayOutput::StreamData { stream, bytes, .. } => {
+                    if !forwards.push(connection, stream, bytes) {
+                        self.relay.handle_forward_ended(session, stream);
+                    }
+                }
+                RelayOutput::StreamFinish { stream, .. } => forwards.finish(connection, stream),
+                RelayOutput::StreamReset { stream, .. } => forwards.reset(connection, stream),
+                RelayOutput::StreamStop { stream, .. } => link.stop_incoming(stream),
+            }
+            self.queue(ConnectionHandle(session.0 as usize));
+        }
+    }
+
+    fn queue(&mut self, handle: ConnectionHandle) {
+        if let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut)
+            && !link.queued
+        {
+            link.queued = true;
+            self.to_transmit.push(handle);
+        }
+    }
+
+    /// Feeds a connection and sends what it has.
+    fn transmit(&mut self, now: Now, at: Instant, handle: ConnectionHandle) {
+        let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) else {
+            return;
+        };
+        if self.blocked.is_some() {
+            self.to_transmit.push(handle);
+            return;
+        }
+        link.queued = false;
+        let segments = self.socket.segments_max();
+        loop {
+            link.feed(now, at, &mut self.relay);
+            let mut sent = false;
+            self.transmit_buffer.clear();
+            while let Some(transmit) = link
+                .connection
+                .poll_transmit(at, segments, &mut self.transmit_buffer)
+            {
+                sent = true;
+                let contents = &self.transmit_buffer[..transmit.size];
+                self.stats.sends += 1;
+                self.stats.datagrams_sent += transmit
+                    .segment_size
+                    .map_or(1, |segment| transmit.size.div_ceil(segment))
+                    as u64;
+                if let Err(error) = self.socket.send(&transmit, contents) {
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        self.blocked = Some((transmit, contents.to_vec()));
+                        link.queued = true;
+                        self.to_transmit.push(handle);
+                        return;
+                    }
+                    self.stats.send_failures += 1;
+                }
+                self.transmit_buffer.clear();
+            }
+            // What the machine still holds goes next, unless the connection is held back.
+            if !sent || link.stuck || self.relay.queued_bytes(link.session) == 0 {
+                break;
+            }
+        }
+        link.stuck = self.relay.queued_bytes(link.session) > 0;
+        if link.state == LinkState::Up && link.connection.is_closed() {
+            // Closed from this side: no event says so.
+            link.state = LinkState::Lost;
+            self.relay.handle_session_down(now, link.session);
+        }
+        if let Some(deadline) = link.deadline() {
+            self.timers.set_earlier(&mut link.timer, deadline, handle);
+        }
+    }
+
+    /// Sends what found the kernel's buffer full; `false` if it still does.
+    fn send_blocked(&mut self) -> bool {
+        if let Some((transmit, contents)) = self.blocked.take()
+            && let Err(error) = self.socket.send(&transmit, &contents)
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            self.blocked = Some((transmit, contents));
+            return false;
+        }
+        true
+    }
+
+    /// Answers outside of connections are not worth keeping: who asked asks again.
+    fn respond(&mut self, transmit: &Transmit, response: &[u8]) {
+        self.stats.sends += 1;
+        self.stats.datagrams_sent += 1;
+        if self.socket.send(transmit, &response[..transmit.size]).is_err() {
+            self.stats.send_failures += 1;
+        }
+    }
+
+    fn measure_load(&mut self, turn_began: Instant) {
+        let now = Instant::now();
+        self.load.busy += now - turn_began;
+        let passed = now - self.load.since;
+        if passed >= LOAD_INTERVAL {
+            let permille = self.load.busy.as_micros() * 1_000 / passed.as_micros().max(1);
+            let permille = permille.min(1_000);
+            // Smoothed over four intervals, so that one burst does not open the gather window.
+            let weight = passed.as_micros().min(LOAD_MEMORY.as_micros());
+            let rest = LOAD_MEMORY.as_micros() - weight;
+            let smoothed =
+                (u128::from(self.stats.load_permille) * rest + permille * weight) / LOAD_MEMORY.as_micros();
+            self.stats.load_permille = u16::try_from(smoothed).unwrap_or(1_000);
+            self.relay.handle_load(self.stats.load_permille);
+            self.load = LoadMeter {
+                since: now,
+                busy: Duration::ZERO,
+            };
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        let at = Instant::now();
+        match command {
+            Command::Report(reply) => {
+                self.stats.connections = self.endpoint.open_connections() as u64;
+                let _ = reply.send(RelayReport {
+                    relay: self.relay.stats(),
+                    driver: self.stats,
+                });
+            }
+            Command::SetDescriptor(descriptor) => self.relay.set_descriptor(descriptor),
+            Command::Drain(within) => self.relay.drain(self.clock(at), within),
+            Command::Shutdown => self.shut_down(at),
+        }
+    }
+
+    fn shut_down(&mut self, at: Instant) {
+        self.ending = true;
+        while let Some(incoming) = self.incoming.pop_front() {
+            self.endpoint.ignore(incoming);
+        }
+        for (index, slot) in self.links.iter_mut().enumerate() {
+            if let Some(link) = slot {
+                let code = VarInt::from_u32(CloseReason::Drained as u32);
+                link.connection.close(at, code, bytes::Bytes::new());
+                touch(&mut self.touched, link, ConnectionHandle(index));
+            }
+        }
+    }
+}
+
+fn touch(touched: &mut Vec<ConnectionHandle>, link: &mut Link, handle: ConnectionHandle) {
+    if !link.touched {
+        link.touched = true;
+        touched.push(handle);
+    }
+}
+
+async fn sleep_until(at: Instant) {
+    tokio::time::sleep_until(at.into()).await;
+}

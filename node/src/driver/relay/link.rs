@@ -1,0 +1,326 @@
+//! One client's connection: control stream, media datagrams, stream objects.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, Bytes};
+use quinn_proto::{Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError};
+use subrosa_proto::{
+    relay::{AddressBlock, CloseReason, Relay, SessionId},
+    time::Now,
+    wire::{
+        framing::FrameReader,
+        stream_object::{StreamHeader, StreamHeaderError},
+    },
+};
+
+use super::forward_streams::ForwardStreams;
+
+/// How long a connection that is to be closed may take to acknowledge its last control frames.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Given for a stream object that nobody wants or that a quota refuses.
+pub(super) const STREAM_REFUSED: VarInt = VarInt::from_u32(0x20);
+
+/// What a link reports upward after its events were handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkState {
+    Handshaking,
+    Up,
+    /// The session is over for the machine; the connection still drains.
+    Lost,
+}
+
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    pub(super) session: SessionId,
+    pub(super) block: AddressBlock,
+    pub(super) state: LinkState,
+    /// In the list of connections to transmit for.
+    pub(super) queued: bool,
+    /// In the list of connections with events to handle.
+    pub(super) touched: bool,
+    /// The earliest entry in the timers, if any.
+    pub(super) timer: Option<Instant>,
+    /// Media that QUIC could not send is still in its buffer: feed no more until it is gone.
+    pub(super) stuck: bool,
+    control: Option<StreamId>,
+    reader: FrameReader,
+    /// The rest of a control frame that the stream did not take whole.
+    control_rest: Bytes,
+    /// Incoming stream objects whose header is not whole yet (`Some`) or was handed on (`None`).
+    incoming: BTreeMap<StreamId, Option<Vec<u8>>>,
+    pub(super) forwards: ForwardStreams,
+    pub(super) closing: Option<(CloseReason, Instant)>,
+}
+
+impl Link {
+    pub(super) fn new(connection: Connection, session: SessionId, block: AddressBlock) -> Self {
+        Self {
+            connection,
+            session,
+            block,
+            state: LinkState::Handshaking,
+            queued: false,
+            touched: false,
+            timer: None,
+            stuck: false,
+            control: None,
+            reader: FrameReader::new(),
+            control_rest: Bytes::new(),
+            incoming: BTreeMap::new(),
+            forwards: ForwardStreams::default(),
+            closing: None,
+        }
+    }
+
+    /// Hands everything that the connection has to say to the machine.
+    pub(super) fn handle_events(&mut self, now: Now, at: Instant, relay: &mut Relay) {
+        while let Some(event) = self.connection.poll() {
+            match event {
+                Event::Connected => {
+                    self.state = LinkState::Up;
+                    relay.handle_session_up(now, self.session, self.block);
+                }
+                Event::ConnectionLost { .. } => {
+                    if self.state == LinkState::Up {
+                        relay.handle_session_down(now, self.session);
+                    }
+                    self.state = LinkState::Lost;
+                }
+                Event::DatagramReceived => self.read_datagrams(now, relay),
+                Event::Stream(event) => self.handle_stream_event(now, at, event, relay),
+                Event::HandshakeDataReady | Event::DatagramsUnblocked => {}
+            }
+        }
+    }
+
+    fn read_datagrams(&mut self, now: Now, relay: &mut Relay) {
+        while let Some(packet) = self.connection.datagrams().recv() {
+            relay.handle_datagram(now, self.session, &packet);
+        }
+    }
+
+    fn handle_stream_event(&mut self, now: Now, at: Instant, event: StreamEvent, relay: &mut Relay) {
+        match event {
+            StreamEvent::Opened { dir: Dir::Bi } => {
+                if self.control.is_none()
+                    && let Some(id) = self.connection.streams().accept(Dir::Bi)
+                {
+                    self.control = Some(id);
+                    // Control goes before every stream object.
+                    let _ = self
+                        .connection
+                        .send_stream(id)
+                        .set_priority(i32::from(u8::MAX) + 1);
+                    relay.handle_writable(self.session);
+                    self.read_control(now, at, relay);
+                }
+            }
+            StreamEvent::Opened { dir: Dir::Uni } => {
+                while let Some(id) = self.connection.streams().accept(Dir::Uni) {
+                    self.incoming.insert(id, Some(Vec::new()));
+                    self.read_object(now, id, relay);
+                }
+            }
+            StreamEvent::Readable { id } if Some(id) == self.control => self.read_control(now, at, relay),
+            StreamEvent::Readable { id } => self.read_object(now, id, relay),
+            StreamEvent::Writable { id } if Some(id) == self.control => relay.handle_writable(self.session),
+            StreamEvent::Writable { id } => self.forwards.write(&mut self.connection, id),
+            StreamEvent::Finished { id } if Some(id) == self.control => self.finish_closing(at),
+            StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. } => {
+                if Some(id) == self.control {
+                    self.begin_closing(at, CloseReason::Malformed);
+                } else if let Some(forward) = self.forwards.forget(id) {
+                    let _ = self.connection.send_stream(id).reset(STREAM_REFUSED);
+                    relay.handle_forward_ended(self.session, forward);
+                }
+            }
+            StreamEvent::Available { .. } => {}
+        }
+    }
+
+    fn read_control(&mut self, now: Now, at: Instant, relay: &mut Relay) {
+        let Some(id) = self.control else { return };
+        let mut broken = false;
+        let mut stream = self.connection.recv_stream(id);
+        let Ok(mut chunks) = stream.read(true) else { return };
+        loop {
+            match chunks.next(usize::MAX) {
+                Ok(Some(chunk)) => self.reader.push(&chunk.bytes),
+                Err(ReadError::Blocked) => break,
+                // The client ended its control stream: it leaves, in order or not.
+                Ok(None) | Err(ReadError::Reset(_)) => {
+                    broken = true;
+                    break;
+                }
+            }
+            loop {
+                match self.reader.next_frame() {
+                    Ok(Some(frame)) => relay.handle_request(now, self.session, &frame),
+                    Ok(None) => break,
+                    Err(_) => {
+                        broken = true;
+                        break;
+                    }
+                }
+            }
+            if broken {
+                break;
+            }
+        }
+        let _ = chunks.finalize();
+        if broken {
+            self.begin_closing(at, CloseReason::Malformed);
+        }
+    }
+
+    fn read_object(&mut self, now: Now, id: StreamId, relay: &mut Relay) {
+        let Some(state) = self.incoming.get_mut(&id) else {
+            return;
+        };
+        let number = u64::from(id);
+        let mut stream = self.connection.recv_stream(id);
+        let Ok(mut chunks) = stream.read(true) else {
+            self.incoming.remove(&id);
+            return;
+        };
+        let mut end = None;
+        let mut refused = false;
+        loop {
+            let bytes = match chunks.next(usize::MAX) {
+                Ok(Some(chunk)) => chunk.bytes,
+                Ok(None) => {
+                    end = Some(true);
+                    break;
+                }
+                Err(ReadError::Blocked) => break,
+                Err(ReadError::Reset(_)) => {
+                    end = Some(false);
+                    break;
+                }
+            };
+            let Some(head) = state else {
+                relay.handle_stream_data(now, self.session, number, &bytes);
+                continue;
+            };
+            head.extend_from_slice(&bytes);
+            match StreamHeader::parse(head) {
+                Ok((header, rest)) => {
+                    let rest = Bytes::copy_from_slice(rest);
+                    *state = None;
+                    relay.handle_stream_object(now, self.session, number, header);
+                    if !rest.is_empty() {
+                        relay.handle_stream_data(now, self.session, number, &rest);
+                    }
+                }
+                Err(StreamHeaderError::TooShort) => {}
+                Err(_) => {
+                    refused = true;
+                    break;
+                }
+            }
+        }
+        let _ = chunks.finalize();
+        if refused {
+            let _ = self.connection.recv_stream(id).stop(STREAM_REFUSED);
+            self.incoming.remove(&id);
+        } else if let Some(whole) = end {
+            self.incoming.remove(&id);
+            relay.handle_stream_end(self.session, number, whole);
+        }
+    }
+
+    /// Stops a stream object that the machine does not want.
+    pub(super) fn stop_incoming(&mut self, number: u64) {
+        let Ok(id) = VarInt::from_u64(number).map(StreamId::from) else {
+            return;
+        };
+        if self.incoming.remove(&id).is_some() {
+            let _ = self.connection.recv_stream(id).stop(STREAM_REFUSED);
+        }
+    }
+
+    /// Moves what waits in the machine into the connection, as far as it takes it.
+    pub(super) fn feed(&mut self, now: Now, at: Instant, relay: &mut Relay) {
+        self.feed_control(relay);
+        if let Some((_, deadline)) = self.closing
+            && deadline <= at
+        {
+            self.finish_closing(at);
+        }
+        if self.state == LinkState::Up {
+            self.feed_media(now, relay);
+        }
+    }
+
+    fn feed_control(&mut self, relay: &mut Relay) {
+        let Some(id) = self.control else { return };
+        loop {
+            if self.control_rest.is_empty() {
+                match relay.poll_control(self.session) {
+                    Some(frame) => self.control_rest = frame,
+                    None => break,
+                }
+            }
+            match self.connection.send_stream(id).write(&self.control_rest) {
+                Ok(written) => self.control_rest.advance(written),
+                Err(WriteError::Blocked) => return,
+                Err(_) => {
+                    self.control_rest.clear();
+                    return;
+                }
+            }
+        }
+        if self.closing.is_some() {
+            let _ = self.connection.send_stream(id).finish();
+        }
+    }
+
+    fn feed_media(&mut self, now: Now, relay: &mut Relay) {
+        if self.stuck || relay.queued_bytes(self.session) == 0 {
+            return;
+        }
+        let Some(bytes_max) = self.connection.datagrams().max_size() else {
+            return;
+        };
+        // QUIC's buffer was empty or nearly so; fill it once, and see what leaves.
+        while self.connection.datagrams().send_buffer_space() > bytes_max {
+            let Some(frame) = relay.poll_datagram(now, self.session, bytes_max) else {
+                break;
+            };
+            if self.connection.datagrams().send(frame, false).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// The connection is to be closed once the client has its last control frames, or soon in any case.
+    pub(super) fn begin_closing(&mut self, at: Instant, reason: CloseReason) {
+        if self.closing.is_none() {
+            self.closing = Some((reason, at + FAREWELL));
+        }
+    }
+
+    fn finish_closing(&mut self, at: Instant) {
+        if let Some((reason, _)) = self.closing
+            && !self.connection.is_closed()
+        {
+            self.connection
+                .close(at, VarInt::from_u32(reason as u32), Bytes::new());
+        }
+    }
+
+    /// The time of the next call, for whatever reason.
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        let farewell = self
+            .closing
+            .map(|(_, at)| at)
+            .filter(|_| !self.connection.is_closed());
+        [self.connection.poll_timeout(), farewell]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

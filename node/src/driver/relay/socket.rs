@@ -1,0 +1,115 @@
+//! The relay's UDP socket: batches in, segmentation offload out.
+
+use std::{
+    io::{self, IoSliceMut},
+    net::{IpAddr, SocketAddr},
+};
+
+use bytes::BytesMut;
+use quinn::udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit as UdpTransmit, UdpSocketState};
+use quinn_proto::Transmit;
+use tokio::{io::Interest, net::UdpSocket};
+
+/// The kernel buffers that we ask for, in bytes: 20 ms of 100 Mbit/s several times over. The system may give less.
+const KERNEL_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes for one received datagram, or for several of one sender that the kernel joined.
+const RECEIVE_BYTES: usize = 64 * 1024;
+/// Segments in one send: quinn's choice as well; more gains little.
+const SEGMENTS_MAX: usize = 10;
+
+/// One received datagram.
+pub(super) struct Received {
+    pub(super) from: SocketAddr,
+    pub(super) to: Option<IpAddr>,
+    pub(super) ecn: Option<quinn_proto::EcnCodepoint>,
+    pub(super) data: BytesMut,
+}
+
+pub(super) struct RelaySocket {
+    io: UdpSocket,
+    state: UdpSocketState,
+    buffer: Vec<u8>,
+    /// The socket is bound to one address, so the source address need not be said with each packet.
+    bound: bool,
+}
+
+impl RelaySocket {
+    /// Must be called inside a tokio runtime.
+    pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let state = UdpSocketState::new((&socket).into())?;
+        // More buffer is better, but none of it is necessary.
+        let _ = state.set_recv_buffer_size((&socket).into(), KERNEL_BUFFER_BYTES);
+        let _ = state.set_send_buffer_size((&socket).into(), KERNEL_BUFFER_BYTES);
+        let bound = !socket.local_addr()?.ip().is_unspecified();
+        let io = UdpSocket::from_std(socket)?;
+        Ok(Self {
+            io,
+            state,
+            buffer: vec![0; RECEIVE_BYTES * BATCH_SIZE],
+            bound,
+        })
+    }
+
+    /// Packets that one send may hold.
+    pub(super) fn segments_max(&self) -> usize {
+        self.state.max_gso_segments().min(SEGMENTS_MAX)
+    }
+
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await
+    }
+
+    /// Receives one batch into `out`; `WouldBlock` if there is nothing.
+    pub(super) fn receive(&mut self, out: &mut Vec<Received>) -> io::Result<()> {
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut chunks = self.buffer.chunks_exact_mut(RECEIVE_BYTES);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let (io, state) = (&self.io, &self.state);
+        let count = io.try_io(Interest::READABLE, || {
+            state.recv(io.into(), &mut slices, &mut metas)
+        })?;
+        for (meta, slice) in metas.iter().zip(&slices).take(count) {
+            let mut data = BytesMut::from(&slice[..meta.len]);
+            while !data.is_empty() {
+                let datagram = data.split_to(meta.stride.min(data.len()));
+                out.push(Received {
+                    from: meta.addr,
+                    to: meta.dst_ip,
+                    ecn: meta
+                        .ecn
+                        .and_then(|ecn| quinn_proto::EcnCodepoint::from_bits(ecn as u8)),
+                    data: datagram,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends; `WouldBlock` if the kernel's buffer is full.
+    pub(super) fn send(&self, transmit: &Transmit, contents: &[u8]) -> io::Result<()> {
+        let transmit = UdpTransmit {
+            destination: transmit.destination,
+            ecn: transmit.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
+            contents,
+            segment_size: transmit.segment_size,
+            src_ip: transmit.src_ip.filter(|_| !self.bound),
+        };
+        // Not through try_io: its bookkeeping costs, and only the rare WouldBlock needs it.
+        match self.state.send((&self.io).into(), &transmit) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                // Tells tokio that the socket is not writable, so that `writable` waits.
+                let _ = self.io.try_io(Interest::WRITABLE, || {
+                    Err::<(), _>(io::ErrorKind::WouldBlock.into())
+                });
+                Err(e)
+            }
+            other => other,
+        }
+    }
+}

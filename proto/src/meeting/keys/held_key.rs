@@ -1,0 +1,82 @@
+//! One key that a receiver holds: its link of the chain, and for each stream the AEAD key and the replay window.
+
+use std::collections::BTreeMap;
+
+use super::{
+    STREAMS_MAX,
+    generation::{Binding, ChainLink},
+    key_message::KeyStatement,
+    receiver::OpenError,
+};
+use crate::{
+    ids::StreamId,
+    sframe::{MediaContext, decrypt, header::Header, key_schedule::FrameKey, replay_window::ReplayWindow},
+    time::Timestamp,
+};
+
+#[derive(Debug)]
+struct StreamKey {
+    key: FrameKey,
+    window: ReplayWindow,
+}
+
+#[derive(Debug)]
+pub(super) struct HeldKey {
+    pub(super) binding: Binding,
+    pub(super) link: ChainLink,
+    /// What the publisher said about this key; `None` if we ratcheted to it and the message is still on its way.
+    pub(super) statement: Option<KeyStatement>,
+    /// A frame was opened with it.
+    pub(super) used: bool,
+    /// When to erase it, once a later key has taken its place.
+    pub(super) erase_at: Option<Timestamp>,
+    streams: BTreeMap<StreamId, StreamKey>,
+}
+
+impl HeldKey {
+    pub(super) const fn new(binding: Binding, link: ChainLink) -> Self {
+        Self {
+            binding,
+            link,
+            statement: None,
+            used: false,
+            erase_at: None,
+            streams: BTreeMap::new(),
+        }
+    }
+
+    /// Appends the plaintext to `out` and advances the window, in this order.
+    pub(super) fn open(
+        &mut self,
+        context: &MediaContext,
+        header: Header,
+        sealed: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpenError> {
+        let metadata = context.to_bytes();
+        if let Some(stream) = self.streams.get_mut(&context.stream) {
+            // Before the tag only because it is cheaper; what is not fresh has no effect either way.
+            if !stream.window.is_fresh(header.counter) {
+                return Err(OpenError::Replay);
+            }
+            decrypt::open(&stream.key, header, &metadata, sealed, out).map_err(|_| OpenError::BadTag)?;
+            stream.window.accept(header.counter);
+            return Ok(());
+        }
+        if self.streams.len() == STREAMS_MAX {
+            return Err(OpenError::TooManyStreams);
+        }
+        let mut stream = StreamKey {
+            key: self.link.frame_key(&self.binding, context.stream),
+            window: ReplayWindow::default(),
+        };
+        if !stream.window.is_fresh(header.counter) {
+            return Err(OpenError::Replay);
+        }
+        decrypt::open(&stream.key, header, &metadata, sealed, out).map_err(|_| OpenError::BadTag)?;
+        stream.window.accept(header.counter);
+        // Kept only now, so that forged stream numbers fill nothing.
+        self.streams.insert(context.stream, stream);
+        Ok(())
+    }
+}

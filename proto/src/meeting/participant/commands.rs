@@ -1,0 +1,110 @@
+//! What people ask for.
+
+use super::{Command, Event, LeftReason, Output, Participant, lobby::Phase};
+use crate::{
+    ids::MemberId,
+    meeting::{operation::Op, role::Act},
+    time::Now,
+};
+
+impl Participant {
+    /// Does what a person asks, or says in an event why not.
+    pub fn handle_command(&mut self, now: Now, command: Command) {
+        match (command, self.phase) {
+            (_, Phase::Left) => {}
+            (Command::Leave, _) => self.leave(now),
+            (Command::Mute(muted), _) => self.set_muted(now, muted),
+            (_, Phase::Lobby { .. }) => self.emit(Event::Refused {
+                what: "command",
+                clause: "lobby".to_owned(),
+                reason: "not done: this node is not in the meeting yet".to_owned(),
+            }),
+            (Command::Admit(member), _) => {
+                if self.may(Act::Admit(crate::meeting::role::Role::Speaker)) {
+                    self.admit(now, member);
+                }
+            }
+            (Command::Refuse(member), _) => {
+                if self.may(Act::Admit(crate::meeting::role::Role::Speaker)) {
+                    self.refuse(member);
+                }
+            }
+            (Command::Remove(member), _) => self.remove_member(now, member),
+            (Command::Lock(locked), _) => {
+                self.author(now, Op::Lock { locked });
+            }
+            (Command::Role(member, role), _) => {
+                self.author(now, Op::Role { member, role });
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Whether our role allows it; if not, says so. (Whatever is written into the log is judged there as well.)
+    fn may(&mut self, act: Act) -> bool {
+        let role = self.log.view().members.get(&self.me).map(|member| member.role);
+        let may = role.is_some_and(|role| role.may(act));
+        if !may {
+            let reason = match role {
+                Some(role) => format!("not done: a {role} may not do that; ask the host or a co-host"),
+                None => "not done: this node is not in the meeting".to_owned(),
+            };
+            self.emit(Event::Refused {
+                what: "command",
+                clause: "role".to_owned(),
+                reason,
+            });
+        }
+        may
+    }
+
+    /// Whether this member publishes audio.
+    pub(super) fn may_speak(&self) -> bool {
+        self.is_member() && self.speaks(self.me)
+    }
+
+    /// Whether `member` may publish audio.
+    pub(super) fn speaks(&self, member: MemberId) -> bool {
+        self.log
+            .view()
+            .members
+            .get(&member)
+            .is_some_and(|member| member.role.may_speak())
+    }
+
+    fn set_muted(&mut self, now: Now, muted: bool) {
+        let _ = now;
+        self.muted = muted;
+    }
+
+    /// Says goodbye.
+    fn leave(&mut self, now: Now) {
+        if self.is_member() {
+            self.author(now, Op::Leave);
+            // Members behind relays should hear of it too.
+            self.pump_relays(now);
+        }
+        self.leave_with(LeftReason::Left);
+    }
+
+    /// The end, for whatever reason.
+    pub(super) fn leave_with(&mut self, reason: LeftReason) {
+        if self.phase == Phase::Left {
+            return;
+        }
+        self.phase = Phase::Left;
+        let links: Vec<_> = self
+            .links
+            .keys()
+            .chain(self.relay_links.keys())
+            .copied()
+            .collect();
+        for link in links {
+            self.outputs.push_back(Output::Close { link });
+        }
+        self.links.clear();
+        self.relay_links.clear();
+        self.outputs.push_back(Output::Accept { keys: Vec::new() });
+        self.emit(Event::Left(reason));
+    }
+}

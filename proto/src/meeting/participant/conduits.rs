@@ -1,0 +1,202 @@
+//! Telling a member something: over a direct link if there is one, else over a pairwise channel through a relay.
+
+use super::{Output, Participant, links::Scope, rooms::RoomKind};
+use crate::meeting::operation::SignedOperation;
+use crate::{
+    channel::pairwise::MESSAGE_BYTES_MAX,
+    ids::{Alias, LinkId, MemberId, RelayId, RoomId},
+    time::Now,
+    wire::{
+        bounded::BoundedVec,
+        control_message::{
+            ControlMessage, DESCRIPTOR_BYTES_MAX, Hello, OPERATION_BATCH_BYTES_MAX, OPERATIONS_MAX,
+            RELAYS_MAX,
+        },
+    },
+};
+
+/// Where a pairwise channel runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ChannelKey {
+    pub(super) relay: RelayId,
+    pub(super) room: RoomId,
+    pub(super) alias: Alias,
+}
+
+/// One authenticated way to one person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Conduit {
+    Link(LinkId),
+    Channel(ChannelKey),
+}
+
+impl Participant {
+    /// How far the person at the other end has come.
+    pub(super) fn scope_of(&self, conduit: Conduit) -> Scope {
+        match conduit {
+            Conduit::Link(link) => self.links.get(&link).map_or(Scope::Lobby, |link| link.scope),
+            Conduit::Channel(key) => match self.rooms.by_id.get(&key.room).map(|room| room.kind) {
+                Some(RoomKind::Members) => Scope::Members,
+                _ => Scope::Lobby,
+            },
+        }
+    }
+
+    /// All conduits to `member`, best first: direct links that are heard, channels over relays that are heard, the rest.
+    fn conduits_to(&self, now: Option<Now>, member: MemberId) -> Vec<Conduit> {
+        let mut conduits: Vec<(bool, u8, Conduit)> = Vec::new();
+        if let Some(peer) = self.peers.get(&member) {
+            for link in peer.links.iter().rev() {
+                let silent = now.is_some_and(|now| {
+                    self.links
+                        .get(link)
+                        .is_none_or(|state| state.monitor.is_silent(now.monotonic))
+                });
+                conduits.push((silent, 0, Conduit::Link(*link)));
+            }
+        }
+        for (key, channel) in &self.channels {
+            if channel.peer() == Some(member) {
+                let doubtful = now.is_some_and(|now| {
+                    self.relays
+                        .get(&key.relay)
+                        .is_none_or(|session| session.is_doubtful(now.monotonic))
+                });
+                conduits.push((doubtful, 1, Conduit::Channel(*key)));
+            }
+        }
+        conduits.sort_by_key(|(silent, rank, _)| (*silent, *rank));
+        conduits.into_iter().map(|(.., conduit)| conduit).collect()
+    }
+
+    /// All conduits to `member`.
+    pub(super) fn all_conduits(&self, member: MemberId) -> Vec<Conduit> {
+        self.conduits_to(None, member)
+    }
+
+    /// Whether `member` can be told anything at the moment.
+    pub(super) fn is_reachable(&self, member: MemberId) -> bool {
+        !self.conduits_to(None, member).is_empty()
+    }
+
+    /// Tells `member`; `false` if no conduit took it. What matters is said again when a conduit opens.
+    pub(super) fn send_to(&mut self, now: Option<Now>, member: MemberId, message: &ControlMessage) -> bool {
+        let conduits = self.conduits_to(now, member);
+        let bytes = message.encode();
+        conduits
+            .into_iter()
+            .any(|conduit| self.send_bytes(conduit, &bytes))
+    }
+
+    /// Tells the person at the other end of `conduit`.
+    pub(super) fn send_on(&mut self, conduit: Conduit, message: &ControlMessage) -> bool {
+        self.send_bytes(conduit, &message.encode())
+    }
+
+    fn send_bytes(&mut self, conduit: Conduit, bytes: &[u8]) -> bool {
+        match conduit {
+            Conduit::Link(link) if self.links.contains_key(&link) => {
+                self.outputs.push_back(Output::Control {
+                    link,
+                    bytes: bytes.to_vec(),
+                });
+                true
+            }
+            Conduit::Link(_) => false,
+            Conduit::Channel(key) => {
+                bytes.len() <= MESSAGE_BYTES_MAX && self.channels.get_mut(&key).is_some_and(|c| c.send(bytes))
+            }
+        }
+    }
+
+    /// Tells every member.
+    pub(super) fn broadcast(&mut self, message: &ControlMessage) {
+        let members: Vec<MemberId> = self
+            .log
+            .view()
+            .members
+            .keys()
+            .filter(|id| **id != self.me)
+            .copied()
+            .collect();
+        for member in members {
+            self.send_to(None, member, message);
+        }
+    }
+
+    /// A conduit opened, with its peer proven: introductions, and whatever the peer may have missed.
+    pub(super) fn conduit_opened(&mut self, now: Now, member: MemberId, conduit: Conduit) {
+        let hello = self.hello();
+        self.send_on(conduit, &hello);
+        if !self.is_member() {
+            if member == self.host {
+                self.reached_host(now);
+            }
+            return;
+        }
+        if self.scope_of(conduit) == Scope::Members {
+            let heads = self.heads_message();
+            self.send_on(conduit, &heads);
+        }
+        if self.log.view().members.contains_key(&member) {
+            self.publisher.resend_to(now.monotonic, member);
+        }
+    }
+
+    /// Who this is. Addresses only if direct links are wanted.
+    pub(super) fn hello(&self) -> ControlMessage {
+        let addresses = self
+            .addresses
+            .iter()
+            .take(crate::wire::control_message::ADDRESSES_MAX);
+        let descriptors = self
+            .relays
+            .values()
+            .map(|session| session.descriptor().signed().to_bytes());
+        let descriptors = descriptors
+            .filter(|bytes| bytes.len() <= DESCRIPTOR_BYTES_MAX)
+            .take(RELAYS_MAX);
+        ControlMessage::Hello(Hello {
+            name: self.name.clone(),
+            addresses: fit(addresses.map(|address| (*address).into()).collect()),
+            relays: fit(descriptors.map(|bytes| fit(bytes)).collect()),
+        })
+    }
+
+    /// After addresses or relays changed.
+    pub(super) fn say_hello_to_all(&mut self) {
+        if self.is_member() {
+            let hello = self.hello();
+            self.broadcast(&hello);
+        }
+    }
+
+    /// Sends operations in messages that each fit an envelope.
+    pub(super) fn send_operations(&mut self, conduit: Conduit, operations: Vec<SignedOperation>) {
+        let mut batch: Vec<SignedOperation> = Vec::new();
+        let mut bytes = 0;
+        for operation in operations {
+            let size = operation.body().len() + 80;
+            if !batch.is_empty()
+                && (batch.len() == OPERATIONS_MAX || bytes + size > OPERATION_BATCH_BYTES_MAX)
+            {
+                self.send_on(
+                    conduit,
+                    &ControlMessage::Operations(fit(std::mem::take(&mut batch))),
+                );
+                bytes = 0;
+            }
+            bytes += size;
+            batch.push(operation);
+        }
+        if !batch.is_empty() {
+            self.send_on(conduit, &ControlMessage::Operations(fit(batch)));
+        }
+    }
+}
+
+/// A list that was cut to its bound before.
+pub(super) fn fit<T, const MAX: usize>(list: Vec<T>) -> BoundedVec<T, MAX> {
+    debug_assert!(list.len() <= MAX);
+    list.try_into().unwrap_or_default()
+}

@@ -1,0 +1,308 @@
+//! The door: knocking at it, and answering those who knock.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Event, LeftReason, Participant,
+    conduits::{Conduit, fit},
+    timers::{JOIN_PATIENCE, KNOCK_INTERVAL, Timer},
+};
+use crate::{
+    ids::{MemberId, OperationHash},
+    meeting::{
+        admission::{Decided, Decision, Knock, KnockOutcome, RefusalReason},
+        operation::Op,
+        role::Role,
+        roster::RoomEpoch,
+    },
+    time::Now,
+    wire::control_message::{ControlMessage, Hello, PEERS_MAX, PeerHint, RoomSecretGrant},
+};
+
+/// Where this node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// At the door.
+    Lobby {
+        /// The host said that it has to decide.
+        waiting: bool,
+    },
+    /// In.
+    Member,
+    /// Out for good.
+    Left,
+}
+
+impl Participant {
+    /// Whether this node needs the lobby's rooms: it knocks, or it answers those who do.
+    pub(super) fn uses_lobby(&self) -> bool {
+        match self.phase {
+            Phase::Lobby { .. } => true,
+            Phase::Member => self.is_in_charge(),
+            Phase::Left => false,
+        }
+    }
+
+    /// Whether this node's role lets it admit.
+    pub(super) fn is_in_charge(&self) -> bool {
+        self.log
+            .view()
+            .members
+            .get(&self.me)
+            .is_some_and(|member| member.role.is_in_charge())
+    }
+
+    /// Those whom people at the door look for: the host from the ticket, and whoever is in charge by the roster.
+    pub(super) fn people_in_charge(&self) -> BTreeSet<MemberId> {
+        let roster = self.log.view();
+        let members = roster
+            .members
+            .iter()
+            .filter(|(_, member)| member.role.is_in_charge());
+        members
+            .map(|(id, _)| *id)
+            .chain([self.host])
+            .filter(|id| *id != self.me)
+            .collect()
+    }
+
+    // --- knocking -----------------------------------------------------------------------------------------------
+
+    /// Looks for ways to the host. If the policy allows none, says so at once.
+    pub(super) fn begin_joining(&mut self, now: Now) {
+        let direct = self.direct && self.judge.direct(now.unix).is_ok();
+        let host_addresses = self.ticket.terms().addresses.clone();
+        if direct && !host_addresses.is_empty() {
+            let host = self.host;
+            self.peer_mut(now, host).addresses = host_addresses;
+        } else if self.relays.is_empty() {
+            let refusals: Vec<String> = self.refused_relays.values().cloned().collect();
+            let why_not_direct = if !self.direct {
+                "direct links are switched off on this node"
+            } else if direct {
+                "the ticket states no address of the host"
+            } else {
+                "the policy has expired"
+            };
+            let relays = if refusals.is_empty() {
+                "no relay is known".to_owned()
+            } else {
+                refusals.join("; ")
+            };
+            self.leave_with(LeftReason::NoPermittedPath {
+                detail: format!(
+                    "cannot reach the host: no path is allowed. Direct: {why_not_direct}. Relays: {relays}."
+                ),
+            });
+        }
+    }
+
+    /// A conduit to the host is open: the greeting that went out is the knock.
+    pub(super) fn reached_host(&mut self, now: Now) {
+        self.timers.set(Timer::Knock, now.monotonic + KNOCK_INTERVAL);
+    }
+
+    /// No answer yet: the greeting may be lost.
+    pub(super) fn knock_again(&mut self, now: Now) {
+        if let Phase::Lobby { waiting } = self.phase {
+            self.timers.set(Timer::Knock, now.monotonic + KNOCK_INTERVAL);
+            if !waiting {
+                let hello = self.hello();
+                self.send_to(Some(now), self.host, &hello);
+            } else if !self.is_reachable(self.host) {
+                // The host is gone while we wait for its decision: begin again.
+                self.phase = Phase::Lobby { waiting: false };
+                self.timers
+                    .set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
+            }
+        }
+    }
+
+    /// The host was not reached in time.
+    pub(super) fn give_up_joining(&mut self) {
+        if self.phase != (Phase::Lobby { waiting: false }) {
+            return;
+        }
+        let mut tried = Vec::new();
+        if self.direct {
+            tried.extend(
+                self.ticket
+                    .terms()
+                    .addresses
+                    .iter()
+                    .map(|address| format!("direct {address}")),
+            );
+        }
+        tried.extend(self.relays.values().map(|session| {
+            format!(
+                "relay {} ({})",
+                session.descriptor().operator.name,
+                session.relay().fingerprint()
+            )
+        }));
+        tried.extend(self.refused_relays.values().cloned());
+        self.leave_with(LeftReason::Unreachable {
+            detail: format!("tried: {}", tried.join("; ")),
+        });
+    }
+
+    /// The host's node said that the host has to decide.
+    pub(super) fn handle_waiting(&mut self) {
+        if self.phase == (Phase::Lobby { waiting: false }) {
+            self.phase = Phase::Lobby { waiting: true };
+            self.timers.clear(Timer::JoinDeadline);
+            self.emit(Event::Waiting);
+        }
+    }
+
+    /// The host said no.
+    pub(super) fn handle_refusal(&mut self, reason: RefusalReason) {
+        if matches!(self.phase, Phase::Lobby { .. }) {
+            self.emit(Event::Refused {
+                what: "join",
+                clause: clause(reason).to_owned(),
+                reason: reason.to_string(),
+            });
+            self.leave_with(match reason {
+                RefusalReason::Locked => LeftReason::Locked,
+                _ => LeftReason::Refused,
+            });
+        }
+    }
+
+    /// The host let us in. The roster came before; without it the welcome means nothing yet and is said again.
+    pub(super) fn handle_welcome(&mut self, now: Now, from: MemberId, grant: &RoomSecretGrant) {
+        self.handle_grant(now, from, grant);
+        let admitted = self.log.view().members.contains_key(&self.me);
+        if matches!(self.phase, Phase::Lobby { .. }) && admitted && self.secrets.current().is_some() {
+            self.phase = Phase::Member;
+            self.timers.clear(Timer::Knock);
+            self.timers.clear(Timer::JoinDeadline);
+            self.accept_keys();
+            self.dirty.roster();
+            self.dirty.rooms();
+        }
+    }
+
+    // --- answering ----------------------------------------------------------------------------------------------
+
+    /// A greeting from somebody who is not in yet, or who comes back through the lobby.
+    pub(super) fn handle_knock(&mut self, now: Now, member: MemberId, conduit: Conduit, hello: &Hello) {
+        if !self.is_in_charge() {
+            return;
+        }
+        let knock = Knock {
+            name: hello.name.clone(),
+            addresses: hello.addresses.iter().map(|address| (*address).into()).collect(),
+            direct_ok: !hello.addresses.is_empty(),
+        };
+        match self.admission.handle_knock(now, member, knock, self.log.view()) {
+            KnockOutcome::Waiting { new } => {
+                self.send_on(conduit, &ControlMessage::Waiting);
+                if new {
+                    self.emit(Event::Knock {
+                        member,
+                        name: hello.name.to_string(),
+                    });
+                }
+            }
+            KnockOutcome::Admit => self.admit(now, member),
+            KnockOutcome::AlreadyIn => self.welcome(now, member, conduit),
+            KnockOutcome::Refused(reason) => {
+                self.send_on(conduit, &ControlMessage::Refused(reason));
+            }
+        }
+    }
+
+    /// Admits somebody who waits: writes the operation, then welcomes.
+    pub(super) fn admit(&mut self, now: Now, member: MemberId) {
+        if self.log.view().locked {
+            self.fault(
+                "locked",
+                "the meeting is locked: nobody can be admitted".into(),
+                "unlock it first",
+            );
+            return;
+        }
+        match self.admission.decide(&member, Decision::Admit) {
+            Ok(Decided::Admit(knock)) => {
+                let op = Op::Admit {
+                    member,
+                    name: knock.name,
+                    role: Role::Speaker,
+                };
+                if self.author(now, op).is_some() {
+                    // Everybody's keys turn first, then the newcomer learns of the meeting.
+                    self.settle(now);
+                    for conduit in self.all_conduits(member) {
+                        self.welcome(now, member, conduit);
+                    }
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.fault("not_waiting", error.to_string(), "`who` lists who is there"),
+        }
+    }
+
+    /// Refuses somebody who waits.
+    pub(super) fn refuse(&mut self, member: MemberId) {
+        match self.admission.decide(&member, Decision::Refuse) {
+            Ok(Decided::Refuse(reason)) => {
+                self.send_to(None, member, &ControlMessage::Refused(reason));
+            }
+            Ok(_) => {}
+            Err(error) => self.fault("not_waiting", error.to_string(), "`who` lists who is there"),
+        }
+    }
+
+    /// Tells a member everything that it needs: the log, the room secret, where the others are; and the others where it is.
+    pub(super) fn welcome(&mut self, now: Now, member: MemberId, conduit: Conduit) {
+        let epoch: Option<OperationHash> = self
+            .log
+            .view()
+            .room_epoch()
+            .map(|epoch: &RoomEpoch| epoch.operation);
+        let Some(grant) = epoch.and_then(|epoch| self.grant_of(&epoch)) else {
+            return;
+        };
+        self.send_operations_since(conduit, &[]);
+        self.send_on(conduit, &ControlMessage::Welcome(grant));
+        let hints = self.peer_hints(member);
+        for batch in hints.chunks(PEERS_MAX) {
+            self.send_on(conduit, &ControlMessage::Peers(fit(batch.to_vec())));
+        }
+        if let Some(hint) = self.peer_hint(member) {
+            self.broadcast(&ControlMessage::Peers(fit(vec![hint])));
+        }
+        self.publisher.resend_to(now.monotonic, member);
+        self.dirty.routes();
+    }
+
+    fn peer_hints(&self, except: MemberId) -> Vec<PeerHint> {
+        let roster = self.log.view();
+        let others = roster
+            .members
+            .keys()
+            .filter(|id| **id != except && **id != self.me);
+        others.filter_map(|id| self.peer_hint(*id)).collect()
+    }
+
+    fn peer_hint(&self, member: MemberId) -> Option<PeerHint> {
+        let addresses = &self.peers.get(&member)?.addresses;
+        (!addresses.is_empty()).then(|| PeerHint {
+            member,
+            addresses: fit(addresses.iter().map(|address| (*address).into()).collect()),
+        })
+    }
+}
+
+/// The refusal's stable name.
+fn clause(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::ByHost => "host",
+        RefusalReason::Blocked => "blocked",
+        RefusalReason::Locked => "locked",
+        RefusalReason::TooManyWaiting => "lobby_full",
+        RefusalReason::Excluded => "excluded",
+    }
+}

@@ -1,0 +1,217 @@
+//! The way of a frame through the participant: sealed once, sent on every path that wants it; received, opened, handed on.
+
+use super::{MediaFrame, Output, Participant, peer::EarlyPacket, routes::path_id};
+use crate::{
+    ids::{LinkId, MemberId, StreamId},
+    media::{payload::AUDIO_PAYLOAD_BYTES_MAX, reception_report::ReceptionReport},
+    meeting::keys::OpenError,
+    mesh::route::Path,
+    sframe::{MediaContext, source_authentication::SourceAuthentication},
+    time::{Now, Timestamp},
+    wire::{
+        codec,
+        control_message::ControlMessage,
+        media_packet::{MediaHeader, MediaKind},
+    },
+};
+
+impl Participant {
+    /// An encoded audio payload of this member's microphone ([`crate::media::payload`]).
+    pub fn handle_audio(&mut self, now: Now, payload: &[u8]) {
+        if !self.muted && self.may_speak() && payload.len() <= AUDIO_PAYLOAD_BYTES_MAX {
+            self.publish(now, MediaKind::Audio, payload);
+        }
+        self.settle(now);
+    }
+
+    /// What this node's listener measured of `member`'s audio; passed on to its sender.
+    pub fn handle_reception_report(&mut self, now: Now, member: MemberId, report: ReceptionReport) {
+        if self.is_member() {
+            self.send_to(Some(now), member, &ControlMessage::Report(report));
+        }
+        self.settle(now);
+    }
+
+    /// Seals once; the same ciphertext goes out on every path, each with its own track alias in front.
+    fn publish(&mut self, now: Now, kind: MediaKind, plaintext: &[u8]) {
+        let outgoing = self.outgoing_tracks(now);
+        let context = self.context(kind, 0, self.me);
+        let mut sframe = Vec::with_capacity(plaintext.len() + 40);
+        let Ok(sealed) = self
+            .publisher
+            .seal(now.monotonic, &context, plaintext, &mut sframe)
+        else {
+            // Nobody to talk to.
+            return;
+        };
+        if kind == MediaKind::Audio {
+            self.authenticator
+                .handle_sealed(now.monotonic, &context, sealed, &sframe);
+        }
+        for (link, track) in outgoing {
+            let mut bytes = Vec::with_capacity(sframe.len() + 10);
+            MediaHeader {
+                kind,
+                layer: 0,
+                track,
+            }
+            .write(&mut bytes);
+            bytes.extend_from_slice(&sframe);
+            self.outputs.push_back(Output::Datagram { link, bytes });
+        }
+    }
+
+    /// Signs what went out over relays lately.
+    pub(super) fn send_source_authentication(&mut self, now: Now) {
+        while let Some(object) = self.authenticator.poll_object(now.monotonic) {
+            self.publish(now, MediaKind::SourceAuthentication, &codec::encode(&object));
+        }
+    }
+
+    /// One datagram arrived on a link.
+    pub fn handle_datagram(&mut self, now: Now, link: LinkId, datagram: &[u8]) {
+        if let Ok((header, sframe)) = MediaHeader::parse(datagram)
+            && let Some((path, member)) = self.source_of(now, link, &header)
+        {
+            self.receive(now, path, member, &header, sframe);
+        }
+        self.settle(now);
+    }
+
+    /// Whose track it is, and which way it came.
+    fn source_of(&mut self, now: Now, link: LinkId, header: &MediaHeader) -> Option<(Path, MemberId)> {
+        if let Some(relay) = self.relay_links.get(&link).copied() {
+            let member = self.rooms.publisher_of(relay, header.track)?;
+            let blocked = self.peers.get(&member)?.blocked.contains_key(&relay);
+            return (!blocked).then_some((Path::Relay(relay), member));
+        }
+        let state = self.links.get_mut(&link)?;
+        state.monitor.handle_heard(now.monotonic);
+        let member = state.member;
+        // Before the welcome no alias can be derived: such packets wait, as those without a key do.
+        let known = !self.is_member() || self.link_tracks(member, self.me).contains(&header.track);
+        known.then_some((Path::Direct(link), member))
+    }
+
+    fn receive(&mut self, now: Now, path: Path, member: MemberId, header: &MediaHeader, sframe: &[u8]) {
+        let in_roster = self.log.view().members.contains_key(&member);
+        if in_roster && !self.speaks(member) {
+            self.peer_mut(now, member).counters.refused += 1;
+            return;
+        }
+        let packet = EarlyPacket {
+            arrival: now.monotonic,
+            path,
+            kind: header.kind,
+            layer: header.layer,
+            stream: StreamId::AUDIO,
+            sframe: sframe.to_vec(),
+        };
+        self.open_packet(now, member, packet);
+    }
+
+    /// Packets that waited for a key.
+    pub(super) fn open_early(&mut self, now: Now, member: MemberId) {
+        let Some(peer) = self.peers.get_mut(&member) else {
+            return;
+        };
+        for packet in std::mem::take(&mut peer.early) {
+            self.open_packet(now, member, packet);
+        }
+    }
+
+    fn open_packet(&mut self, now: Now, member: MemberId, packet: EarlyPacket) {
+        let context = self.context(packet.kind, packet.layer, member);
+        let mut plaintext = Vec::with_capacity(packet.sframe.len());
+        let Some(peer) = self.peers.get_mut(&member) else {
+            return;
+        };
+        let opened = peer
+            .keys
+            .open(now.monotonic, &context, &packet.sframe, &mut plaintext);
+        match opened {
+            Ok(_) => peer.counters.opened += 1,
+            Err(OpenError::Replay) => peer.counters.duplicates += 1,
+            Err(OpenError::UnknownKey) => {
+                peer.keep_early(packet);
+                return;
+            }
+            Err(OpenError::BadTag) => {
+                peer.counters.tampered += 1;
+                let first = peer.counters.tampered == 1;
+                self.report_tampering(member, packet.path, first);
+                return;
+            }
+            Err(_) => {
+                peer.counters.refused += 1;
+                return;
+            }
+        }
+        if let (Path::Relay(relay), Some(instance), MediaKind::Audio) =
+            (packet.path, peer.keys.instance(), packet.kind)
+        {
+            peer.verifier
+                .handle_packet(now.monotonic, path_id(relay), instance, &context, &packet.sframe);
+        }
+        if opened.is_ok() {
+            self.hand_on(now.monotonic, member, &packet, plaintext);
+        }
+    }
+
+    fn hand_on(&mut self, now: Timestamp, member: MemberId, packet: &EarlyPacket, plaintext: Vec<u8>) {
+        match packet.kind {
+            MediaKind::Audio => self.outputs.push_back(Output::Media(MediaFrame {
+                member,
+                stream: packet.stream,
+                arrival: packet.arrival,
+                payload: plaintext,
+            })),
+            MediaKind::SourceAuthentication => {
+                let Some(peer) = self.peers.get_mut(&member) else {
+                    return;
+                };
+                let accepted = codec::decode::<SourceAuthentication>(&plaintext)
+                    .is_ok_and(|object| peer.verifier.handle_authentication(now, &object).is_ok());
+                if !accepted {
+                    peer.counters.refused += 1;
+                }
+            }
+        }
+    }
+
+    /// Bytes were altered on the way. The first time, people are told where.
+    fn report_tampering(&mut self, member: MemberId, path: Path, first: bool) {
+        if !first {
+            return;
+        }
+        let name = self.name_of(member);
+        let way = match path {
+            Path::Direct(_) => "on the direct link".to_owned(),
+            Path::Relay(relay) => match self.relays.get(&relay) {
+                Some(session) => {
+                    format!(
+                        "by relay {} ({})",
+                        session.descriptor().operator.name,
+                        relay.fingerprint()
+                    )
+                }
+                None => "by a relay".to_owned(),
+            },
+        };
+        self.fault(
+            "tampering",
+            format!("sound of {name} was altered {way}; the altered frames were dropped"),
+            "if it goes on, use another relay",
+        );
+    }
+
+    fn context(&self, kind: MediaKind, layer: u8, sender: MemberId) -> MediaContext {
+        MediaContext {
+            kind,
+            layer,
+            meeting: self.meeting,
+            sender,
+            stream: StreamId::AUDIO,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a control message means, and who may say it.
+
+use super::{Output, Participant, conduits::Conduit, links::Scope, lobby::Phase};
+use crate::{
+    ids::{LinkId, MemberId, StreamId},
+    time::Now,
+    wire::control_message::{ADDRESSES_MAX, ControlMessage, Hello, PeerHint},
+};
+
+impl Participant {
+    /// One control frame arrived on a link.
+    pub fn handle_control(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
+        if let Some(relay) = self.relay_links.get(&link).copied() {
+            self.handle_relay_frame(now, relay, bytes);
+        } else if let Some(state) = self.links.get_mut(&link) {
+            state.monitor.handle_heard(now.monotonic);
+            let member = state.member;
+            match ControlMessage::decode(bytes) {
+                Ok(message) => self.handle_message(now, member, Conduit::Link(link), message),
+                // Whoever completed the handshake and then sends what is no message is faulty or hostile.
+                Err(_) => self.outputs.push_back(Output::Close { link }),
+            }
+        }
+        self.settle(now);
+    }
+
+    /// One message over an authenticated conduit.
+    pub(super) fn handle_message(
+        &mut self,
+        now: Now,
+        from: MemberId,
+        conduit: Conduit,
+        message: ControlMessage,
+    ) {
+        match message {
+            ControlMessage::Ping(nonce) => {
+                self.send_on(conduit, &ControlMessage::Pong(nonce));
+            }
+            ControlMessage::Pong(nonce) => self.handle_pong(now, conduit, nonce),
+            message if matches!(self.phase, Phase::Lobby { .. }) => {
+                if from == self.host {
+                    self.handle_as_guest(now, from, conduit, message);
+                }
+            }
+            ControlMessage::Hello(hello) => self.handle_hello(now, from, conduit, &hello),
+            message if self.log.view().members.contains_key(&from) => {
+                self.handle_as_member(now, from, conduit, message);
+            }
+            message if self.scope_of(conduit) == Scope::Members => {
+                self.handle_from_unknown(now, from, conduit, message)
+            }
+            // From somebody at the door: nothing but a greeting is listened to.
+            _ => {}
+        }
+    }
+
+    /// This node is at the door; the host speaks.
+    fn handle_as_guest(&mut self, now: Now, from: MemberId, conduit: Conduit, message: ControlMessage) {
+        match message {
+            ControlMessage::Hello(hello) => self.note_hello(now, from, &hello),
+            ControlMessage::Waiting => self.handle_waiting(),
+            ControlMessage::Refused(reason) => self.handle_refusal(reason),
+            ControlMessage::Operations(operations) => {
+                self.insert_operations(now, from, conduit, operations.into_inner());
+            }
+            ControlMessage::Welcome(grant) => self.handle_welcome(now, from, &grant),
+            _ => {}
+        }
+    }
+
+    /// It holds the room secret, but is not in this node's roster yet: somebody else has just admitted it.
+    fn handle_from_unknown(&mut self, now: Now, from: MemberId, conduit: Conduit, message: ControlMessage) {
+        match message {
+            ControlMessage::Operations(operations) => {
+                self.insert_operations(now, from, conduit, operations.into_inner());
+            }
+            ControlMessage::Heads(heads) => self.handle_heads(conduit, &heads),
+            _ => {}
+        }
+    }
+
+    fn handle_as_member(&mut self, now: Now, from: MemberId, conduit: Conduit, message: ControlMessage) {
+        match message {
+            ControlMessage::Operations(operations) => {
+                self.insert_operations(now, from, conduit, operations.into_inner());
+            }
+            ControlMessage::Heads(heads) => self.handle_heads(conduit, &heads),
+            ControlMessage::WantOperations(heads) => self.send_operations_since(conduit, &heads),
+            ControlMessage::RoomSecret(grant) | ControlMessage::Welcome(grant) => {
+                self.handle_grant(now, from, &grant)
+            }
+            ControlMessage::WantRoomSecret(operation) => {
+                // Only members get here, and a removed one is none: what they lack they may have.
+                let named = self
+                    .log
+                    .view()
+                    .room_epochs
+                    .iter()
+                    .any(|epoch| epoch.operation == operation);
+                if let Some(grant) = self.grant_of(&operation).filter(|_| named) {
+                    self.send_on(conduit, &ControlMessage::RoomSecret(grant));
+                }
+            }
+            ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
+            ControlMessage::Key(message) => self.handle_key(now, from, conduit, message),
+            ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
+            ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
+            ControlMessage::Unsubscribe(stream) => self.handle_subscribe(from, conduit, stream, false),
+            ControlMessage::Report(report) => {
+                self.outputs.push_back(Output::Reported { member: from, report });
+            }
+            ControlMessage::Hello(_)
+            | ControlMessage::Waiting
+            | ControlMessage::Refused(_)
+            | ControlMessage::Ping(_)
+            | ControlMessage::Pong(_) => {}
+        }
+    }
+
+    fn handle_hello(&mut self, now: Now, from: MemberId, conduit: Conduit, hello: &Hello) {
+        let member = self.log.view().members.contains_key(&from);
+        self.note_hello(now, from, hello);
+        if self.scope_of(conduit) == Scope::Lobby {
+            self.handle_knock(now, from, conduit, hello);
+        }
+        if member {
+            self.plan_first_dial(now, from);
+        }
+        // Relays that a member brings are judged like any other; those of strangers are ignored.
+        if member {
+            for descriptor in hello.relays.iter() {
+                self.consider_encoded_relay(now, descriptor);
+            }
+        }
+    }
+
+    fn note_hello(&mut self, now: Now, from: MemberId, hello: &Hello) {
+        let addresses = hello.addresses.iter().map(|address| (*address).into()).collect();
+        let peer = self.peer_mut(now, from);
+        if !hello.addresses.is_empty() || peer.links.is_empty() {
+            peer.addresses = addresses;
+        }
+    }
+
+    fn handle_hints(&mut self, now: Now, hints: &[PeerHint]) {
+        for hint in hints {
+            if hint.member == self.me || !self.log.view().members.contains_key(&hint.member) {
+                continue;
+            }
+            let peer = self.peer_mut(now, hint.member);
+            for address in hint.addresses.iter() {
+                let address = (*address).into();
+                if !peer.addresses.contains(&address) && peer.addresses.len() < ADDRESSES_MAX {
+                    peer.addresses.push(address);
+                }
+            }
+            self.plan_first_dial(now, hint.member);
+        }
+    }
+
+    fn handle_pong(&mut self, now: Now, conduit: Conduit, nonce: u64) {
+        if let Conduit::Link(link) = conduit
+            && let Some(state) = self.links.get_mut(&link)
+        {
+            state.monitor.handle_pong(now.monotonic, nonce);
+        }
+    }
+
+    /// The peer wants our audio on this link, or no longer.
+    fn handle_subscribe(&mut self, from: MemberId, conduit: Conduit, stream: StreamId, on: bool) {
+        let (Conduit::Link(link), StreamId::AUDIO) = (conduit, stream) else {
+            return;
+        };
+        if let Some(peer) = self.peers.get_mut(&from) {
+            if on {
+                peer.listening.insert(link);
+            } else {
+                peer.listening.remove(&link);
+            }
+        }
+    }
+}

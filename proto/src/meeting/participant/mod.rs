@@ -1,0 +1,218 @@
+//! The participant: one member's part in one meeting, as a pure state machine.
+//!
+//! Contract: call a `handle_*` function with what happened, then drain [`Participant::poll_output`] until `None`, then
+//! wait until [`Participant::poll_timeout`] and call [`Participant::handle_timeout`]. Every function takes `now`; nothing
+//! here reads a clock.
+//!
+//! It composes what the neighbouring modules decide: the roster log says who is in, `keys` who can decrypt, `mesh` which
+//! way media go, `policy` which relays may carry them. One file per concern:
+//!
+//! | file | concern |
+//! |---|---|
+//! | `lobby` | knocking, admitting, being welcomed |
+//! | `links` | dialling and accepting members |
+//! | `relays` | relays: judging, entering rooms, envelopes |
+//! | `conduits` | telling a member something by the best channel |
+//! | `messages` | what a message means, and who may say it |
+//! | `roster_sync` | operations, what follows from a changed roster |
+//! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
+//! | `routes` | which paths carry whose media |
+//! | `media_path` | sealing, sending, receiving, opening frames |
+
+mod commands;
+mod conduits;
+mod dirty;
+mod founding;
+mod links;
+mod lobby;
+mod media_path;
+mod messages;
+pub mod output;
+mod peer;
+mod relays;
+mod rooms;
+mod roster_sync;
+mod routes;
+mod secrets;
+mod timers;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+};
+
+pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
+pub use output::{
+    Command, DialId, DialTarget, Event, LeftReason, LinkPeer, MediaFrame, MemberState, Output, RoutePath,
+};
+pub use peer::PeerCounters;
+
+use self::{
+    conduits::ChannelKey,
+    dirty::Dirty,
+    links::{DialPurpose, MemberLink},
+    lobby::Phase,
+    peer::Peer,
+    rooms::Rooms,
+    secrets::Secrets,
+    timers::Timers,
+};
+use super::{admission::AdmissionBook, keys::Publisher, name::Name, role::Role, roster_log::RosterLog};
+use crate::{
+    channel::pairwise::PairwiseChannel,
+    identity::Identity,
+    ids::{LinkId, MeetingId, MemberId, RelayId},
+    mesh::relay_session::RelaySession,
+    policy::permit::RouteJudge,
+    random::Random,
+    sframe::source_authentication::SourceAuthenticator,
+    time::{Now, Timestamp},
+    wire::ticket::{Ticket, TicketTerms},
+};
+
+/// One member's part in one meeting; see the module.
+pub struct Participant {
+    identity: Identity,
+    me: MemberId,
+    meeting: MeetingId,
+    host: MemberId,
+    name: Name,
+    /// Where others can dial this node; empty if it wants no direct links.
+    addresses: Vec<SocketAddr>,
+    direct: bool,
+    judge: RouteJudge,
+    random: Random,
+
+    phase: Phase,
+    /// The ticket to come back with, in its newest form.
+    ticket: Ticket,
+    /// What the ticket said when it was issued; the host re-issues it from this.
+    ticket_terms: TicketTerms,
+    secrets: Secrets,
+    log: RosterLog,
+    admission: AdmissionBook,
+    publisher: Publisher,
+    authenticator: SourceAuthenticator,
+    muted: bool,
+    /// Members whose key messages named ghosts: they get no more of this member's keys.
+    distrusted: BTreeSet<MemberId>,
+    /// Name and role of everybody in the roster as people were last told, for when they go.
+    seen: BTreeMap<MemberId, (String, Role)>,
+
+    peers: BTreeMap<MemberId, Peer>,
+    links: BTreeMap<LinkId, MemberLink>,
+    relays: BTreeMap<RelayId, RelaySession>,
+    relay_links: BTreeMap<LinkId, RelayId>,
+    /// Relays that the policy refused, with the sentence that says why; each is reported once.
+    refused_relays: BTreeMap<RelayId, String>,
+    dials: BTreeMap<DialId, DialPurpose>,
+    next_dial: u64,
+    channels: BTreeMap<ChannelKey, PairwiseChannel>,
+    rooms: Rooms,
+
+    timers: Timers,
+    dirty: Dirty,
+    outputs: VecDeque<Output>,
+}
+
+impl Participant {
+    /// This member's identity.
+    #[must_use]
+    pub fn id(&self) -> MemberId {
+        self.me
+    }
+
+    /// The meeting.
+    #[must_use]
+    pub fn meeting(&self) -> MeetingId {
+        self.meeting
+    }
+
+    /// The newest ticket, to come back with.
+    #[must_use]
+    pub fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    /// Whether this node is in the meeting.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        matches!(self.phase, Phase::Member)
+    }
+
+    /// Frames that came from each peer and could not be used, by reason.
+    pub fn counters(&self) -> impl Iterator<Item = (MemberId, PeerCounters)> + '_ {
+        self.peers.iter().map(|(id, peer)| (*id, peer.counters))
+    }
+
+    /// The next thing to do; drain until `None` after each `handle_*`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Participant::handle_timeout`] is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        if matches!(self.phase, Phase::Left) {
+            return None;
+        }
+        let relays = self.relays.values().filter_map(RelaySession::poll_timeout);
+        let links = self.links.values().map(|link| link.monitor.poll_timeout());
+        let own = [
+            self.timers.next(),
+            self.publisher.poll_timeout(),
+            self.authenticator.poll_timeout(),
+        ];
+        relays.chain(links).chain(own.into_iter().flatten()).min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.handle_timers(now);
+        self.ping_links(now);
+        self.ping_relays(now);
+        self.publisher.handle_timeout(now.monotonic);
+        self.send_source_authentication(now);
+        self.settle(now);
+    }
+
+    /// Brings everything that depends on what just changed up to date; the end of every `handle_*`.
+    fn settle(&mut self, now: Now) {
+        if matches!(self.phase, Phase::Left) {
+            return;
+        }
+        if self.dirty.take_roster() {
+            self.apply_roster(now);
+        }
+        if self.dirty.take_rooms() {
+            self.rebuild_rooms(now);
+        }
+        self.pump_keys(now);
+        if self.dirty.take_routes() {
+            self.plan_routes(now);
+        }
+        self.dial_what_is_due(now);
+        self.pump_relays(now);
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn fault(&mut self, code: &'static str, message: String, hint: &str) {
+        self.emit(Event::Fault {
+            code,
+            message,
+            hint: hint.to_owned(),
+        });
+    }
+
+    /// The name to show for somebody: as admitted, else the fingerprint.
+    fn name_of(&self, member: MemberId) -> String {
+        let roster = self.log.view();
+        roster
+            .members
+            .get(&member)
+            .map_or_else(|| member.fingerprint(), |m| m.name.to_string())
+    }
+}

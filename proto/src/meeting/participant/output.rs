@@ -1,0 +1,277 @@
+//! What goes in and out of a [`super::Participant`] beside bytes.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
+    media::reception_report::ReceptionReport,
+    meeting::{keys::KeyReason, role::Role, safety_code::SafetyCode},
+    noise::Psk,
+    policy::{evidence::EvidenceLevel, permit::Permit},
+    time::Timestamp,
+};
+
+/// A dial that the driver was asked for; a local handle, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
+
+/// Where a link leads, as its handshake proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkPeer {
+    /// A member, or somebody who wants to become one.
+    Member(MemberId),
+    /// A relay.
+    Relay(RelayId),
+}
+
+/// Whom to dial, and how.
+#[derive(Clone, Debug)]
+pub enum DialTarget {
+    /// A member leg: race the addresses, keep the first that completes the handshake.
+    Member {
+        /// Who must answer.
+        member: MemberId,
+        /// Where; at most [`crate::wire::control_message::ADDRESSES_MAX`].
+        addresses: Vec<SocketAddr>,
+        /// The meeting, part of the prologue.
+        meeting: MeetingId,
+        /// Lobby or member key.
+        psk: Psk,
+    },
+    /// A relay leg.
+    Relay {
+        /// The proof that the policy allows it.
+        permit: Permit,
+        /// Its Noise static key.
+        static_key: [u8; 32],
+        /// Where.
+        addresses: Vec<SocketAddr>,
+    },
+}
+
+/// What the driver must do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Establish a link; answer with `handle_link_up` or `handle_dial_failed`.
+    Dial {
+        /// The handle to answer with.
+        dial: DialId,
+        /// Whom and how.
+        target: DialTarget,
+    },
+    /// Send one control frame on the link's control stream.
+    Control {
+        /// On which link.
+        link: LinkId,
+        /// The frame, without its length.
+        bytes: Vec<u8>,
+    },
+    /// Send one datagram.
+    Datagram {
+        /// On which link.
+        link: LinkId,
+        /// The media packet.
+        bytes: Vec<u8>,
+    },
+    /// Close the link after what was queued for it has been sent.
+    Close {
+        /// Which link.
+        link: LinkId,
+    },
+    /// From now on accept member legs under exactly these keys.
+    Accept {
+        /// In the order in which they are tried.
+        keys: Vec<Psk>,
+    },
+    /// Play this.
+    Media(MediaFrame),
+    /// Stop playing a member who is gone.
+    MediaEnded {
+        /// Who.
+        member: MemberId,
+    },
+    /// What receivers report about this member's audio: the encoder adapts to it.
+    Reported {
+        /// Who reports.
+        member: MemberId,
+        /// What.
+        report: ReceptionReport,
+    },
+    /// Something for people.
+    Event(Event),
+}
+
+/// A decrypted audio payload on its way to the jitter buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaFrame {
+    /// Who speaks.
+    pub member: MemberId,
+    /// Which of their tracks.
+    pub stream: StreamId,
+    /// When the packet arrived.
+    pub arrival: Timestamp,
+    /// The audio payload ([`crate::media::payload`]).
+    pub payload: Vec<u8>,
+}
+
+/// What a person asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Let a waiting person in.
+    Admit(MemberId),
+    /// Refuse a waiting person.
+    Refuse(MemberId),
+    /// Remove a member.
+    Remove(MemberId),
+    /// Let nobody else in, or let people in again.
+    Lock(bool),
+    /// Change a member's role.
+    Role(MemberId, Role),
+    /// Stop or go on publishing.
+    Mute(bool),
+    /// Say goodbye and stop.
+    Leave,
+}
+
+/// What a person should know.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A new invitation: the first, or one that a removal renewed.
+    Ticket(String),
+    /// A removal renewed the ticket of a meeting that somebody else hosts; keep it to come back with.
+    TicketRenewed,
+    /// The host was reached and has to decide.
+    Waiting,
+    /// This member is in.
+    Joined {
+        /// Over meeting, policy and identities.
+        safety_code: SafetyCode,
+        /// The policy in one line.
+        policy: String,
+    },
+    /// The safety code changed with the roster.
+    SafetyCode {
+        /// The new one.
+        code: SafetyCode,
+        /// How many identities it covers.
+        members: usize,
+    },
+    /// Somebody waits to be let in.
+    Knock {
+        /// Who.
+        member: MemberId,
+        /// The name they gave.
+        name: String,
+    },
+    /// A roster entry came, changed or went.
+    Member {
+        /// Who.
+        member: MemberId,
+        /// The name they were admitted under.
+        name: String,
+        /// Their role.
+        role: Role,
+        /// What became of them.
+        state: MemberState,
+    },
+    /// The meeting was locked or unlocked.
+    Locked(bool),
+    /// The way to a peer changed.
+    Route {
+        /// Which peer.
+        peer: MemberId,
+        /// All paths in use, best first; empty if there is none.
+        paths: Vec<RoutePath>,
+        /// The best path's round-trip time, once measured.
+        rtt: Option<Duration>,
+    },
+    /// A rule forbade something.
+    Refused {
+        /// What: `relay`, `command`, `join`, `media`.
+        what: &'static str,
+        /// The rule's stable name.
+        clause: String,
+        /// A sentence for people.
+        reason: String,
+    },
+    /// This member's sending keys changed.
+    Keys {
+        /// The generation now in use.
+        generation: u64,
+        /// How often it was ratcheted.
+        step: u8,
+        /// Why.
+        reason: KeyReason,
+        /// How many can decrypt.
+        members: usize,
+    },
+    /// Something failed; the meeting goes on.
+    Fault {
+        /// A stable name.
+        code: &'static str,
+        /// What failed and why.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The end.
+    Left(LeftReason),
+}
+
+/// What became of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberState {
+    /// In the meeting.
+    Joined,
+    /// Went by themselves.
+    Left,
+    /// Was removed.
+    Removed,
+}
+
+/// One path of a route, with what its relay declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoutePath {
+    /// A link of its own.
+    Direct,
+    /// Over a relay.
+    Relay {
+        /// Which.
+        relay: RelayId,
+        /// The operator's name.
+        operator: String,
+        /// ISO 3166-1 code.
+        hosting: String,
+        /// ISO 3166-1 code.
+        legal_seat: String,
+        /// How well the claim is supported.
+        evidence: EvidenceLevel,
+    },
+}
+
+/// Why a participant's part ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeftReason {
+    /// By its own wish.
+    Left,
+    /// A host or co-host removed it.
+    Removed,
+    /// The host refused.
+    Refused,
+    /// The meeting is locked.
+    Locked,
+    /// Nobody could be reached in time.
+    Unreachable {
+        /// What was tried.
+        detail: String,
+    },
+    /// The policy allows no path.
+    NoPermittedPath {
+        /// Which clause forbids what.
+        detail: String,
+    },
+}

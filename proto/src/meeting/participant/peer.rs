@@ -1,0 +1,141 @@
+//! What this member knows of another person: a member, or somebody at the door.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use super::output::RoutePath;
+use crate::{
+    ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
+    meeting::keys::{KeyMessage, Receiver},
+    mesh::route::Path,
+    sframe::source_verifier::SourceVerifier,
+    time::Timestamp,
+    wire::media_packet::MediaKind,
+};
+
+/// Packets kept per peer because their key or alias is not known yet. Reason: 300 ms of audio, the time by which a
+/// datagram may overtake the message that explains it.
+pub(super) const EARLY_PACKETS_MAX: usize = 16;
+/// How long such a packet is worth keeping.
+pub(super) const EARLY_PATIENCE: Duration = Duration::from_millis(500);
+/// First pause after a failed dial; doubled up to [`DIAL_RETRY_MAX`].
+pub(super) const DIAL_RETRY_FIRST: Duration = Duration::from_millis(500);
+/// Longest pause between dials.
+pub(super) const DIAL_RETRY_MAX: Duration = Duration::from_secs(16);
+/// A relay whose copies did not match the publisher's signatures is not used for that publisher for so long.
+pub(super) const TAMPERING_PENALTY: Duration = Duration::from_secs(300);
+
+/// Frames that came from a peer and could not be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerCounters {
+    /// Opened and handed on.
+    pub opened: u64,
+    /// Copies of frames that had come before, mostly over the second path.
+    pub duplicates: u64,
+    /// No key came in time.
+    pub unknown_key: u64,
+    /// Altered on the way.
+    pub tampered: u64,
+    /// Malformed, or from somebody who may not speak.
+    pub refused: u64,
+}
+
+/// A packet that came before its key.
+#[derive(Debug)]
+pub(super) struct EarlyPacket {
+    pub(super) arrival: Timestamp,
+    pub(super) path: Path,
+    pub(super) kind: MediaKind,
+    pub(super) layer: u8,
+    pub(super) stream: StreamId,
+    pub(super) sframe: Vec<u8>,
+}
+
+/// When to dial.
+#[derive(Debug)]
+pub(super) struct Redial {
+    pub(super) at: Timestamp,
+    pub(super) pause: Duration,
+    pub(super) dialling: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Where it says it can be dialled.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Direct links to it, oldest first.
+    pub(super) links: BTreeSet<LinkId>,
+    /// Of these, links on which it wants our audio.
+    pub(super) listening: BTreeSet<LinkId>,
+    pub(super) redial: Redial,
+    pub(super) keys: Receiver,
+    pub(super) verifier: SourceVerifier,
+    /// A key message that waits for roster operations.
+    pub(super) pending_key: Option<KeyMessage>,
+    pub(super) early: VecDeque<EarlyPacket>,
+    /// The paths on which we are subscribed, best first.
+    pub(super) paths: Vec<Path>,
+    /// Paths that were in use before; kept until then, so that a change of path is not heard.
+    pub(super) lingering: Option<(Vec<Path>, Timestamp)>,
+    /// Relays that tampered with this peer's frames, until when.
+    pub(super) blocked: BTreeMap<RelayId, Timestamp>,
+    /// What people were last told about the route, and whether with a round-trip time.
+    pub(super) reported: Option<(Vec<RoutePath>, bool)>,
+    pub(super) counters: PeerCounters,
+}
+
+impl Peer {
+    pub(super) fn new(meeting: MeetingId, id: MemberId, me: MemberId, now: Timestamp) -> Self {
+        Self {
+            addresses: Vec::new(),
+            links: BTreeSet::new(),
+            listening: BTreeSet::new(),
+            redial: Redial {
+                at: now,
+                pause: DIAL_RETRY_FIRST,
+                dialling: false,
+            },
+            keys: Receiver::new(meeting, id, me),
+            verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),
+            pending_key: None,
+            early: VecDeque::new(),
+            paths: Vec::new(),
+            lingering: None,
+            blocked: BTreeMap::new(),
+            reported: None,
+            counters: PeerCounters::default(),
+        }
+    }
+
+    /// Keeps a packet for later, dropping the oldest.
+    pub(super) fn keep_early(&mut self, packet: EarlyPacket) {
+        if self.early.len() == EARLY_PACKETS_MAX {
+            self.early.pop_front();
+            self.counters.unknown_key += 1;
+        }
+        self.early.push_back(packet);
+    }
+
+    /// Drops what has waited too long.
+    pub(super) fn forget_stale(&mut self, now: Timestamp) {
+        while self
+            .early
+            .front()
+            .is_some_and(|packet| now - packet.arrival > EARLY_PATIENCE)
+        {
+            self.early.pop_front();
+            self.counters.unknown_key += 1;
+        }
+        self.blocked.retain(|_, until| *until > now);
+    }
+
+    /// All paths on which frames are still expected.
+    pub(super) fn subscribed_paths(&self) -> impl Iterator<Item = Path> + '_ {
+        let lingering = self.lingering.iter().flat_map(|(paths, _)| paths.iter().copied());
+        self.paths.iter().copied().chain(lingering)
+    }
+}

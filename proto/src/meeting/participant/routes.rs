@@ -1,0 +1,232 @@
+//! Which paths bring each peer's audio, and what people are told about them.
+
+use std::time::Duration;
+
+use super::{Event, Output, Participant, RoutePath, links::Scope, peer::TAMPERING_PENALTY};
+use crate::{
+    ids::{LinkId, MemberId, RelayId, StreamId},
+    mesh::route::{Candidate, Path, plan},
+    sframe::source_verifier::{PathId, Verdict},
+    time::Now,
+    wire::control_message::ControlMessage,
+};
+
+/// How long the former paths stay subscribed after a change: make before break.
+const LINGER: Duration = Duration::from_secs(1);
+
+impl Participant {
+    /// Chooses paths for all peers; subscribes, unsubscribes, and reports what changed.
+    pub(super) fn plan_routes(&mut self, now: Now) {
+        if !self.is_member() {
+            return;
+        }
+        let members: Vec<MemberId> = self
+            .log
+            .view()
+            .members
+            .keys()
+            .filter(|id| **id != self.me && self.peers.contains_key(id))
+            .copied()
+            .collect();
+        for member in members {
+            let candidates = self.candidates(now, member);
+            self.follow_plan(now, member, &candidates);
+            self.report_route(member, &candidates);
+        }
+        self.tell_tracks();
+    }
+
+    /// Every permitted way to `member` that exists now.
+    fn candidates(&self, now: Now, member: MemberId) -> Vec<Candidate> {
+        let Some(peer) = self.peers.get(&member) else {
+            return Vec::new();
+        };
+        let mut candidates = Vec::new();
+        if self.judge.direct(now.unix).is_ok() {
+            for link in &peer.links {
+                if let Some(state) = self.links.get(link) {
+                    candidates.push(Candidate {
+                        path: Path::Direct(*link),
+                        rtt: state.monitor.rtt(),
+                        silent: state.monitor.is_silent(now.monotonic),
+                    });
+                }
+            }
+        }
+        let policy = self.judge.policy().hash();
+        for (relay, session) in &self.relays {
+            let usable = session.link(now, policy).is_some()
+                && !peer.blocked.contains_key(relay)
+                && self.is_at_relay(*relay, member);
+            if usable {
+                candidates.push(Candidate {
+                    path: Path::Relay(*relay),
+                    rtt: session.rtt(),
+                    silent: session.is_doubtful(now.monotonic),
+                });
+            }
+        }
+        candidates
+    }
+
+    fn follow_plan(&mut self, now: Now, member: MemberId, candidates: &[Candidate]) {
+        let Some(peer) = self.peers.get_mut(&member) else {
+            return;
+        };
+        let paths = plan(candidates, &peer.paths);
+        if peer
+            .lingering
+            .as_ref()
+            .is_some_and(|(_, until)| *until <= now.monotonic)
+        {
+            let (gone, _) = peer.lingering.take().unwrap_or_default();
+            let ended: Vec<Path> = gone
+                .into_iter()
+                .filter(|path| !peer.paths.contains(path))
+                .collect();
+            self.unsubscribe(member, &ended);
+        }
+        let Some(peer) = self.peers.get_mut(&member) else {
+            return;
+        };
+        if paths == peer.paths {
+            return;
+        }
+        let added: Vec<Path> = paths
+            .iter()
+            .filter(|path| !peer.paths.contains(path))
+            .copied()
+            .collect();
+        let former = std::mem::replace(&mut peer.paths, paths);
+        let former: Vec<Path> = former
+            .into_iter()
+            .filter(|path| !peer.paths.contains(path))
+            .collect();
+        let replaced = peer.lingering.replace((former, now.monotonic + LINGER));
+        let still: Vec<Path> = peer.subscribed_paths().collect();
+        let ended: Vec<Path> = replaced
+            .into_iter()
+            .flat_map(|(paths, _)| paths)
+            .filter(|path| !still.contains(path))
+            .collect();
+        self.unsubscribe(member, &ended);
+        for path in added {
+            if let Path::Direct(link) = path {
+                self.tell_link(link, &ControlMessage::Subscribe(StreamId::AUDIO));
+            }
+        }
+    }
+
+    /// Ends subscriptions on direct links, and forgets what relays delivered; `tell_tracks` tells the relays.
+    fn unsubscribe(&mut self, member: MemberId, ended: &[Path]) {
+        for path in ended {
+            match path {
+                Path::Direct(link) => self.tell_link(*link, &ControlMessage::Unsubscribe(StreamId::AUDIO)),
+                Path::Relay(relay) => {
+                    if let Some(peer) = self.peers.get_mut(&member) {
+                        peer.verifier.remove_path(path_id(*relay));
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_link(&mut self, link: LinkId, message: &ControlMessage) {
+        if self
+            .links
+            .get(&link)
+            .is_some_and(|state| state.scope == Scope::Members || self.is_member())
+        {
+            self.outputs.push_back(Output::Control {
+                link,
+                bytes: message.encode(),
+            });
+        }
+    }
+
+    /// Tells people when the route to `member` is another, and once when its round-trip time is first known.
+    fn report_route(&mut self, member: MemberId, candidates: &[Candidate]) {
+        let Some(peer) = self.peers.get(&member) else {
+            return;
+        };
+        let best = peer.paths.first().copied();
+        let rtt = candidates
+            .iter()
+            .find(|c| Some(c.path) == best)
+            .and_then(|c| c.rtt);
+        let paths: Vec<RoutePath> = peer
+            .paths
+            .iter()
+            .filter_map(|path| self.describe(*path))
+            .collect();
+        let known = rtt.is_some();
+        let changed = match &peer.reported {
+            None => !paths.is_empty(),
+            Some((told, with_rtt)) => *told != paths || (known && !with_rtt),
+        };
+        if changed {
+            if let Some(peer) = self.peers.get_mut(&member) {
+                peer.reported = Some((paths.clone(), known));
+            }
+            self.emit(Event::Route {
+                peer: member,
+                paths,
+                rtt,
+            });
+        }
+    }
+
+    fn describe(&self, path: Path) -> Option<RoutePath> {
+        Some(match path {
+            Path::Direct(_) => RoutePath::Direct,
+            Path::Relay(relay) => {
+                let session = self.relays.get(&relay)?;
+                let descriptor = session.descriptor();
+                RoutePath::Relay {
+                    relay,
+                    operator: descriptor.operator.name.to_string(),
+                    hosting: descriptor.hosting.to_string(),
+                    legal_seat: descriptor.operator.legal_seat.to_string(),
+                    evidence: session.permit().evidence(),
+                }
+            }
+        })
+    }
+
+    /// Looks at what the signatures of publishers say about the paths of their frames.
+    pub(super) fn watch_sources(&mut self, now: Now) {
+        let mut culprits = Vec::new();
+        for (member, peer) in &mut self.peers {
+            peer.verifier.handle_timeout(now.monotonic);
+            while let Some(verdict) = peer.verifier.poll_verdict() {
+                let (path, what) = match verdict {
+                    Verdict::Verified { .. } => continue,
+                    Verdict::Mismatch { path } => (path, "delivered packets that they did not send"),
+                    Verdict::Unsigned { path } => (path, "withholds their signatures"),
+                };
+                let relay = self.relays.keys().find(|relay| path_id(**relay) == path).copied();
+                if let Some(relay) = relay {
+                    peer.blocked.insert(relay, now.monotonic + TAMPERING_PENALTY);
+                    culprits.push((*member, relay, what));
+                }
+            }
+        }
+        for (member, relay, what) in culprits {
+            let name = self.name_of(member);
+            let operator = self.relays[&relay].descriptor().operator.name.to_string();
+            self.fault(
+                "tampering",
+                format!("relay {operator} ({}) {what}: {name}", relay.fingerprint()),
+                "this node no longer takes their sound from that relay",
+            );
+            self.dirty.routes();
+        }
+    }
+}
+
+/// How the source verifier names a relay's path.
+pub(super) fn path_id(relay: RelayId) -> PathId {
+    let mut id = [0; 8];
+    id.copy_from_slice(&relay.0[..8]);
+    PathId(u64::from_le_bytes(id))
+}

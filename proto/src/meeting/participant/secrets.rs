@@ -1,0 +1,216 @@
+//! The secrets that this member holds: the ticket's, and those of the room's epochs.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Participant,
+    timers::{FORMER_ROOMS_LINGER, ROOM_SECRET_INTERVAL, Timer},
+};
+use crate::{
+    ids::{MemberId, OperationHash},
+    meeting::{
+        operation::Op,
+        room_secret::{RoomSecret, TicketSecret},
+        roster::RoomEpoch,
+    },
+    noise::Psk,
+    time::Now,
+    wire::{
+        bounded::BoundedText,
+        control_message::{ControlMessage, RoomSecretGrant},
+        ticket::Ticket,
+    },
+};
+
+/// Secrets kept for epochs that the roster does not name at the moment. Reason: a secret may arrive before its operation;
+/// more than a few concurrent removals are an attack.
+const SECRETS_MAX: usize = 32;
+
+/// See the module.
+pub(super) struct Secrets {
+    /// Opens the lobby.
+    pub(super) ticket: TicketSecret,
+    pub(super) ticket_epoch: u32,
+    /// Whatever was granted, by the operation that began the epoch.
+    granted: BTreeMap<OperationHash, RoomSecret>,
+    /// The epoch in use.
+    current: Option<(OperationHash, RoomSecret)>,
+    /// The one before, while everybody moves.
+    former: Option<RoomSecret>,
+}
+
+impl Secrets {
+    pub(super) fn new(ticket: TicketSecret, ticket_epoch: u32) -> Self {
+        Self {
+            ticket,
+            ticket_epoch,
+            granted: BTreeMap::new(),
+            current: None,
+            former: None,
+        }
+    }
+
+    /// The secret in use.
+    pub(super) fn current(&self) -> Option<&RoomSecret> {
+        self.current.as_ref().map(|(_, secret)| secret)
+    }
+
+    /// The operation that began the epoch in use.
+    pub(super) fn current_epoch(&self) -> Option<OperationHash> {
+        self.current.as_ref().map(|(operation, _)| *operation)
+    }
+
+    /// The secret in use before, while everybody moves.
+    pub(super) fn former(&self) -> Option<&RoomSecret> {
+        self.former.as_ref()
+    }
+
+    pub(super) fn forget_former(&mut self) {
+        self.former = None;
+    }
+
+    /// Keeps a secret for when the roster names its epoch.
+    pub(super) fn grant(&mut self, operation: OperationHash, secret: RoomSecret) {
+        if self.granted.len() < SECRETS_MAX || self.granted.contains_key(&operation) {
+            self.granted.insert(operation, secret);
+        }
+    }
+
+    pub(super) fn get(&self, operation: &OperationHash) -> Option<&RoomSecret> {
+        self.granted.get(operation)
+    }
+
+    /// Takes the epoch that the roster names, if its secret is here and is the one that the operation commits to.
+    /// Returns whether the epoch in use changed.
+    fn adopt(&mut self, meeting: &crate::ids::MeetingId, epoch: &RoomEpoch, named: &[RoomEpoch]) -> bool {
+        if self.current_epoch() == Some(epoch.operation) {
+            return false;
+        }
+        let Some(secret) = self.granted.get(&epoch.operation) else {
+            return false;
+        };
+        if secret.commitment(meeting) != epoch.commitment {
+            self.granted.remove(&epoch.operation);
+            return false;
+        }
+        let secret = secret.clone();
+        if epoch.number > 0 {
+            self.ticket = secret.next_ticket_secret(meeting);
+            self.ticket_epoch = epoch.number;
+        }
+        self.former = self
+            .current
+            .replace((epoch.operation, secret))
+            .map(|(_, former)| former);
+        self.granted
+            .retain(|operation, _| named.iter().any(|epoch| epoch.operation == *operation));
+        true
+    }
+
+    /// The key of links and channels to the lobby.
+    pub(super) fn lobby_psk(&self, meeting: &crate::ids::MeetingId) -> Psk {
+        Psk(*self.ticket.lobby_psk(meeting, self.ticket_epoch))
+    }
+
+    /// The key of links and channels between members.
+    pub(super) fn member_psk(&self, meeting: &crate::ids::MeetingId) -> Option<Psk> {
+        self.current().map(|secret| Psk(*secret.member_psk(meeting)))
+    }
+}
+
+impl Participant {
+    /// After the roster or the granted secrets changed: moves to the epoch that the roster names, or asks for its secret.
+    pub(super) fn follow_epoch(&mut self, now: Now) {
+        let roster = self.log.view();
+        let Some(epoch) = roster.room_epoch().cloned() else {
+            return;
+        };
+        let named = roster.room_epochs.clone();
+        if self.secrets.adopt(&self.meeting, &epoch, &named) {
+            if self.secrets.former().is_some() {
+                self.timers
+                    .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
+            }
+            self.dirty.rooms();
+            self.renew_ticket(now);
+            self.accept_keys();
+        } else if self.secrets.current_epoch() != Some(epoch.operation) && self.is_member() {
+            self.timers
+                .set_if_unset(Timer::RoomSecret, now.monotonic + ROOM_SECRET_INTERVAL);
+        }
+    }
+
+    /// The secret of the present epoch never came: ask everybody who can be reached.
+    pub(super) fn ask_for_room_secret(&mut self, now: Now) {
+        let Some(epoch) = self.log.view().room_epoch().map(|epoch| epoch.operation) else {
+            return;
+        };
+        if self.secrets.current_epoch() == Some(epoch) {
+            return;
+        }
+        self.timers
+            .set(Timer::RoomSecret, now.monotonic + ROOM_SECRET_INTERVAL);
+        self.broadcast(&ControlMessage::WantRoomSecret(epoch));
+    }
+
+    /// What a member needs to be in the present epoch.
+    pub(super) fn grant_of(&self, operation: &OperationHash) -> Option<RoomSecretGrant> {
+        let secret = self.secrets.get(operation)?;
+        Some(RoomSecretGrant {
+            operation: *operation,
+            secret: *secret.expose(),
+            ticket: BoundedText::exact(&self.ticket.to_text()),
+        })
+    }
+
+    /// Takes a secret that another member granted.
+    pub(super) fn handle_grant(&mut self, now: Now, from: MemberId, grant: &RoomSecretGrant) {
+        self.secrets
+            .grant(grant.operation, RoomSecret::from_bytes(grant.secret));
+        if let Some(ticket) = &grant.ticket {
+            self.adopt_ticket(now, from, ticket);
+        }
+        self.follow_epoch(now);
+    }
+
+    /// A renewed ticket must be the same host's for the same meeting, and newer.
+    fn adopt_ticket(&mut self, now: Now, _from: MemberId, text: &str) {
+        if let Ok(ticket) = Ticket::parse(text, now.unix)
+            && ticket.terms().meeting == self.meeting
+            && ticket.host() == self.ticket.host()
+            && ticket.terms().epoch > self.ticket.terms().epoch
+        {
+            self.ticket = ticket;
+            self.emit(super::Event::TicketRenewed);
+        }
+    }
+
+    /// The host issues the ticket of the present epoch.
+    fn renew_ticket(&mut self, now: Now) {
+        if self.me != self.host || self.ticket_terms.epoch == self.secrets.ticket_epoch {
+            return;
+        }
+        self.ticket_terms.epoch = self.secrets.ticket_epoch;
+        self.ticket_terms.secret = zeroize::Zeroizing::new(*self.secrets.ticket.expose());
+        self.issue_ticket(now);
+    }
+
+    /// Writes a Remove that moves the meeting to a fresh room secret, and grants it to those who remain.
+    pub(super) fn remove_member(&mut self, now: Now, member: MemberId) {
+        let secret = RoomSecret::generate(&mut self.random);
+        let op = Op::Remove {
+            member,
+            reason: crate::meeting::operation::RemoveReason::Unstated,
+            room_secret: secret.commitment(&self.meeting),
+        };
+        let Some(operation) = self.author(now, op) else {
+            return;
+        };
+        self.secrets.grant(operation, secret);
+        // Keys turn and the peer is cut off while the roster is applied; then those who remain get the secret.
+        self.settle(now);
+        if let Some(grant) = self.grant_of(&operation) {
+            self.broadcast(&ControlMessage::RoomSecret(grant));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The participant's own timers.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::Participant;
+use crate::time::{Now, Timestamp};
+
+/// What a timer is for. Each variant says when it fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// When to knock again, because no answer came.
+    Knock,
+    /// When to give up joining.
+    JoinDeadline,
+    /// When to tell all members the log's heads.
+    Heartbeat,
+    /// When to pass news of the log on to a few members.
+    Gossip,
+    /// When to ask again for a room secret that is missing.
+    RoomSecret,
+    /// When to leave the rooms of the former room secret.
+    FormerRooms,
+    /// When to look at links, permits, the day and waiting packets.
+    Watch,
+}
+
+/// Knocking is repeated after so long.
+pub(super) const KNOCK_INTERVAL: Duration = Duration::from_secs(1);
+/// Joining fails if the host was not reached for so long.
+pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+/// Heads are told to all members so often (security.md §4).
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// News are passed on after so long; several that come together go together.
+pub(super) const GOSSIP_DELAY: Duration = Duration::from_millis(100);
+/// How long a member stays in the rooms of the former room secret, so that nobody loses sound while moving.
+pub(super) const FORMER_ROOMS_LINGER: Duration = Duration::from_secs(2);
+/// A missing room secret is asked for so often.
+pub(super) const ROOM_SECRET_INTERVAL: Duration = Duration::from_millis(500);
+/// How often what has no event of its own is looked at. Reason: silence of a link must be acted on within 1 s.
+pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A table of what fires when.
+#[derive(Debug, Default)]
+pub(super) struct Timers(BTreeMap<Timer, Timestamp>);
+
+impl Timers {
+    /// Sets `timer`, replacing its former time.
+    pub(super) fn set(&mut self, timer: Timer, at: Timestamp) {
+        self.0.insert(timer, at);
+    }
+
+    /// Sets `timer` unless it is set already.
+    pub(super) fn set_if_unset(&mut self, timer: Timer, at: Timestamp) {
+        self.0.entry(timer).or_insert(at);
+    }
+
+    /// Forgets `timer`.
+    pub(super) fn clear(&mut self, timer: Timer) {
+        self.0.remove(&timer);
+    }
+
+    /// When the next one fires.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        self.0.values().min().copied()
+    }
+
+    /// Takes one that is due.
+    fn take_due(&mut self, now: Timestamp) -> Option<Timer> {
+        let timer = self
+            .0
+            .iter()
+            .find(|(_, at)| **at <= now)
+            .map(|(timer, _)| *timer)?;
+        self.0.remove(&timer);
+        Some(timer)
+    }
+}
+
+impl Participant {
+    /// Fires what is due.
+    pub(super) fn handle_timers(&mut self, now: Now) {
+        while let Some(timer) = self.timers.take_due(now.monotonic) {
+            match timer {
+                Timer::Knock => self.knock_again(now),
+                Timer::JoinDeadline => self.give_up_joining(),
+                Timer::Heartbeat => self.send_heartbeat(now),
+                Timer::Gossip => self.send_gossip(),
+                Timer::RoomSecret => self.ask_for_room_secret(now),
+                Timer::FormerRooms => {
+                    self.secrets.forget_former();
+                    self.dirty.rooms();
+                }
+                Timer::Watch => self.watch(now),
+            }
+        }
+    }
+
+    fn watch(&mut self, now: Now) {
+        self.timers.set(Timer::Watch, now.monotonic + WATCH_INTERVAL);
+        self.watch_permits(now);
+        self.watch_day(now);
+        self.watch_sources(now);
+        for peer in self.peers.values_mut() {
+            peer.keys.handle_timeout(now.monotonic);
+            peer.forget_stale(now.monotonic);
+        }
+        self.dirty.routes();
+    }
+}

@@ -1,0 +1,122 @@
+//! Is a neighbour still there? Pings on a link's control stream, the round-trip time, and suspicion.
+//!
+//! QUIC's idle timeout closes a link after seconds; a listener hears silence long before. A link that is merely *silent*
+//! stays open, but routes stop relying on it ([`super::route`]).
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// How often a link is pinged. Reason: four in the time in which a relay's loss must be noticed (1 s).
+pub const PING_INTERVAL: Duration = Duration::from_millis(250);
+/// A link on which nothing came for so long is silent. Reason: three pings at a round trip of up to 150 ms.
+pub const SILENT_AFTER: Duration = Duration::from_millis(700);
+
+/// Watches one link. Drain order: after `handle_*`, [`LinkMonitor::poll_ping`], then wait for
+/// [`LinkMonitor::poll_timeout`].
+#[derive(Clone, Debug)]
+pub struct LinkMonitor {
+    next_ping: Timestamp,
+    /// The newest ping that has no answer yet. Older answers are ignored: their age would only blur the estimate.
+    outstanding: Option<(u64, Timestamp)>,
+    next_nonce: u64,
+    last_heard: Timestamp,
+    smoothed_rtt: Option<Duration>,
+}
+
+impl LinkMonitor {
+    /// A link that came up at `now`.
+    #[must_use]
+    pub const fn new(now: Timestamp) -> Self {
+        Self {
+            next_ping: now,
+            outstanding: None,
+            next_nonce: 0,
+            last_heard: now,
+            smoothed_rtt: None,
+        }
+    }
+
+    /// Something arrived on the link.
+    pub fn handle_heard(&mut self, now: Timestamp) {
+        self.last_heard = now;
+    }
+
+    /// The answer to a ping arrived. The estimate moves by an eighth of the difference (RFC 6298 §2).
+    pub fn handle_pong(&mut self, now: Timestamp, nonce: u64) {
+        self.last_heard = now;
+        let Some((expected, sent)) = self.outstanding else {
+            return;
+        };
+        if nonce == expected {
+            let sample = now - sent;
+            self.smoothed_rtt = Some(self.smoothed_rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
+            self.outstanding = None;
+        }
+    }
+
+    /// The nonce of a ping that is to be sent now.
+    pub fn poll_ping(&mut self, now: Timestamp) -> Option<u64> {
+        if now < self.next_ping {
+            return None;
+        }
+        let nonce = self.next_nonce;
+        self.next_nonce += 1;
+        self.outstanding = Some((nonce, now));
+        self.next_ping = now + PING_INTERVAL;
+        Some(nonce)
+    }
+
+    /// When [`LinkMonitor::poll_ping`] has something, or the link becomes silent.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Timestamp {
+        self.next_ping
+    }
+
+    /// Whether nothing came for [`SILENT_AFTER`].
+    #[must_use]
+    pub fn is_silent(&self, now: Timestamp) -> bool {
+        now - self.last_heard > SILENT_AFTER
+    }
+
+    /// The smoothed round-trip time, once measured.
+    #[must_use]
+    pub const fn rtt(&self) -> Option<Duration> {
+        self.smoothed_rtt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_micros(ms * 1_000)
+    }
+
+    #[test]
+    fn pings_measure_the_round_trip() {
+        let mut link = LinkMonitor::new(at(0));
+        let nonce = link.poll_ping(at(0)).unwrap();
+        assert_eq!(link.poll_ping(at(100)), None);
+        link.handle_pong(at(40), nonce);
+        assert_eq!(link.rtt(), Some(Duration::from_millis(40)));
+    }
+
+    #[test]
+    fn a_late_answer_to_an_old_ping_is_heard_but_not_measured() {
+        let mut link = LinkMonitor::new(at(0));
+        let old = link.poll_ping(at(0)).unwrap();
+        link.poll_ping(at(250)).unwrap();
+        link.handle_pong(at(300), old);
+        assert_eq!(link.rtt(), None);
+        assert!(!link.is_silent(at(900)));
+    }
+
+    #[test]
+    fn a_link_without_answers_is_silent_within_a_second() {
+        let link = LinkMonitor::new(at(0));
+        assert!(!link.is_silent(at(700)));
+        assert!(link.is_silent(at(701)));
+    }
+}

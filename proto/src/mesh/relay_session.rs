@@ -1,0 +1,421 @@
+//! One relay as a member sees it: a dial that is repeated, rooms that are entered, tracks that are announced and wanted.
+//!
+//! The owner states what it wants ([`RelaySession::set_rooms`], [`RelaySession::set_tracks`]); the session sends the
+//! difference to what the relay has been told. After a broken link everything is told anew.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use super::link::LinkMonitor;
+use crate::{
+    ids::{Alias, LinkId, PolicyHash, RelayId, RoomId, TrackAlias},
+    policy::{permit::Permit, signed_descriptor::VerifiedDescriptor},
+    time::{Now, Timestamp},
+    wire::relay_message::{RelayNotice, RelayRequest},
+};
+
+/// First pause after a failed dial; doubled up to [`RETRY_MAX`].
+pub const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause between dials. Reason: a relay that comes back should be used within seconds.
+pub const RETRY_MAX: Duration = Duration::from_secs(8);
+/// Requests that may wait for the link. Reason: two rooms of 200 members with two tracks each, twice.
+const REQUESTS_MAX: usize = 2_048;
+
+/// The tracks of one room that the owner sends and wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomTracks {
+    /// Tracks that the owner can send.
+    pub announced: BTreeSet<TrackAlias>,
+    /// Tracks that the owner wants.
+    pub subscribed: BTreeSet<TrackAlias>,
+}
+
+/// A room that the owner is, or wants to be, in.
+#[derive(Debug)]
+struct Room {
+    alias: Alias,
+    joined: bool,
+    present: BTreeSet<Alias>,
+    /// What the owner wants the relay to know.
+    tracks: RoomTracks,
+    /// What the relay has been told.
+    told: RoomTracks,
+    /// Announced tracks that somebody wants.
+    wanted: BTreeSet<TrackAlias>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Not connected; to be dialled at this time.
+    Down { retry_at: Timestamp },
+    /// The driver dials.
+    Dialling,
+    /// Connected.
+    Up { link: LinkId, monitor: LinkMonitor },
+}
+
+/// What a notice means to the owner.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// The room was entered; these aliases are there.
+    Joined(RoomId, Vec<Alias>),
+    /// Somebody came, or came anew.
+    Present(RoomId, Alias),
+    /// Somebody went.
+    Gone(RoomId, Alias),
+    /// An envelope.
+    Envelope(RoomId, Alias, Vec<u8>),
+    /// The relay offers others instead of itself; encoded descriptors, to be judged.
+    Redirect(Vec<Vec<u8>>),
+    /// The relay's newest descriptor.
+    Descriptor(Vec<u8>),
+    /// The relay refused something; clause and sentence.
+    Refused(String, String),
+    /// The relay ends soon.
+    Draining,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct RelaySession {
+    descriptor: VerifiedDescriptor,
+    permit: Permit,
+    state: State,
+    backoff: Duration,
+    draining: bool,
+    rooms: BTreeMap<RoomId, Room>,
+    requests: VecDeque<RelayRequest>,
+}
+
+impl RelaySession {
+    /// A session with a relay that the policy permits; it is dialled at once.
+    #[must_use]
+    pub fn new(descriptor: VerifiedDescriptor, permit: Permit, now: Timestamp) -> Self {
+        Self {
+            descriptor,
+            permit,
+            state: State::Down { retry_at: now },
+            backoff: RETRY_FIRST,
+            draining: false,
+            rooms: BTreeMap::new(),
+            requests: VecDeque::new(),
+        }
+    }
+
+    /// Which relay.
+    #[must_use]
+    pub fn relay(&self) -> RelayId {
+        self.descriptor.relay
+    }
+
+    /// What the relay declares.
+    #[must_use]
+    pub fn descriptor(&self) -> &VerifiedDescriptor {
+        &self.descriptor
+    }
+
+    /// The permit under which it is used.
+    #[must_use]
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// A newer descriptor that the policy permits too.
+    pub fn renew(&mut self, descriptor: VerifiedDescriptor, permit: Permit) {
+        self.descriptor = descriptor;
+        self.permit = permit;
+    }
+
+    /// The link, if it is up and the permit holds: to be asked at every send.
+    #[must_use]
+    pub fn link(&self, now: Now, policy: PolicyHash) -> Option<LinkId> {
+        match self.state {
+            State::Up { link, .. } if self.permit.is_valid(now.unix, policy) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// The link whatever the permit says: to recognise what comes from it, and to close it.
+    #[must_use]
+    pub fn any_link(&self) -> Option<LinkId> {
+        match self.state {
+            State::Up { link, .. } => Some(link),
+            _ => None,
+        }
+    }
+
+    /// The link's monitor.
+    pub fn monitor(&mut self) -> Option<&mut LinkMonitor> {
+        match &mut self.state {
+            State::Up { monitor, .. } => Some(monitor),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing was heard lately, or the relay is about to end.
+    #[must_use]
+    pub fn is_doubtful(&self, now: Timestamp) -> bool {
+        match &self.state {
+            State::Up { monitor, .. } => self.draining || monitor.is_silent(now),
+            _ => true,
+        }
+    }
+
+    /// The round-trip time to the relay.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        match &self.state {
+            State::Up { monitor, .. } => monitor.rtt(),
+            _ => None,
+        }
+    }
+
+    /// Whether the relay is to be dialled now; the owner then dials and answers with a link or a failure.
+    pub fn poll_dial(&mut self, now: Now, policy: PolicyHash) -> bool {
+        match self.state {
+            State::Down { retry_at }
+                if retry_at <= now.monotonic && self.permit.is_valid(now.unix, policy) =>
+            {
+                self.state = State::Dialling;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// When [`RelaySession::poll_dial`] or a ping is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Down { retry_at } => Some(*retry_at),
+            State::Dialling => None,
+            State::Up { monitor, .. } => Some(monitor.poll_timeout()),
+        }
+    }
+
+    /// The dial failed, or the link ended.
+    pub fn handle_down(&mut self, now: Timestamp) {
+        self.state = State::Down {
+            retry_at: now + self.backoff,
+        };
+        self.backoff = (self.backoff * 2).min(RETRY_MAX);
+        self.draining = false;
+        self.requests.clear();
+        for room in self.rooms.values_mut() {
+            room.forget();
+        }
+    }
+
+    /// The link is up: the rooms are entered.
+    pub fn handle_up(&mut self, now: Timestamp, link: LinkId) {
+        self.state = State::Up {
+            link,
+            monitor: LinkMonitor::new(now),
+        };
+        let rooms: Vec<(RoomId, Alias)> = self.rooms.iter().map(|(id, room)| (*id, room.alias)).collect();
+        for (room, alias) in rooms {
+            self.push(RelayRequest::Join {
+                room,
+                alias,
+                token: None,
+            });
+        }
+    }
+
+    /// States the rooms to be in, each with the owner's alias there. Others are left.
+    pub fn set_rooms(&mut self, rooms: &BTreeMap<RoomId, Alias>) {
+        let gone: Vec<RoomId> = self
+            .rooms
+            .keys()
+            .filter(|id| !rooms.contains_key(*id))
+            .copied()
+            .collect();
+        for room in gone {
+            self.rooms.remove(&room);
+            self.push(RelayRequest::Leave { room });
+        }
+        for (&room, &alias) in rooms {
+            if self.rooms.contains_key(&room) {
+                continue;
+            }
+            self.rooms.insert(
+                room,
+                Room {
+                    alias,
+                    joined: false,
+                    present: BTreeSet::new(),
+                    tracks: RoomTracks::default(),
+                    told: RoomTracks::default(),
+                    wanted: BTreeSet::new(),
+                },
+            );
+            self.push(RelayRequest::Join {
+                room,
+                alias,
+                token: None,
+            });
+        }
+    }
+
+    /// States the tracks of one room; tells the relay what changed once the room is entered.
+    pub fn set_tracks(&mut self, room: RoomId, tracks: RoomTracks) {
+        if let Some(state) = self.rooms.get_mut(&room) {
+            state.tracks = tracks;
+        }
+        self.tell(room);
+    }
+
+    /// Sends an envelope; `false` if the room is not entered.
+    pub fn send_envelope(&mut self, room: RoomId, to: Alias, content: Vec<u8>) -> bool {
+        let joined = self.rooms.get(&room).is_some_and(|room| room.joined);
+        match content.try_into() {
+            Ok(bytes) if joined => {
+                self.push(RelayRequest::Envelope { room, to, bytes });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sends a ping.
+    pub fn send_ping(&mut self, nonce: u64) {
+        self.push(RelayRequest::Ping { nonce });
+    }
+
+    /// Takes a notice.
+    pub fn handle_notice(&mut self, now: Timestamp, notice: RelayNotice) -> Option<SessionEvent> {
+        self.monitor()?.handle_heard(now);
+        match notice {
+            RelayNotice::Welcome { descriptor, .. } => {
+                Some(SessionEvent::Descriptor(descriptor.into_inner()))
+            }
+            RelayNotice::Joined { room, present } => {
+                let state = self.rooms.get_mut(&room)?;
+                state.joined = true;
+                state.present = present.iter().copied().collect();
+                // A relay that lets one in has recovered: the next failure starts with a short pause again.
+                self.backoff = RETRY_FIRST;
+                self.tell(room);
+                Some(SessionEvent::Joined(room, present.into_inner()))
+            }
+            RelayNotice::Present { room, alias } => {
+                self.rooms.get_mut(&room)?.present.insert(alias);
+                Some(SessionEvent::Present(room, alias))
+            }
+            RelayNotice::Gone { room, alias } => {
+                self.rooms.get_mut(&room)?.present.remove(&alias);
+                Some(SessionEvent::Gone(room, alias))
+            }
+            RelayNotice::Subscribe { room, track } => {
+                let state = self.rooms.get_mut(&room)?;
+                if state.tracks.announced.contains(&track) {
+                    state.wanted.insert(track);
+                }
+                None
+            }
+            RelayNotice::Unsubscribe { room, track } => {
+                self.rooms.get_mut(&room)?.wanted.remove(&track);
+                None
+            }
+            RelayNotice::Envelope { room, from, bytes } => self
+                .rooms
+                .contains_key(&room)
+                .then(|| SessionEvent::Envelope(room, from, bytes.into_inner())),
+            RelayNotice::Refused { what, code, detail } => Some(SessionEvent::Refused(
+                format!("{code:?}"),
+                format!("{what:?}: {}", &*detail),
+            )),
+            RelayNotice::Redirect { relays, .. } => Some(SessionEvent::Redirect(
+                relays.iter().map(|bytes| bytes.to_vec()).collect(),
+            )),
+            RelayNotice::Draining { .. } => {
+                self.draining = true;
+                Some(SessionEvent::Draining)
+            }
+            RelayNotice::Pong { nonce } => {
+                self.monitor()?.handle_pong(now, nonce);
+                None
+            }
+            RelayNotice::TrackGone { .. } => None,
+        }
+    }
+
+    /// Whether somebody is in the room under that alias.
+    #[must_use]
+    pub fn is_present(&self, room: RoomId, alias: Alias) -> bool {
+        self.rooms
+            .get(&room)
+            .is_some_and(|room| room.joined && room.present.contains(&alias))
+    }
+
+    /// Everybody in a room.
+    pub fn present(&self, room: RoomId) -> impl Iterator<Item = Alias> + '_ {
+        self.rooms
+            .get(&room)
+            .into_iter()
+            .flat_map(|room| room.present.iter().copied())
+    }
+
+    /// Whether somebody wants an announced track.
+    #[must_use]
+    pub fn is_wanted(&self, room: RoomId, track: TrackAlias) -> bool {
+        self.rooms
+            .get(&room)
+            .is_some_and(|room| room.wanted.contains(&track))
+    }
+
+    /// The next request for the relay. The owner asks [`RelaySession::link`] first.
+    pub fn poll_request(&mut self) -> Option<RelayRequest> {
+        self.requests.pop_front()
+    }
+
+    fn push(&mut self, request: RelayRequest) {
+        // Without a link nothing is queued: `handle_up` and `Joined` tell everything anew.
+        if matches!(self.state, State::Up { .. }) && self.requests.len() < REQUESTS_MAX {
+            self.requests.push_back(request);
+        }
+    }
+
+    /// Queues the difference between what the owner wants and what the relay has been told.
+    fn tell(&mut self, id: RoomId) {
+        let Some(room) = self.rooms.get_mut(&id).filter(|room| room.joined) else {
+            return;
+        };
+        let mut requests = Vec::new();
+        let (want, told) = (&room.tracks, &room.told);
+        requests.extend(told.announced.difference(&want.announced).map(|&track| {
+            room.wanted.remove(&track);
+            RelayRequest::Withdraw { room: id, track }
+        }));
+        requests.extend(
+            told.subscribed
+                .difference(&want.subscribed)
+                .map(|&track| RelayRequest::Unsubscribe { room: id, track }),
+        );
+        requests.extend(
+            want.announced
+                .difference(&told.announced)
+                .map(|&track| RelayRequest::Announce { room: id, track }),
+        );
+        requests.extend(
+            want.subscribed
+                .difference(&told.subscribed)
+                .map(|&track| RelayRequest::Subscribe { room: id, track }),
+        );
+        room.told = room.tracks.clone();
+        for request in requests {
+            self.push(request);
+        }
+    }
+}
+
+impl Room {
+    fn forget(&mut self) {
+        self.joined = false;
+        self.present.clear();
+        self.told = RoomTracks::default();
+        self.wanted.clear();
+    }
+}

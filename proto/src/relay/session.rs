@@ -1,0 +1,87 @@
+//! One client's session at the relay.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::{
+    ids::{Alias, RoomId, TrackAlias},
+    relay::{
+        limits::RelayLimits, listener_queue::ListenerQueue, machine::CloseReason, rate_limiter::RateLimiter,
+        room::Index,
+    },
+    time::Timestamp,
+};
+
+/// A session, as the driver numbers its connections: small numbers, since the relay keeps a table of them. A number may
+/// be used again after `handle_session_down`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u32);
+
+/// The address block (say, an IPv4 /24 or IPv6 /48) that a session came from, as an opaque number: the relay's state
+/// holds no addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressBlock(pub u64);
+
+/// A subscription or announcement of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TrackRef {
+    pub(super) room: RoomId,
+    pub(super) track: Index,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) block: AddressBlock,
+    /// Rooms, and the alias in each.
+    pub(super) rooms: BTreeMap<RoomId, Alias>,
+    pub(super) announced: BTreeMap<TrackAlias, TrackRef>,
+    pub(super) subscribed: BTreeMap<(RoomId, TrackAlias), Index>,
+    pub(super) media: RateLimiter,
+    pub(super) requests: RateLimiter,
+    pub(super) envelopes: RateLimiter,
+    pub(super) envelope_bytes: RateLimiter,
+    /// Media for this session as a listener.
+    pub(super) queue: ListenerQueue,
+    /// Framed notices for this session, and their bytes.
+    pub(super) control: VecDeque<Bytes>,
+    pub(super) control_bytes: usize,
+    /// When this session was last told that its media were dropped.
+    pub(super) media_refused: Option<Timestamp>,
+    /// Whether it is in the ready list.
+    pub(super) ready: bool,
+    /// Whether it is in the gather list.
+    pub(super) gathering: bool,
+    /// Set when the relay asked the driver to close it; it is then served no more.
+    pub(super) closing: Option<CloseReason>,
+    pub(super) streams: usize,
+    /// Whether it counts toward the quotas: a refused one does not.
+    pub(super) admitted: bool,
+}
+
+impl Session {
+    pub(super) fn new(now: Timestamp, block: AddressBlock, limits: &RelayLimits) -> Self {
+        let requests = u64::from(limits.requests_per_second);
+        let envelopes = u64::from(limits.envelopes_per_second);
+        let envelope_bytes = u64::from(limits.envelope_bytes_per_second);
+        Self {
+            block,
+            rooms: BTreeMap::new(),
+            announced: BTreeMap::new(),
+            subscribed: BTreeMap::new(),
+            media: RateLimiter::media(limits.session_media, now),
+            requests: RateLimiter::new(requests, requests * 20, now),
+            envelopes: RateLimiter::new(envelopes, envelopes * 10, now),
+            envelope_bytes: RateLimiter::new(envelope_bytes, envelope_bytes * 8, now),
+            queue: ListenerQueue::default(),
+            control: VecDeque::new(),
+            control_bytes: 0,
+            media_refused: None,
+            ready: false,
+            gathering: false,
+            closing: None,
+            streams: 0,
+            admitted: false,
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What a client and a relay say to each other on the control stream (`proto/spec/relay.md`).
+//!
+//! A relay is blind: nothing here names a meeting, a member or a codec. Rooms, aliases and tracks are opaque ids that
+//! only members can derive.
+
+use bincode::{Decode, Encode};
+
+use crate::{
+    ids::{Alias, RoomId, TrackAlias},
+    wire::{
+        bounded::{BoundedBytes, BoundedText, BoundedVec},
+        codec::{self, DecodeError},
+    },
+};
+
+/// The largest envelope in bytes: a Noise message with an ML-KEM ciphertext and a roster update fit several times.
+pub const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
+/// The largest access token in bytes.
+pub const TOKEN_BYTES_MAX: usize = 1_024;
+/// The largest signed descriptor in bytes, as it travels in [`RelayNotice::Welcome`] and [`RelayNotice::Redirect`].
+pub const DESCRIPTOR_BYTES_MAX: usize = 8 * 1024;
+/// Aliases in one [`RelayNotice::Joined`]; also the ceiling of the members that a relay may allow in a room.
+pub const PRESENT_MAX: usize = 1_024;
+/// Relays in one [`RelayNotice::Redirect`]: primary and backup, for two families of addresses.
+pub const REDIRECT_MAX: usize = 4;
+/// The largest explanation of a refusal, in bytes of UTF-8.
+pub const DETAIL_BYTES_MAX: usize = 200;
+
+/// Opaque bytes from one member to another; a Noise message of the pairwise channel.
+pub type EnvelopeBytes = BoundedBytes<ENVELOPE_BYTES_MAX>;
+/// An access token that an organisation signed.
+pub type TokenBytes = BoundedBytes<TOKEN_BYTES_MAX>;
+/// A signed relay descriptor, encoded.
+pub type DescriptorBytes = BoundedBytes<DESCRIPTOR_BYTES_MAX>;
+
+/// Client → relay.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum RelayRequest {
+    /// Enter a room under an alias. Answered by [`RelayNotice::Joined`] or [`RelayNotice::Refused`].
+    Join {
+        /// Which room.
+        room: RoomId,
+        /// Where envelopes for this client go. Several sessions may share one: a restarted client's old session lingers.
+        alias: Alias,
+        /// Where the relay asks for one.
+        token: Option<TokenBytes>,
+    },
+    /// Leave a room; what was announced and subscribed there ends.
+    Leave {
+        /// Which room.
+        room: RoomId,
+    },
+    /// This client will send a track.
+    Announce {
+        /// In which room.
+        room: RoomId,
+        /// Which track.
+        track: TrackAlias,
+    },
+    /// This client sends the track no more.
+    Withdraw {
+        /// In which room.
+        room: RoomId,
+        /// Which track.
+        track: TrackAlias,
+    },
+    /// This client wants a track, now or as soon as somebody announces it.
+    Subscribe {
+        /// In which room.
+        room: RoomId,
+        /// Which track.
+        track: TrackAlias,
+    },
+    /// This client wants the track no more.
+    Unsubscribe {
+        /// In which room.
+        room: RoomId,
+        /// Which track.
+        track: TrackAlias,
+    },
+    /// Opaque bytes for everybody under an alias in a room.
+    Envelope {
+        /// In which room.
+        room: RoomId,
+        /// For whom.
+        to: Alias,
+        /// What.
+        bytes: EnvelopeBytes,
+    },
+    /// Answered by [`RelayNotice::Pong`] with the same number.
+    Ping {
+        /// Any number.
+        nonce: u64,
+    },
+}
+
+/// Relay → client.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum RelayNotice {
+    /// The first notice of each session.
+    Welcome {
+        /// The relay's current signed descriptor.
+        descriptor: DescriptorBytes,
+        /// What this session may do.
+        limits: SessionLimits,
+    },
+    /// The answer to [`RelayRequest::Join`].
+    Joined {
+        /// Which room.
+        room: RoomId,
+        /// The aliases that were there already, ascending, without the joiner's own.
+        present: BoundedVec<Alias, PRESENT_MAX>,
+    },
+    /// A session entered the room. Repeated when a further session enters under the same alias (a restart): what the
+    /// alias' earlier session knew may be lost.
+    Present {
+        /// Which room.
+        room: RoomId,
+        /// Who.
+        alias: Alias,
+    },
+    /// The last session under this alias left the room.
+    Gone {
+        /// Which room.
+        room: RoomId,
+        /// Who.
+        alias: Alias,
+    },
+    /// To an announcer: somebody wants the track now.
+    Subscribe {
+        /// In which room.
+        room: RoomId,
+        /// Which track.
+        track: TrackAlias,
+    },
+    /// To an announcer: nobody wants the track now.
+    Unsubscribe {
+        /// In which room.
+        room: RoomId,
+        /// Which track.
+        track: TrackAlias,
+    },
+    /// To a subscriber: nobody announces the track any more. The subscription stays.
+    TrackGone {
+        /// In which room.
+        room: RoomId,
+        /// Which track.
+        track: TrackAlias,
+    },
+    /// An envelope from somebody in the room.
+    Envelope {
+        /// In which room.
+        room: RoomId,
+        /// The alias under which the sender joined; the pairwise channel, not the relay, proves who it is.
+        from: Alias,
+        /// What.
+        bytes: EnvelopeBytes,
+    },
+    /// A request, or media, was not served.
+    Refused {
+        /// What.
+        what: Refusable,
+        /// Why, for programs.
+        code: RefusalCode,
+        /// Why, for people.
+        detail: BoundedText<DETAIL_BYTES_MAX>,
+    },
+    /// Go to one of these relays instead; each is subject to the meeting's policy. Follows a refusal, or a drain.
+    Redirect {
+        /// Which room.
+        room: RoomId,
+        /// Encoded signed descriptors.
+        relays: BoundedVec<DescriptorBytes, REDIRECT_MAX>,
+    },
+    /// The relay ends after so many seconds; nothing new is accepted from now on.
+    Draining {
+        /// Seconds from now.
+        deadline_s: u32,
+    },
+    /// The answer to [`RelayRequest::Ping`].
+    Pong {
+        /// The number from the request.
+        nonce: u64,
+    },
+}
+
+/// What was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Refusable {
+    /// The whole session; the relay closes it.
+    Session,
+    /// [`RelayRequest::Join`].
+    Join(RoomId),
+    /// [`RelayRequest::Announce`].
+    Announce(RoomId, TrackAlias),
+    /// [`RelayRequest::Subscribe`].
+    Subscribe(RoomId, TrackAlias),
+    /// [`RelayRequest::Envelope`].
+    Envelope(RoomId, Alias),
+    /// Another request about this room.
+    Room(RoomId),
+    /// Media of this track: datagrams or stream objects were dropped.
+    Media(TrackAlias),
+    /// A control frame that is not a request of this version.
+    Request,
+}
+
+/// Why something was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// The relay serves as many sessions as it may.
+    SessionsFull,
+    /// The sender's address block has as many sessions as it may.
+    AddressBlockFull,
+    /// The relay serves as many rooms as it may.
+    RoomsFull,
+    /// This session is in as many rooms as it may.
+    SessionRoomsFull,
+    /// The room has as many members as it may.
+    RoomFull,
+    /// As many sessions as may share an alias do.
+    AliasFull,
+    /// This session announced as many tracks as it may.
+    TracksFull,
+    /// This session subscribed to as many tracks as it may.
+    SubscriptionsFull,
+    /// As many sessions as may announce one track do.
+    AnnouncersFull,
+    /// This session announced the track in another room.
+    TrackElsewhere,
+    /// The session is not in that room.
+    NotJoined,
+    /// The session announced no such track.
+    NotAnnounced,
+    /// Nobody is there under that alias.
+    NobodyThere,
+    /// The recipient does not take its control frames fast enough.
+    RecipientBusy,
+    /// More requests or envelopes than this session may send.
+    RequestRate,
+    /// More media than this session may send.
+    SessionBitrate,
+    /// More media than this room may be forwarded.
+    RoomBitrate,
+    /// More media than this address block may send.
+    AddressBlockBitrate,
+    /// The month's traffic is used up.
+    MonthlyTraffic,
+    /// The relay asks for a token.
+    TokenRequired,
+    /// The token is not valid here.
+    TokenInvalid,
+    /// The relay is about to end.
+    Draining,
+    /// Not a request of this version.
+    Malformed,
+}
+
+/// What one session may do, as [`RelayNotice::Welcome`] tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SessionLimits {
+    /// Rooms at the same time.
+    pub rooms: u16,
+    /// Announced tracks at the same time.
+    pub tracks: u16,
+    /// Subscribed tracks at the same time.
+    pub subscriptions: u16,
+    /// Media that the session may send, in bits per second.
+    pub bits_per_second: u64,
+    /// Media that the session may send at once, in bytes.
+    pub burst_bytes: u32,
+    /// Envelopes per second, over ten seconds.
+    pub envelopes_per_second: u16,
+}
+
+impl RelayRequest {
+    /// The canonical encoding, without length prefix.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads one control frame's content.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for anything but one canonical request within its bounds.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes)
+    }
+}
+
+impl RelayNotice {
+    /// The canonical encoding, without length prefix.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads one control frame's content.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for anything but one canonical notice within its bounds.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes)
+    }
+}
+
+#[cfg(test)]
+#[path = "relay_message_tests.rs"]
+mod tests;

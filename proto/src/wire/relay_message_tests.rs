@@ -1,0 +1,147 @@
+use proptest::{collection::vec, option, prelude::*};
+
+use super::*;
+
+fn room() -> impl Strategy<Value = RoomId> {
+    any::<[u8; 16]>().prop_map(RoomId)
+}
+
+fn alias() -> impl Strategy<Value = Alias> {
+    any::<[u8; 8]>().prop_map(Alias)
+}
+
+fn track() -> impl Strategy<Value = TrackAlias> {
+    any::<[u8; 8]>().prop_map(TrackAlias)
+}
+
+fn bounded<const MAX: usize>(upto: usize) -> impl Strategy<Value = BoundedBytes<MAX>> {
+    vec(any::<u8>(), 0..=upto.min(MAX)).prop_map(|bytes| bytes.try_into().unwrap())
+}
+
+fn request() -> impl Strategy<Value = RelayRequest> {
+    prop_oneof![
+        (room(), alias(), option::of(bounded(40))).prop_map(|(room, alias, token)| RelayRequest::Join {
+            room,
+            alias,
+            token
+        }),
+        room().prop_map(|room| RelayRequest::Leave { room }),
+        (room(), track()).prop_map(|(room, track)| RelayRequest::Announce { room, track }),
+        (room(), track()).prop_map(|(room, track)| RelayRequest::Withdraw { room, track }),
+        (room(), track()).prop_map(|(room, track)| RelayRequest::Subscribe { room, track }),
+        (room(), track()).prop_map(|(room, track)| RelayRequest::Unsubscribe { room, track }),
+        (room(), alias(), bounded(600)).prop_map(|(room, to, bytes)| RelayRequest::Envelope {
+            room,
+            to,
+            bytes
+        }),
+        any::<u64>().prop_map(|nonce| RelayRequest::Ping { nonce }),
+    ]
+}
+
+fn notice() -> impl Strategy<Value = RelayNotice> {
+    let limits =
+        (any::<[u16; 4]>(), any::<u64>(), any::<u32>()).prop_map(|(n, bits_per_second, burst_bytes)| {
+            SessionLimits {
+                rooms: n[0],
+                tracks: n[1],
+                subscriptions: n[2],
+                bits_per_second,
+                burst_bytes,
+                envelopes_per_second: n[3],
+            }
+        });
+    let refusable = (room(), track(), alias(), 0..4).prop_map(|(room, track, alias, pick)| match pick {
+        0 => Refusable::Session,
+        1 => Refusable::Subscribe(room, track),
+        2 => Refusable::Envelope(room, alias),
+        _ => Refusable::Media(track),
+    });
+    prop_oneof![
+        (bounded(300), limits).prop_map(|(descriptor, limits)| RelayNotice::Welcome { descriptor, limits }),
+        (room(), vec(alias(), 0..20)).prop_map(|(room, present)| RelayNotice::Joined {
+            room,
+            present: present.try_into().unwrap()
+        }),
+        (room(), alias()).prop_map(|(room, alias)| RelayNotice::Gone { room, alias }),
+        (room(), alias(), bounded(600)).prop_map(|(room, from, bytes)| RelayNotice::Envelope {
+            room,
+            from,
+            bytes
+        }),
+        (refusable, "\\PC{0,60}").prop_map(|(what, detail)| RelayNotice::Refused {
+            what,
+            code: RefusalCode::RoomBitrate,
+            detail: BoundedText::cut(&detail),
+        }),
+        (room(), vec(bounded(90), 0..=REDIRECT_MAX)).prop_map(|(room, relays)| RelayNotice::Redirect {
+            room,
+            relays: relays.try_into().unwrap()
+        }),
+        any::<u32>().prop_map(|deadline_s| RelayNotice::Draining { deadline_s }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn requests_round_trip(request in request()) {
+        prop_assert_eq!(RelayRequest::decode(&request.encode()), Ok(request));
+    }
+
+    #[test]
+    fn notices_round_trip(notice in notice()) {
+        prop_assert_eq!(RelayNotice::decode(&notice.encode()), Ok(notice));
+    }
+
+    #[test]
+    fn any_bytes_are_refused_or_canonical(bytes in vec(any::<u8>(), 0..120)) {
+        if let Ok(request) = RelayRequest::decode(&bytes) {
+            prop_assert_eq!(request.encode(), bytes.clone());
+        }
+        if let Ok(notice) = RelayNotice::decode(&bytes) {
+            prop_assert_eq!(notice.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused_or_another_message(request in request(), at: prop::sample::Index, bit in 0_u8..8) {
+        let mut bytes = request.encode();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1_u8 << bit;
+        if let Ok(other) = RelayRequest::decode(&bytes) {
+            prop_assert_ne!(other, request);
+        }
+    }
+}
+
+#[test]
+fn the_largest_of_each_list_fits_a_control_frame() {
+    let joined = RelayNotice::Joined {
+        room: RoomId([0; 16]),
+        present: vec![Alias([0xff; 8]); PRESENT_MAX].try_into().unwrap(),
+    };
+    assert!(joined.encode().len() <= codec::CONTROL_BYTES_MAX);
+    let descriptor: DescriptorBytes = vec![0; DESCRIPTOR_BYTES_MAX].try_into().unwrap();
+    let redirect = RelayNotice::Redirect {
+        room: RoomId([0; 16]),
+        relays: vec![descriptor; REDIRECT_MAX].try_into().unwrap(),
+    };
+    assert!(redirect.encode().len() <= codec::CONTROL_BYTES_MAX);
+}
+
+#[test]
+fn an_envelope_beyond_its_bound_is_refused() {
+    let bytes: EnvelopeBytes = vec![7; ENVELOPE_BYTES_MAX].try_into().unwrap();
+    let whole = RelayRequest::Envelope {
+        room: RoomId([1; 16]),
+        to: Alias([2; 8]),
+        bytes,
+    };
+    assert!(RelayRequest::decode(&whole.encode()).is_ok());
+    let mut longer = whole.encode();
+    // The length field of the bytes: a varint of marker 251 and a little-endian u16, after tag, room and alias.
+    assert_eq!(longer[25], 251);
+    longer[26..28].copy_from_slice(&(ENVELOPE_BYTES_MAX as u16 + 1).to_le_bytes());
+    longer.push(7);
+    assert_eq!(RelayRequest::decode(&longer), Err(DecodeError::Malformed));
+}
