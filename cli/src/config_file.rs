@@ -9,6 +9,7 @@ use std::{
 use etcetera::BaseStrategy;
 use serde::Deserialize;
 use subrosa_node::error::{ErrorKind, NodeError};
+use subrosa_proto::policy::nearest::nearest;
 
 /// Largest settings file that is read. It holds a dozen lines.
 const CONFIG_BYTES_MAX: u64 = 64 * 1024;
@@ -128,13 +129,7 @@ fn explain(text: &str, path: &Path, error: &toml::de::Error) -> NodeError {
 fn nearest_key(message: &str) -> Option<String> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = quoted.next().filter(|_| message.starts_with("unknown "))?;
-    // A third of the letters may be wrong, transposed or missing; beyond that a guess would mislead.
-    let mistakes_max = (unknown.chars().count() / 3).max(1);
-    quoted
-        .map(|key| (strsim::osa_distance(unknown, key), key))
-        .filter(|(mistakes, _)| *mistakes <= mistakes_max)
-        .min()
-        .map(|(_, key)| key.to_owned())
+    nearest(unknown, quoted).map(str::to_owned)
 }
 
 #[cfg(test)]

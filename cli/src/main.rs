@@ -9,6 +9,7 @@ mod logging;
 mod meeting;
 mod output;
 mod settings;
+mod signals;
 mod view_model;
 
 fn main() -> ExitCode {

@@ -1,6 +1,6 @@
 //! Failures that end a command, with a stable code, an exit status and advice.
 
-use crate::event::ErrorEvent;
+use crate::{audio::AudioError, event::ErrorEvent};
 
 /// What failed, why, and what to do. Built where the failure is understood, shown unchanged by every interface.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,5 +97,23 @@ impl NodeError {
             message: self.message.clone(),
             hint: self.hint.clone(),
         }
+    }
+}
+
+impl From<AudioError> for NodeError {
+    fn from(error: AudioError) -> Self {
+        let kind = match &error {
+            AudioError::UnknownDevice { .. } | AudioError::SameFile { .. } | AudioError::Setting { .. } => {
+                ErrorKind::Usage
+            }
+            AudioError::FileOpen { .. } | AudioError::NotAudio { .. } | AudioError::FileWrite { .. } => {
+                ErrorKind::AudioFile
+            }
+            AudioError::NoServer { .. } | AudioError::NoDevice { .. } | AudioError::Lost { .. } => {
+                ErrorKind::AudioDevice
+            }
+            _ => ErrorKind::Internal,
+        };
+        Self::new(kind, error.to_string(), error.hint())
     }
 }

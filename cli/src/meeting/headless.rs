@@ -7,7 +7,10 @@ use subrosa_node::{
     event::{ErrorEvent, Event},
 };
 
-use super::{Interface, stdin::LINE_BYTES_MAX, stdin::StdinLine};
+use super::{
+    Interface,
+    stdin::{LINE_BYTES_MAX, StdinLine},
+};
 use crate::output;
 
 /// JSON both ways.

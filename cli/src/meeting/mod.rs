@@ -5,7 +5,6 @@ mod headless;
 mod line_command;
 mod lines;
 mod qr;
-mod signals;
 mod stdin;
 mod ticket_input;
 
@@ -24,9 +23,9 @@ use crate::{
     args::{JoinArgs, NewArgs},
     command::runtime,
     output, settings,
+    signals::Signals,
 };
 use ending::Ending;
-use signals::Signals;
 use stdin::StdinLine;
 
 /// How long a node may take to say goodbye before the process ends without it.

@@ -96,6 +96,7 @@ pub(crate) struct ViewModel {
     pub(crate) people: BTreeMap<MemberId, Person>,
     pub(crate) knocks: Vec<Knock>,
     last_knock: usize,
+    /// The route line as last shown, e.g. `Ada: direct · Ben: relay X, hosted DE, law FR, declared`.
     route_line: String,
 }
 
@@ -119,11 +120,6 @@ impl ViewModel {
             }
         }
         notices
-    }
-
-    /// The route line as last shown, e.g. `Ada: direct · Ben: relay X, hosted DE, law FR, declared`.
-    pub(crate) fn route_line(&self) -> &str {
-        &self.route_line
     }
 
     /// Takes note that somebody in the lobby was refused from here.

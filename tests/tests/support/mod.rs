@@ -10,32 +10,34 @@ use std::{
     },
 };
 
-/// The binary. Cargo gives an integration test the path of its own package's binaries only, so it is found beside the
-/// test's own executable, and built first: under `cargo test -p subrosa-tests` nothing else would build it.
+/// The binary: `SUBROSA_BIN`, which `./dev` sets, or else the one beside this test's own executable, built first.
+/// (Cargo tells an integration test the path of its own package's binaries only.)
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let test = std::env::current_exe().expect("the test runs from a file");
-        let profile_dir = test
-            .parent()
-            .and_then(Path::parent)
-            .expect("target/PROFILE/deps/TEST");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "subrosa-cli"]);
-        if profile_dir.ends_with("release") {
-            build.arg("--release");
-        }
-        build
-            .arg("--target-dir")
-            .arg(profile_dir.parent().expect("target/PROFILE"));
-        let status = build
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .stdin(Stdio::null())
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "subrosa-cli does not build");
-        profile_dir.join("subrosa")
-    })
+    BINARY.get_or_init(|| std::env::var_os("SUBROSA_BIN").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let test = std::env::current_exe().expect("the test runs from a file");
+    let profile_dir = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/PROFILE/deps/TEST");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "subrosa-cli"]);
+    if profile_dir.ends_with("release") {
+        build.arg("--release");
+    }
+    build
+        .arg("--target-dir")
+        .arg(profile_dir.parent().expect("target/PROFILE"));
+    let status = build
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "subrosa-cli does not build");
+    profile_dir.join("subrosa")
 }
 
 /// The binary in an environment of its own: no settings of the person who runs the tests reach it.

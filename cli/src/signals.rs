@@ -1,6 +1,6 @@
 //! Ctrl-C and its kin.
 
-use subrosa_node::error::NodeError;
+use subrosa_node::error::{ErrorKind, NodeError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that ask a process to end.
@@ -16,7 +16,15 @@ impl Signals {
     /// # Errors
     /// If the operating system refuses.
     pub(crate) fn new() -> Result<Self, NodeError> {
-        let take = |kind| signal(kind).map_err(|e| super::internal("cannot watch for signals", &e));
+        let take = |kind| {
+            signal(kind).map_err(|e| {
+                NodeError::new(
+                    ErrorKind::Internal,
+                    format!("cannot watch for signals: {e}"),
+                    "close other programs, or raise the limit on open files (ulimit -n)",
+                )
+            })
+        };
         Ok(Self {
             interrupt: take(SignalKind::interrupt())?,
             terminate: take(SignalKind::terminate())?,
