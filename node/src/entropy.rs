@@ -11,7 +11,11 @@ use crate::error::{ErrorKind, NodeError};
 pub fn seed() -> Result<Zeroizing<[u8; 32]>, NodeError> {
     let mut seed = Zeroizing::new([0; 32]);
     aws_lc_rs::rand::fill(&mut *seed).map_err(|_| {
-        NodeError::new(ErrorKind::Internal, "the operating system gave no randomness", "try again")
+        NodeError::new(
+            ErrorKind::Internal,
+            "the operating system gave no randomness",
+            "try again",
+        )
     })?;
     Ok(seed)
 }

@@ -55,10 +55,7 @@ impl Link {
         let (control, queue) = mpsc::channel(CONTROL_QUEUE_MAX);
         tokio::spawn(serve_control(id, side, connection.clone(), queue, events.clone()));
         tokio::spawn(serve_datagrams(id, connection.clone(), events));
-        Self {
-            connection,
-            control,
-        }
+        Self { connection, control }
     }
 
     /// Queues a control frame. A link whose queue is full is closed: its neighbour does not read.
