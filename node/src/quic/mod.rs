@@ -1,4 +1,6 @@
 //! Sockets and connections.
 
+mod accept;
 pub mod endpoint;
 pub mod socket;
+mod transport;
