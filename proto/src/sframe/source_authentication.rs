@@ -1,9 +1,7 @@
-//! Source authentication, the publisher's side: it signs the hashes of what it sent (`proto/spec/sframe.md`).
+//! Source authentication: the hashes of what a publisher sent, signed by it (`proto/spec/sframe.md`).
 //!
 //! Whoever can open a frame holds the key that sealed it, and could forge as its sender (RFC 9605 §7). A member that
 //! forwards for others could so replace what it forwards. The signature, which only the publisher can make, shows it.
-
-use std::{collections::VecDeque, time::Duration};
 
 use aws_lc_rs::digest;
 use bincode::{
@@ -17,18 +15,12 @@ use super::{KeyId, MediaContext};
 use crate::{
     identity::{self, BadSignature, Identity, Signature},
     ids::{MeetingId, MemberId, StreamId},
-    meeting::keys::Sealed,
-    time::Timestamp,
-    wire::{codec, media_packet::MediaKind},
+    wire::codec,
 };
 
 /// Bytes of a packet's hash. A forger needs a second preimage within a second; 96 bits are far beyond that, and half
 /// a SHA-256 would add a third to the cost on the wire.
 pub const HASH_BYTES: usize = 12;
-/// How often a publisher signs while it sends.
-pub const INTERVAL: Duration = Duration::from_millis(200);
-/// Each hash is in this many objects, so that two in a row may get lost.
-pub const REPEATS: u8 = 2;
 /// Hashes in one object: three intervals of 10 ms frames, with room.
 pub const HASHES_MAX: usize = 64;
 /// Runs of consecutive counters in one object. Each object that was sent leaves a gap, and each change of key.
@@ -38,8 +30,6 @@ pub const COUNTER_MAX: u64 = u32::MAX as u64;
 /// Bytes of an encoded object at most; sealed and with its headers it fits a datagram.
 pub const OBJECT_BYTES_MAX: usize = 1_150;
 
-/// So many new hashes are signed at once, without waiting for the interval: each still fits two objects.
-const NEW_MAX: usize = HASHES_MAX / 2;
 const DOMAIN: &str = "subrosa-source-authentication-v1";
 
 /// Truncated SHA-256 of one packet.
@@ -103,7 +93,7 @@ impl Runs {
         })
     }
 
-    fn push(&mut self, number: PacketNumber, hash: PacketHash) {
+    pub(super) fn push(&mut self, number: PacketNumber, hash: PacketHash) {
         let follows = |run: &Run| {
             run.last()
                 .is_some_and(|last| last.key == number.key && last.counter + 1 == number.counter)
@@ -115,6 +105,12 @@ impl Runs {
                 hashes: vec![hash],
             }),
         }
+    }
+
+    /// Leaves out the oldest runs beyond [`RUNS_MAX`].
+    pub(super) fn shorten(&mut self) {
+        let surplus = self.0.len().saturating_sub(RUNS_MAX);
+        self.0.drain(..surplus);
     }
 
     fn is_valid(&self) -> bool {
@@ -165,7 +161,7 @@ pub struct SourceAuthentication {
 }
 
 impl SourceAuthentication {
-    fn new(identity: &Identity, stream: &StreamName, instance: u64, runs: Runs) -> Self {
+    pub(super) fn new(identity: &Identity, stream: &StreamName, instance: u64, runs: Runs) -> Self {
         let signature = identity.sign(DOMAIN, &stream.statement(instance, &runs));
         Self {
             instance,
@@ -208,107 +204,5 @@ impl StreamName {
         out.extend_from_slice(&instance.to_be_bytes());
         out.extend_from_slice(&codec::encode(runs));
         out
-    }
-}
-
-#[derive(Debug)]
-struct Sent {
-    number: PacketNumber,
-    hash: PacketHash,
-    interval: u64,
-}
-
-/// Collects what one stream of this member sent, and signs it.
-#[derive(Debug)]
-pub struct SourceAuthenticator {
-    identity: Identity,
-    stream: StreamName,
-    instance: u64,
-    /// At most [`HASHES_MAX`]; the last `unsigned` were in no object yet.
-    sent: VecDeque<Sent>,
-    unsigned: usize,
-    interval: u64,
-    repeats: u8,
-    due: Option<Timestamp>,
-}
-
-impl SourceAuthenticator {
-    /// For `stream` of this member, whose publisher has the given [`crate::meeting::keys::Publisher::instance`].
-    #[must_use]
-    pub fn new(identity: Identity, meeting: MeetingId, stream: StreamId, instance: u64) -> Self {
-        let stream = StreamName {
-            meeting,
-            sender: identity.member_id(),
-            stream,
-        };
-        Self {
-            identity,
-            stream,
-            instance,
-            sent: VecDeque::new(),
-            unsigned: 0,
-            interval: 0,
-            repeats: 0,
-            due: None,
-        }
-    }
-
-    /// A packet was sealed and is being sent; `sframe` is everything after the media packet's header. Packets of
-    /// other streams, and objects of source authentication, are passed over.
-    pub fn handle_sealed(&mut self, now: Timestamp, context: &MediaContext, sealed: Sealed, sframe: &[u8]) {
-        if !self.stream.is_of(context) || context.kind == MediaKind::SourceAuthentication {
-            return;
-        }
-        if self.sent.len() == HASHES_MAX {
-            self.sent.pop_front();
-        }
-        self.sent.push_back(Sent {
-            number: PacketNumber {
-                key: sealed.key,
-                counter: sealed.counter,
-            },
-            hash: PacketHash::of(context, sframe),
-            interval: self.interval,
-        });
-        self.unsigned = (self.unsigned + 1).min(HASHES_MAX);
-        if self.unsigned >= NEW_MAX {
-            self.due = Some(now);
-        } else {
-            self.due.get_or_insert(now + INTERVAL);
-        }
-    }
-
-    /// When to call [`SourceAuthenticator::poll_object`] next.
-    #[must_use]
-    pub const fn poll_timeout(&self) -> Option<Timestamp> {
-        self.due
-    }
-
-    /// The next object, if it is due. Seal its encoding as a frame of kind `SourceAuthentication` on the same stream.
-    #[must_use]
-    pub fn poll_object(&mut self, now: Timestamp) -> Option<SourceAuthentication> {
-        self.due.filter(|&due| due <= now)?;
-        self.repeats = if self.unsigned > 0 {
-            REPEATS
-        } else {
-            self.repeats.saturating_sub(1)
-        };
-        self.unsigned = 0;
-        self.due = (self.repeats > 0).then(|| now + INTERVAL);
-        let mut runs = Runs::default();
-        for sent in &self.sent {
-            runs.push(sent.number, sent.hash);
-        }
-        let surplus = runs.0.len().saturating_sub(RUNS_MAX);
-        runs.0.drain(..surplus);
-        self.interval += 1;
-        let oldest_kept = self.interval.saturating_sub(u64::from(REPEATS));
-        self.sent.retain(|sent| sent.interval >= oldest_kept);
-        Some(SourceAuthentication::new(
-            &self.identity,
-            &self.stream,
-            self.instance,
-            runs,
-        ))
     }
 }

@@ -1,14 +1,12 @@
 //! Source authentication, the receiver's side: compares what arrived on each path with what the publisher signed.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     KeyId, MediaContext,
     header::Header,
     source_authentication::{PacketHash, PacketNumber, SourceAuthentication, StreamName},
+    source_path::{Compared, Overdue, Path, Spans},
 };
 use crate::{
     ids::{MeetingId, MemberId, StreamId},
@@ -16,24 +14,16 @@ use crate::{
     wire::media_packet::MediaKind,
 };
 
-/// How long a packet may wait for its signature.
-pub const SIGNATURE_MAX: Duration = Duration::from_secs(1);
+pub use super::source_path::SIGNATURE_MAX;
+
 /// Paths of one stream; a stream is received over two at a time, the others are on their way out. A further path
 /// takes the place of the one that brought nothing for the longest time.
 pub const PATHS_MAX: usize = 8;
 
-/// Packets that wait for a signature on one path: a second at 250 packets a second.
-const ARRIVALS_MAX: usize = 256;
 /// Signed hashes that are remembered for packets that come late.
 const SIGNED_MAX: usize = 512;
 /// Findings that wait to be polled. One for each path; older ones about the same path are replaced.
 const VERDICTS_MAX: usize = 2 * PATHS_MAX;
-/// An object that arrives so much later than a packet was made after the publisher sent that packet.
-const LATER_OBJECT: Duration = Duration::from_millis(500);
-/// Shares are taken over so much time.
-const TALLY: Duration = Duration::from_secs(2);
-/// Fewer unsigned packets than this within [`TALLY`] are no finding.
-const UNSIGNED_MIN: u32 = 3;
 
 /// A path, as the caller names it (a neighbour, a relay, …).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,43 +53,6 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the source authentication is not the publisher's")]
 pub struct NotAuthentic;
-
-#[derive(Debug)]
-struct Path {
-    /// Hashes of packets that no signature covered yet.
-    waiting: BTreeMap<PacketNumber, PacketHash>,
-    /// When they arrived; some of them are judged already.
-    order: VecDeque<(Timestamp, PacketNumber)>,
-    heard_at: Timestamp,
-    verified_at: Option<Timestamp>,
-    is_verified: bool,
-    tally_since: Timestamp,
-    verified: u32,
-    unsigned: u32,
-}
-
-impl Path {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            waiting: BTreeMap::new(),
-            order: VecDeque::new(),
-            heard_at: now,
-            verified_at: None,
-            is_verified: false,
-            tally_since: now,
-            verified: 0,
-            unsigned: 0,
-        }
-    }
-
-    fn tally(&mut self, now: Timestamp, verified: u32, unsigned: u32) {
-        if now - self.tally_since >= TALLY {
-            (self.tally_since, self.verified, self.unsigned) = (now, 0, 0);
-        }
-        self.verified = self.verified.saturating_add(verified);
-        self.unsigned = self.unsigned.saturating_add(unsigned);
-    }
-}
 
 /// Watches one stream of one publisher. Time and memory are bounded by [`PATHS_MAX`] and the rates of a stream.
 #[derive(Debug)]
@@ -149,22 +102,14 @@ impl SourceVerifier {
         self.make_room_for(path);
         let hash = PacketHash::of(context, sframe);
         let state = self.paths.entry(path).or_insert_with(|| Path::new(now));
-        state.heard_at = now;
-        let expected = self.signed.get(&number).or_else(|| state.waiting.get(&number));
+        state.hear(now);
+        let expected = self.signed.get(&number).or_else(|| state.waiting_hash(number));
         match expected {
             // Two packets with one number: the path brought at least one that the publisher did not send.
             Some(expected) if *expected != hash => self.accuse(path, Verdict::Mismatch { path }),
             Some(_) if self.signed.contains_key(&number) => self.clear(now, path, 1),
             Some(_) => {}
-            None => {
-                if state.order.len() == ARRIVALS_MAX
-                    && let Some((_, oldest)) = state.order.pop_front()
-                {
-                    state.waiting.remove(&oldest);
-                }
-                state.waiting.insert(number, hash);
-                state.order.push_back((now, number));
-            }
+            None => state.wait(now, number, hash),
         }
     }
 
@@ -184,7 +129,7 @@ impl SourceVerifier {
         self.instance = Some(object.instance);
         self.signed_at = Some(now);
         // All that the publisher sent under a key between the first and the last number that the object names.
-        let mut spans: BTreeMap<KeyId, (PacketNumber, PacketNumber)> = BTreeMap::new();
+        let mut spans = Spans::new();
         for (number, hash) in object.runs.packets() {
             self.signed.insert(number, hash);
             spans.entry(number.key).or_insert((number, number)).1 = number;
@@ -208,8 +153,7 @@ impl SourceVerifier {
     /// When to call [`SourceVerifier::handle_timeout`] next; early calls do nothing.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let oldest = self.paths.values().filter_map(|path| path.order.front());
-        oldest.map(|&(at, _)| at + SIGNATURE_MAX).min()
+        self.paths.values().filter_map(Path::next_overdue).min()
     }
 
     /// A timer fired: judges the packets whose signature is overdue.
@@ -237,89 +181,49 @@ impl SourceVerifier {
 
     fn make_room_for(&mut self, path: PathId) {
         if self.paths.len() == PATHS_MAX && !self.paths.contains_key(&path) {
-            let stale = self.paths.iter().min_by_key(|(_, state)| state.heard_at);
+            let stale = self.paths.iter().min_by_key(|(_, state)| state.heard_at());
             if let Some((&stale, _)) = stale {
                 self.paths.remove(&stale);
             }
         }
     }
 
-    fn compare(
-        &mut self,
-        now: Timestamp,
-        path: PathId,
-        spans: &BTreeMap<KeyId, (PacketNumber, PacketNumber)>,
-    ) {
+    fn compare(&mut self, now: Timestamp, path: PathId, spans: &Spans) {
         let Some(state) = self.paths.get_mut(&path) else {
             return;
         };
-        let (mut verified, mut differs) = (0, false);
-        for &(first, last) in spans.values() {
-            let judged: Vec<PacketNumber> = state.waiting.range(first..=last).map(|(&n, _)| n).collect();
-            for number in judged {
-                let hash = state.waiting.remove(&number);
-                if hash == self.signed.get(&number).copied() {
-                    verified += 1;
-                } else {
-                    differs = true;
-                }
-            }
-        }
-        while state
-            .order
-            .front()
-            .is_some_and(|(_, number)| !state.waiting.contains_key(number))
-        {
-            state.order.pop_front();
-        }
-        if differs {
-            self.accuse(path, Verdict::Mismatch { path });
-        } else if verified > 0 {
-            self.clear(now, path, verified);
+        match state.compare(spans, &self.signed) {
+            Compared::Differs => self.accuse(path, Verdict::Mismatch { path }),
+            Compared::Equal { packets: 0 } => {}
+            Compared::Equal { packets } => self.clear(now, path, packets),
         }
     }
 
     fn expire(&mut self, now: Timestamp, path: PathId) {
-        let highest_signed = self.signed.last_key_value().map(|(&number, _)| number);
+        let highest = self.signed.last_key_value().map(|(&number, _)| number);
         let Some(state) = self.paths.get_mut(&path) else {
             return;
         };
-        let (mut beyond, mut silent) = (false, false);
-        while let Some(&(at, number)) = state.order.front().filter(|(at, _)| now - *at >= SIGNATURE_MAX) {
-            state.order.pop_front();
-            if state.waiting.remove(&number).is_none() {
-                continue;
-            }
-            // The publisher signed what it sent until later, and had not come to this number.
-            let signed_later = self.signed_at.is_some_and(|signed| signed >= at + LATER_OBJECT);
-            beyond |= signed_later && highest_signed.is_some_and(|highest| number > highest);
-            silent |= state.verified_at.is_none_or(|verified| verified < at);
-            state.tally(now, 0, 1);
-        }
-        // Some objects may get lost with all their repetitions. All of them, or a quarter, do not.
-        let too_many = silent || state.unsigned * 4 >= state.unsigned + state.verified;
-        if beyond {
-            self.accuse(path, Verdict::Mismatch { path });
-        } else if state.unsigned >= UNSIGNED_MIN && too_many {
-            state.unsigned = 0;
-            self.accuse(path, Verdict::Unsigned { path });
+        match state.expire(now, highest, self.signed_at) {
+            Some(Overdue::Unsent) => self.accuse(path, Verdict::Mismatch { path }),
+            Some(Overdue::TooMany) => self.accuse(path, Verdict::Unsigned { path }),
+            None => {}
         }
     }
 
     fn clear(&mut self, now: Timestamp, path: PathId, packets: u32) {
-        let Some(state) = self.paths.get_mut(&path) else {
-            return;
-        };
-        state.verified_at = Some(now);
-        state.tally(now, packets, 0);
-        if !std::mem::replace(&mut state.is_verified, true) {
+        if self
+            .paths
+            .get_mut(&path)
+            .is_some_and(|state| state.verify(now, packets))
+        {
             self.tell(Verdict::Verified { path });
         }
     }
 
     fn accuse(&mut self, path: PathId, verdict: Verdict) {
         if let Some(state) = self.paths.get_mut(&path) {
-            state.is_verified = false;
+            state.distrust();
         }
         self.tell(verdict);
     }

@@ -87,7 +87,7 @@ fn a_hidden_recipient_does_not_fit_the_root() {
         Err(KeyFault::RecipientsUnknown)
     );
     let unaddressed = resigned(message, |message| {
-        message.recipients = RecipientList::new(members([2]))
+        message.recipients = RecipientList::new(members([2]));
     });
     assert_eq!(
         fresh_receiver(&unaddressed, &roster([1, 2])),
@@ -134,11 +134,11 @@ fn contradicting_messages_are_noticed() {
     let (mut world, message) = first_message();
     world.hand_in(at(1), 1, &message).unwrap();
     let secret = resigned(message.clone(), |message| {
-        message.secret.0 = message.secret.0.ratchet()
+        message.secret.0 = message.secret.0.ratchet();
     });
     assert_eq!(world.hand_in(at(1), 1, &secret), Err(KeyFault::Equivocation));
     let recipients = resigned(message, |message| {
-        message.recipients = RecipientList::new(members([1]))
+        message.recipients = RecipientList::new(members([1]));
     });
     assert_eq!(world.hand_in(at(1), 1, &recipients), Err(KeyFault::Equivocation));
     // A later step that is not of the same chain.

@@ -3,6 +3,7 @@
 mod distribution;
 mod faults;
 mod frames;
+mod frozen;
 mod schedules;
 mod wire;
 
