@@ -8,6 +8,8 @@ use subrosa_proto::{
 };
 use tokio::sync::mpsc;
 
+use crate::quic::endpoint::Authenticated;
+
 /// Control frames that may wait for one neighbour. Reason: a Welcome and the keys of a meeting of 200 fit; a neighbour
 /// that lets more pile up does not read, and its link is closed.
 const CONTROL_QUEUE_MAX: usize = 512;
@@ -31,7 +33,8 @@ pub(super) enum LinkEvent {
 /// [`CLOSE_PATIENCE`].
 #[derive(Debug)]
 pub(super) struct Link {
-    connection: Connection,
+    /// Held whole: its key updates end with it.
+    authenticated: Authenticated,
     control: mpsc::Sender<Vec<u8>>,
 }
 
@@ -49,25 +52,31 @@ impl Link {
     pub(super) fn start(
         id: LinkId,
         side: Side,
-        connection: Connection,
+        authenticated: Authenticated,
         events: mpsc::Sender<LinkEvent>,
     ) -> Self {
+        let connection = &authenticated.connection;
         let (control, queue) = mpsc::channel(CONTROL_QUEUE_MAX);
         tokio::spawn(serve_control(id, side, connection.clone(), queue, events.clone()));
         tokio::spawn(serve_datagrams(id, connection.clone(), events));
-        Self { connection, control }
+        Self {
+            authenticated,
+            control,
+        }
     }
 
     /// Queues a control frame. A link whose queue is full is closed: its neighbour does not read.
     pub(super) fn send_control(&self, bytes: Vec<u8>) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.control.try_send(bytes) {
-            self.connection.close(2_u32.into(), b"control queue full");
+            self.authenticated
+                .connection
+                .close(2_u32.into(), b"control queue full");
         }
     }
 
     /// Sends a datagram if the connection takes it now; a full buffer drops its oldest.
     pub(super) fn send_datagram(&self, bytes: Vec<u8>) -> bool {
-        self.connection.send_datagram(bytes.into()).is_ok()
+        self.authenticated.connection.send_datagram(bytes.into()).is_ok()
     }
 }
 

@@ -73,9 +73,9 @@ async fn race(
     target: DialTarget,
     pseudonym: Option<(RelayId, Identity)>,
 ) -> Result<Authenticated, DialError> {
-    let local = endpoint
-        .local_addr()
-        .map_err(|error| DialError::Failed(error.to_string()))?;
+    let Ok(local) = endpoint.local_addr() else {
+        return Err(DialError::NoAnswer);
+    };
     let addresses = match &target {
         DialTarget::Member { addresses, .. } | DialTarget::Relay { addresses, .. } => addresses.clone(),
     };
@@ -92,7 +92,8 @@ async fn race(
         match outcome {
             Ok(Ok(authenticated)) => return Ok(authenticated),
             Ok(Err(error)) => last = error,
-            Err(error) => last = DialError::Failed(error.to_string()),
+            // A task of ours that panicked or was cancelled has reported that elsewhere.
+            Err(_) => {}
         }
     }
     Err(last)
@@ -120,16 +121,17 @@ async fn connect(
                 .connect_relay(address, relay, static_key, &identity)
                 .await
         }
-        (DialTarget::Relay { .. }, None) => Err(DialError::Failed("no permit for a relay".to_owned())),
+        (DialTarget::Relay { .. }, None) => Err(DialError::NoAnswer),
     }
 }
 
 impl Driver {
     pub(super) fn handle_dialled(&mut self, result: DialResult) {
         match result.outcome {
-            Ok(authenticated) => self.take_in(Some(result.dial), Side::Dialled, &authenticated),
+            Ok(authenticated) => self.take_in(Some(result.dial), Side::Dialled, authenticated),
             Err(error) => {
                 tracing::debug!(%error, "a dial failed");
+                self.last_dial_error = Some(error);
                 self.participant.handle_dial_failed(self.clock.now(), result.dial);
             }
         }

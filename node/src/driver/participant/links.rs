@@ -35,12 +35,12 @@ impl Links {
     }
 
     /// Takes a connection in.
-    fn add(&mut self, side: Side, connection: quinn::Connection) -> LinkId {
+    fn add(&mut self, side: Side, authenticated: Authenticated) -> LinkId {
         let id = LinkId(self.next);
         self.next += 1;
         self.running += 1;
         self.open
-            .insert(id, Link::start(id, side, connection, self.events.clone()));
+            .insert(id, Link::start(id, side, authenticated, self.events.clone()));
         id
     }
 
@@ -97,19 +97,20 @@ impl Driver {
     }
 
     pub(super) fn handle_accepted(&mut self, authenticated: Authenticated) {
-        self.take_in(None, Side::Accepted, &authenticated);
+        self.take_in(None, Side::Accepted, authenticated);
     }
 
     /// Hands an authenticated connection to the participant.
-    pub(super) fn take_in(&mut self, dial: Option<DialId>, side: Side, authenticated: &Authenticated) {
+    pub(super) fn take_in(&mut self, dial: Option<DialId>, side: Side, authenticated: Authenticated) {
         let peer = match authenticated.peer.leg {
             Leg::Relay => LinkPeer::Relay(RelayId(authenticated.peer.key)),
             _ => LinkPeer::Member(MemberId(authenticated.peer.key)),
         };
         let remote = authenticated.connection.remote_address();
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        let link = self.links.add(side, authenticated.connection.clone());
+        let psk = authenticated.peer.psk;
+        let link = self.links.add(side, authenticated);
         self.participant
-            .handle_link_up(self.clock.now(), dial, link, peer, authenticated.peer.psk, remote);
+            .handle_link_up(self.clock.now(), dial, link, peer, psk, remote);
     }
 }

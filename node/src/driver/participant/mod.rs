@@ -29,7 +29,7 @@ use crate::{
     error::NodeError,
     event::Event,
     node::{COMMAND_QUEUE_MAX, EVENT_QUEUE_MAX, Node},
-    quic::endpoint::{Authenticated, Endpoint},
+    quic::endpoint::{Authenticated, DialError, Endpoint},
     store::DataDir,
 };
 
@@ -69,6 +69,8 @@ struct Driver {
     store: Option<DataDir>,
     leave_after: Option<Duration>,
     leave_at: Option<tokio::time::Instant>,
+    /// Why the last dial failed, for the message if nothing succeeds.
+    last_dial_error: Option<DialError>,
     /// The end was announced; its reason.
     left: Option<String>,
 }

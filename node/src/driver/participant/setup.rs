@@ -123,6 +123,7 @@ pub(super) fn prepare(
         store,
         leave_after: config.leave_after,
         leave_at: None,
+        last_dial_error: None,
         left: None,
     })
 }

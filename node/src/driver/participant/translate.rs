@@ -103,7 +103,10 @@ impl Driver {
         };
         if let Some((kind, message, hint)) = error {
             let message = match reason {
-                LeftReason::Unreachable { detail } => format!("{message}; {detail}"),
+                LeftReason::Unreachable { detail } => match &self.last_dial_error {
+                    Some(error) => format!("{message}: {error}; {detail}"),
+                    None => format!("{message}; {detail}"),
+                },
                 LeftReason::NoPermittedPath { detail } => detail.clone(),
                 _ => message.to_owned(),
             };

@@ -65,7 +65,7 @@ use crate::{
     mesh::relay_session::RelaySession,
     policy::permit::RouteJudge,
     random::Random,
-    sframe::source_authentication::SourceAuthenticator,
+    sframe::source_authenticator::SourceAuthenticator,
     time::{Now, Timestamp},
     wire::ticket::{Ticket, TicketTerms},
 };
