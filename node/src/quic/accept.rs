@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{endpoint::Authenticated, transport::EndpointOptions};
+use super::{authenticated::Authenticated, transport::EndpointOptions};
 
 /// Authenticated connections waiting for their owner. Reason: it only has to look; beyond this, handshakes wait.
 const ACCEPTED_MAX: usize = 32;

@@ -6,12 +6,12 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use quinn::{ConnectionError, Runtime, TokioRuntime, TransportConfig, VarInt};
+use quinn::{Runtime, TokioRuntime, TransportConfig, VarInt};
 use subrosa_proto::{
     identity::Identity,
     ids::{MeetingId, MemberId, RelayId},
     noise::{
-        self, Clock, HandshakeError, PeerIdentity, Psk,
+        self, Clock, Psk,
         client::{self, MemberDial, RelayDial},
         server::{self, MemberAccept, RelayAccept},
         token::InitialFilter,
@@ -25,11 +25,11 @@ use tokio::{
     time::timeout,
 };
 
-pub use super::transport::EndpointOptions;
 use super::{
     accept,
     socket::{DropCounts, SilentPort, SilentSocket},
 };
+pub use super::{authenticated::Authenticated, dial_error::DialError, transport::EndpointOptions};
 
 /// Pending Initials that quinn keeps for us until the accept loop sees them. Reason: the loop takes each at once.
 const INCOMING_MAX: usize = 256;
@@ -37,100 +37,6 @@ const INCOMING_MAX: usize = 256;
 const INCOMING_BYTES: u64 = 8 * 1024;
 /// Bytes kept for all of them.
 const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
-
-/// A connection whose peer is known. Keep it as long as the connection: it updates the keys.
-#[derive(Clone, Debug)]
-pub struct Authenticated {
-    /// The connection.
-    pub connection: quinn::Connection,
-    /// Who is at the other end.
-    pub peer: PeerIdentity,
-    /// On the side that dialled.
-    _key_updates: Option<Arc<KeyUpdates>>,
-}
-
-impl Authenticated {
-    /// Takes the identity out of `connection`, whose handshake must have finished.
-    pub(super) fn new(connection: quinn::Connection) -> Option<Self> {
-        let peer = connection.peer_identity()?.downcast::<PeerIdentity>().ok()?;
-        Some(Self {
-            connection,
-            peer: *peer,
-            _key_updates: None,
-        })
-    }
-}
-
-/// A task that updates a connection's keys from time to time; ends with this handle, which would otherwise keep the
-/// connection open.
-#[derive(Debug)]
-struct KeyUpdates(AbortHandle);
-
-impl KeyUpdates {
-    fn start(connection: quinn::Connection, interval: std::time::Duration) -> Arc<Self> {
-        let task = tokio::spawn(async move {
-            while timeout(interval, connection.closed()).await.is_err() {
-                connection.force_key_update();
-            }
-        });
-        Arc::new(Self(task.abort_handle()))
-    }
-}
-
-impl Drop for KeyUpdates {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Why dialling failed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DialError {
-    /// No answer in time: nobody there, or a silent port that does not know our key.
-    #[error("no answer: nobody listens there, or the ticket is not valid there")]
-    NoAnswer,
-    /// The peer does not hold the meeting's key, or the relay not the static key of its descriptor.
-    #[error("the other side does not accept this key")]
-    WrongKey,
-    /// The peer is somebody else.
-    #[error("somebody else than expected answers there")]
-    WrongIdentity,
-    /// The peer's identity binding, or ours, is not valid at this time.
-    #[error("the clocks of both sides differ by more than twelve hours")]
-    Clock,
-    /// The peer speaks another version.
-    #[error("the other side speaks another version of the protocol")]
-    OtherVersion,
-    /// A handshake that breaks the protocol.
-    #[error("the handshake failed: {0}")]
-    Handshake(HandshakeError),
-    /// The connection ended otherwise.
-    #[error("the connection failed: {0}")]
-    Connection(ConnectionError),
-    /// It could not be started: an address of a family that the socket has not, or a descriptor with an impossible key.
-    #[error("cannot dial: {0}")]
-    Start(quinn::ConnectError),
-}
-
-impl From<ConnectionError> for DialError {
-    fn from(error: ConnectionError) -> Self {
-        let code = match &error {
-            ConnectionError::TimedOut => return Self::NoAnswer,
-            ConnectionError::VersionMismatch => return Self::OtherVersion,
-            ConnectionError::TransportError(inner) => inner.code,
-            ConnectionError::ConnectionClosed(inner) => inner.error_code,
-            _ => return Self::Connection(error),
-        };
-        match HandshakeError::from_transport(code) {
-            Some(HandshakeError::Decrypt) => Self::WrongKey,
-            Some(HandshakeError::WrongIdentity) => Self::WrongIdentity,
-            Some(HandshakeError::BindingExpired) => Self::Clock,
-            Some(other) => Self::Handshake(other),
-            None => Self::Connection(error),
-        }
-    }
-}
 
 /// Binds a UDP socket. An unspecified IPv6 address takes IPv4 as well.
 ///
@@ -348,10 +254,8 @@ impl Endpoint {
         let connection = timeout(self.options.dial_timeout, connecting)
             .await
             .map_err(|_| DialError::NoAnswer)??;
-        let mut authenticated = Authenticated::new(connection).ok_or(DialError::NoAnswer)?;
-        let updates = KeyUpdates::start(authenticated.connection.clone(), self.options.key_update_interval);
-        authenticated._key_updates = Some(updates);
-        Ok(authenticated)
+        let authenticated = Authenticated::new(connection).ok_or(DialError::NoAnswer)?;
+        Ok(authenticated.with_key_updates(self.options.key_update_interval))
     }
 
     /// The next authenticated connection that somebody dialled; `None` once the endpoint is closed. Cancel-safe.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use subrosa_proto::noise::{Leg, QUIC_VERSION, token};
+use subrosa_proto::noise::{Leg, PeerIdentity, QUIC_VERSION, token};
 
 use super::*;
 
