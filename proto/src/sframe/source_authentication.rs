@@ -1,6 +1,6 @@
 //! Source authentication: the hashes of what a publisher sent, signed by it (`proto/spec/sframe.md`).
 //!
-//! Whoever can open a frame holds the key that sealed it, and could forge as its sender (RFC 9605 §7). A member that
+//! Whoever can open a frame holds the key that sealed it, and could forge as its sender (RFC 9605 §7.2). A member that
 //! forwards for others could so replace what it forwards. The signature, which only the publisher can make, shows it.
 
 use aws_lc_rs::digest;

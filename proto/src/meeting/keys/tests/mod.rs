@@ -9,6 +9,7 @@ mod wire;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -25,6 +26,9 @@ use crate::{
 const MEETING: MeetingId = MeetingId([0x33; 16]);
 const POLICY: PolicyHash = PolicyHash([0x44; 32]);
 const HEADS: [OperationHash; 1] = [OperationHash([0x55; 32])];
+
+/// Computed once: deriving a public key costs more than a hundred frames.
+static PUBLISHER: LazyLock<MemberId> = LazyLock::new(|| publisher_identity().member_id());
 
 fn publisher_identity() -> Identity {
     Identity::from_seed(&[1; 32])
@@ -56,7 +60,7 @@ fn context(stream: u8) -> MediaContext {
         kind: MediaKind::Audio,
         layer: 0,
         meeting: MEETING,
-        sender: publisher_identity().member_id(),
+        sender: *PUBLISHER,
         stream: StreamId(stream),
     }
 }
