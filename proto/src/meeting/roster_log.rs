@@ -44,8 +44,8 @@ use crate::{
     ids::{MeetingId, MemberId, OperationHash},
 };
 
-/// The most operations that a log holds. Reason: 200 members who come and go 20 times; the ancestor sets of that many
-/// take 4 MiB.
+/// The most operations that a log holds. Reason: 200 members who come and go 20 times. The sets of ancestors take
+/// 4 MiB then, those of concurrent operations up to 8 MiB, and the operations at most 8 MiB.
 pub const OPERATIONS_MAX: usize = 8_192;
 /// Places that only Removes may take: whoever fills the log can still be removed.
 pub const REMOVE_RESERVE: usize = 1_024;

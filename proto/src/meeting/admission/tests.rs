@@ -162,7 +162,8 @@ fn remembered_refusals_are_bounded_and_blocked_ones_stay_longest() {
         book.handle_knock(at(0), member(i), knock("Ada"), &roster);
         book.decide(&member(i), Decision::Refuse, &roster).unwrap();
     };
-    (refuse(0), refuse(0));
+    refuse(0);
+    refuse(0);
     (1..REFUSED_MAX + 10).for_each(&mut refuse);
     assert_eq!(book.refused.len(), REFUSED_MAX);
     let outcome = book.handle_knock(at(0), member(0), knock("Ada"), &roster);

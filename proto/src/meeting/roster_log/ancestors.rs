@@ -42,6 +42,19 @@ impl PlaceSet {
         }
     }
 
+    pub(super) fn intersects(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(word, other)| word & other != 0)
+    }
+
+    /// `{0, …, count - 1}` without `self`.
+    pub(super) fn complement(&self, count: usize) -> Self {
+        let mut rest = Self::first(count);
+        for (word, own) in rest.0.iter_mut().zip(&self.0) {
+            *word &= !own;
+        }
+        rest
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
@@ -75,6 +88,9 @@ mod tests {
                 set.iter().for_each(|&place| places.insert(place.into()));
                 places
             };
+            prop_assert_eq!(collect(&a).intersects(&collect(&b)), !a.is_disjoint(&b));
+            let outside = (0..1_000).filter(|place| !a.contains(place)).map(usize::from);
+            prop_assert!(collect(&a).complement(1_000).iter().eq(outside));
             let mut both = collect(&a);
             both.unite(&collect(&b));
             let expected: BTreeSet<u16> = a.union(&b).copied().collect();

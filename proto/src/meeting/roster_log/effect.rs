@@ -99,7 +99,7 @@ impl<'a> Effects<'a> {
             let entry = self.graph.entry(place);
             match (entry.op(), entry.target) {
                 (Op::Role { role, .. }, Some(target)) if role.is_in_charge() => {
-                    found.promotions[target].push(place)
+                    found.promotions[target].push(place);
                 }
                 (Op::Role { .. } | Op::Remove { .. }, Some(target)) => found.by_host[target].push(place),
                 _ => {}
@@ -171,16 +171,16 @@ impl<'a> Effects<'a> {
     /// Rule 5. What an Admit or a Role says about somebody who was concurrently removed is settled with that person's
     /// history ([`super::merge`]).
     fn judge_admissions(&mut self, set: &PlaceSet) {
-        let (mut locks, mut admits) = (Vec::new(), Vec::new());
+        let (mut locks, mut admits) = (PlaceSet::default(), Vec::new());
         for place in set.iter().filter(|&place| self.holds(place)) {
             match self.graph.entry(place).op() {
-                Op::Lock { locked: true } => locks.push(place),
+                Op::Lock { locked: true } => locks.insert(place),
                 Op::Admit { .. } => admits.push(place),
                 _ => {}
             }
         }
         for place in admits {
-            if self.any_concurrent(place, &locks) {
+            if self.graph.entry(place).concurrent.intersects(&locks) {
                 self.in_force.remove(place);
             }
         }

@@ -28,6 +28,8 @@ pub(super) struct Entry {
     pub(super) signed: SignedOperation,
     /// Everything that it follows, directly or not.
     pub(super) past: PlaceSet,
+    /// Everything that neither it follows nor follows it.
+    pub(super) concurrent: PlaceSet,
     /// 1 more than its deepest parent.
     pub(super) depth: u32,
     /// Author and target as numbers of [`Graph::person`].
@@ -133,8 +135,7 @@ impl Graph {
 
     /// Whether neither of the two follows the other.
     pub(super) fn concurrent(&self, a: usize, b: usize) -> bool {
-        let (earlier, later) = if a < b { (a, b) } else { (b, a) };
-        earlier != later && !self.entries[later].past.contains(earlier)
+        self.entries[a].concurrent.contains(b)
     }
 
     /// Those of `places` (ascending) that none of the others follows, ascending.
@@ -178,9 +179,14 @@ impl Graph {
             self.forked.insert(key);
         }
         self.places.insert(signed.hash(), place);
+        let concurrent = past.complement(place);
+        for other in concurrent.iter() {
+            self.entries[other].concurrent.insert(place);
+        }
         self.entries.push(Entry {
             signed,
             past,
+            concurrent,
             depth,
             author,
             target,

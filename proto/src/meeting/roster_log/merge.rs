@@ -138,7 +138,8 @@ fn histories(graph: &Graph, set: &PlaceSet, effects: &Effects) -> Vec<History> {
 }
 
 impl History {
-    /// Whether every Remove and Leave lies in the past of `place`: whatever does not, beats it.
+    /// Whether every Remove and Leave lies in the past of `place`: whatever does not, beats it. The latest come first,
+    /// since they beat most.
     fn stands(&self, graph: &Graph, place: usize) -> bool {
         let past = &graph.entry(place).past;
         self.removes

@@ -27,7 +27,7 @@ impl World {
         let people: Vec<Identity> = (0..count)
             .map(|i| {
                 let mut seed = [1; 32];
-                seed[0] = u8::try_from(i).unwrap();
+                seed[..2].copy_from_slice(&u16::try_from(i).unwrap().to_le_bytes());
                 Identity::from_seed(&seed)
             })
             .collect();
@@ -68,7 +68,7 @@ impl World {
     }
 
     pub(super) fn remove(&self, person: usize) -> Op {
-        let room_secret = RoomSecretCommitment([u8::try_from(person).unwrap(); 32]);
+        let room_secret = RoomSecretCommitment([u8::try_from(person % 256).unwrap(); 32]);
         Op::Remove {
             member: self.id(person),
             reason: RemoveReason::Unstated,
