@@ -42,6 +42,13 @@ fn scenarios() -> Vec<(&'static str, Scenario)> {
             },
         ),
         (
+            "clean, pulls 0-5 ms late",
+            Scenario {
+                pull_late: 5_000,
+                ..on(clean)
+            },
+        ),
+        (
             "clock +200 ppm",
             Scenario {
                 drift_ppm: 200.0,

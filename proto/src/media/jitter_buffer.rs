@@ -9,11 +9,12 @@ use bytes::Bytes;
 
 use super::{
     clock_drift::ClockDrift,
-    loss_runs::{Arrival, LossInterval, LossRuns},
+    loss_runs::{Arrival, LossInterval},
     payload::{AudioPayload, FrameDuration},
     playout_delay::PlayoutDelay,
     reception_stats::{RateMeter, ReceptionStats},
     repair_wait::RepairWait,
+    sequence::{AnotherSequence, Sequence},
 };
 use crate::time::Timestamp;
 
@@ -25,11 +26,7 @@ const CONCEAL_MAX_US: i64 = 100_000;
 const DISCARD_EXCESS_US: i64 = 200_000;
 /// As [`DISCARD_EXCESS_US`] when playing begins, where a cut is not heard.
 const DISCARD_EXCESS_AT_START_US: i64 = 40_000;
-/// Positions that a packet may jump ahead without the sequence counting as another one.
-const JUMP_MAX: i64 = 3_000;
-/// Consecutive packets outside the sequence after which it counts as another one (RFC 3550 appendix A.1 asks for two;
-/// packets are authenticated, but stragglers of an old path exist).
-const STRANGERS_MAX: u32 = 4;
+
 /// What to do for one frame interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -62,18 +59,6 @@ pub struct Played {
     pub excess_us: i64,
 }
 
-/// What is known once a packet has arrived.
-#[derive(Debug)]
-struct Sequence {
-    /// Sequence number of position `runs.highest()`.
-    highest_sequence: u32,
-    runs: LossRuns,
-    duration: FrameDuration,
-    /// The next position to play.
-    next: i64,
-    last_transit_us: i64,
-}
-
 /// The adaptive jitter buffer of one stream.
 #[derive(Debug, Default)]
 pub struct JitterBuffer {
@@ -84,7 +69,7 @@ pub struct JitterBuffer {
     anchor_pending: bool,
     /// Invented intervals since the last position that was settled.
     conceal_run: u32,
-    strangers: u32,
+    last_transit_us: i64,
     delay: PlayoutDelay,
     drift: ClockDrift,
     repair: RepairWait,
@@ -112,9 +97,7 @@ impl JitterBuffer {
         {
             self.restart();
         }
-        let Some((position, kind)) = self.place(header.sequence, header.duration) else {
-            return;
-        };
+        let (position, kind) = self.place(header.sequence, header.duration);
         match kind {
             Arrival::Duplicate => {
                 self.stats.duplicates += 1;
@@ -127,43 +110,21 @@ impl JitterBuffer {
             Arrival::Reordered => self.stats.reordered += 1,
             Arrival::Newest => self.repair.set_protection(&header),
         }
-        self.measure(arrival, position, header.duration);
+        self.measure(arrival, position);
         self.store(arrival, position, payload);
     }
 
-    /// The position of `sequence`, and whether it is new; `None` if it was set aside as a stranger.
-    fn place(&mut self, sequence: u32, duration: FrameDuration) -> Option<(i64, Arrival)> {
+    /// The position of `sequence`, and whether it is new.
+    fn place(&mut self, sequence: u32, duration: FrameDuration) -> (i64, Arrival) {
         if let Some(known) = &mut self.sequence {
-            let ahead = i64::from(sequence.wrapping_sub(known.highest_sequence).cast_signed());
-            let position = known.runs.highest() + ahead;
-            let arrival = if ahead > JUMP_MAX {
-                Arrival::Ancient
-            } else {
-                known.runs.insert(position)
-            };
-            if arrival == Arrival::Newest {
-                known.highest_sequence = sequence;
+            match known.place(sequence) {
+                Ok(placed) => return placed,
+                Err(AnotherSequence) => self.restart(),
             }
-            if arrival != Arrival::Ancient {
-                self.strangers = 0;
-                return Some((position, arrival));
-            }
-            self.strangers += 1;
-            if self.strangers < STRANGERS_MAX {
-                return Some((position, Arrival::Ancient));
-            }
-            self.restart();
         }
-        let position = i64::from(sequence);
-        self.sequence = Some(Sequence {
-            highest_sequence: sequence,
-            runs: LossRuns::starting_at(position),
-            duration,
-            next: position,
-            last_transit_us: 0,
-        });
+        self.sequence = Some(Sequence::starting_at(sequence, duration));
         self.anchor_pending = true;
-        Some((position, Arrival::Newest))
+        (i64::from(sequence), Arrival::Newest)
     }
 
     /// Forgets the sequence: the sender began another one.
@@ -172,7 +133,6 @@ impl JitterBuffer {
         self.stats.discarded += self.frames.len() as u64;
         self.frames.clear();
         self.sequence = None;
-        self.strangers = 0;
         self.pause();
     }
 
@@ -181,9 +141,9 @@ impl JitterBuffer {
         self.anchor_pending = true;
     }
 
-    fn measure(&mut self, arrival: Timestamp, position: i64, duration: FrameDuration) {
-        let Some(known) = &mut self.sequence else { return };
-        let media = position * duration.micros();
+    fn measure(&mut self, arrival: Timestamp, position: i64) {
+        let Some(known) = &self.sequence else { return };
+        let media = known.media_us(position);
         let transit = micros(arrival) - media;
         if self.anchor_pending {
             if position < known.next {
@@ -194,10 +154,10 @@ impl JitterBuffer {
             self.drift.restart();
         } else {
             // RFC 3550 §6.4.1.
-            let difference = (transit - known.last_transit_us).abs() as f64;
+            let difference = (transit - self.last_transit_us).abs() as f64;
             self.jitter_us += (difference - self.jitter_us) / 16.0;
         }
-        known.last_transit_us = transit;
+        self.last_transit_us = transit;
         self.delay.insert(media, transit);
         if self.drift.insert(micros(arrival), transit) {
             self.delay.set_drift(self.drift.ppm(), media);
@@ -250,7 +210,7 @@ impl JitterBuffer {
     /// How long after the next frame was due `now` is, in µs.
     fn excess_of_next(&self, now: Timestamp) -> Option<i64> {
         let known = self.sequence.as_ref()?;
-        let media = known.next * known.duration.micros();
+        let media = known.media_us(known.next);
         Some(micros(now) - media - self.delay.offset(media)? - self.repair.wait_us())
     }
 
@@ -425,8 +385,7 @@ impl JitterBuffer {
 
     /// Losses since the last call, and the newest sequence number.
     pub(super) fn take_losses(&mut self) -> Option<(u32, LossInterval)> {
-        let known = self.sequence.as_mut()?;
-        Some((known.highest_sequence, known.runs.take_interval()))
+        self.sequence.as_mut().map(Sequence::take_losses)
     }
 
     /// The counters; those that concern samples are zero.

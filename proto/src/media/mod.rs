@@ -17,6 +17,7 @@ pub mod reception_stats;
 pub mod redundancy;
 mod repair_wait;
 pub mod sender;
+mod sequence;
 pub mod time_stretch;
 
 /// Samples per second and channel everywhere in this module (Opus' own rate, RFC 6716 §2.1.3).

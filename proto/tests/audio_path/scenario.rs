@@ -39,6 +39,8 @@ pub(crate) struct Scenario {
     pub(crate) talk: Option<(u64, u64)>,
     /// Pulls come in groups of this many.
     pub(crate) pull_burst: u64,
+    /// Each pull comes up to this many µs late.
+    pub(crate) pull_late: u64,
     /// A fixed block length in samples.
     pub(crate) block: usize,
 }
@@ -53,6 +55,7 @@ impl Scenario {
         adaptive: true,
         talk: None,
         pull_burst: 1,
+        pull_late: 0,
         block: 480,
     };
 }
@@ -226,7 +229,8 @@ pub(crate) fn run(scenario: Scenario) -> Outcome {
     let mut last_sample = 0.0_f32;
     let mut next_report = START_US + REPORT_INTERVAL_MS * 1_000;
     for pull in 0..(START_US + scenario.seconds * 1_000_000) / block_us {
-        let now = phase + pull / scenario.pull_burst * scenario.pull_burst * block_us;
+        let late = random.next_u64() % (scenario.pull_late + 1);
+        let now = phase + pull / scenario.pull_burst * scenario.pull_burst * block_us + late;
         while sender.time_of(interval) <= now {
             for (at, bytes) in sender.send(interval) {
                 tag += 1;
