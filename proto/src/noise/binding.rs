@@ -67,7 +67,12 @@ pub struct IdentityBinding {
 
 impl IdentityBinding {
     /// Binds `static_key` to `identity` for the twelve hours around `now`.
-    pub(super) fn sign(identity: &Identity, context: &Context, static_key: &[u8; 32], now: UnixSeconds) -> Self {
+    pub(super) fn sign(
+        identity: &Identity,
+        context: &Context,
+        static_key: &[u8; 32],
+        now: UnixSeconds,
+    ) -> Self {
         let not_before = UnixSeconds(now.0.saturating_sub(VALIDITY_HALF.as_secs()));
         let not_after = now.after(VALIDITY_HALF);
         let statement = statement(context, static_key, not_before, not_after);
@@ -170,12 +175,18 @@ mod tests {
         let (binding, context) = binding();
         let own = Identity::from_seed(&[3; 32]).public();
         assert_eq!(binding.verify(&context, &[7; 32], NOW), Ok(own));
-        assert_eq!(binding.verify(&context, &[8; 32], NOW), Err(HandshakeError::BadBinding));
+        assert_eq!(
+            binding.verify(&context, &[8; 32], NOW),
+            Err(HandshakeError::BadBinding)
+        );
         for other in [
             Context::new(Leg::Envelope, b"meeting"),
             Context::new(Leg::Member, b"other"),
         ] {
-            assert_eq!(binding.verify(&other, &[7; 32], NOW), Err(HandshakeError::BadBinding));
+            assert_eq!(
+                binding.verify(&other, &[7; 32], NOW),
+                Err(HandshakeError::BadBinding)
+            );
         }
         let late = NOW.after(Duration::from_secs(12 * 3_600 + 1));
         assert_eq!(
@@ -200,7 +211,10 @@ mod tests {
             not_after: to,
             signature: identity.sign(DOMAIN, &statement(&context, &[7; 32], from, to)),
         };
-        assert_eq!(binding.verify(&context, &[7; 32], NOW), Err(HandshakeError::BadBinding));
+        assert_eq!(
+            binding.verify(&context, &[7; 32], NOW),
+            Err(HandshakeError::BadBinding)
+        );
     }
 
     #[test]

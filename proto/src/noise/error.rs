@@ -76,8 +76,14 @@ mod tests {
     #[test]
     fn codes_round_trip() {
         for error in HandshakeError::ALL {
-            assert_eq!(HandshakeError::from_transport(TransportError::from(error).code), Some(error));
+            assert_eq!(
+                HandshakeError::from_transport(TransportError::from(error).code),
+                Some(error)
+            );
         }
-        assert_eq!(HandshakeError::from_transport(TransportErrorCode::crypto(80)), None);
+        assert_eq!(
+            HandshakeError::from_transport(TransportErrorCode::crypto(80)),
+            None
+        );
     }
 }

@@ -69,8 +69,14 @@ mod tests {
         let mut framed = Vec::new();
         frame(b"message", &mut framed);
         framed.push(0);
-        assert_eq!(Reassembly::default().push(&framed), Err(HandshakeError::Malformed));
-        assert_eq!(Reassembly::default().push(&[0x10, 0x01]), Err(HandshakeError::Malformed));
+        assert_eq!(
+            Reassembly::default().push(&framed),
+            Err(HandshakeError::Malformed)
+        );
+        assert_eq!(
+            Reassembly::default().push(&[0x10, 0x01]),
+            Err(HandshakeError::Malformed)
+        );
         assert_eq!(
             Reassembly::default().push(&vec![0; MESSAGE_BYTES_MAX + 3]),
             Err(HandshakeError::Malformed)

@@ -128,6 +128,9 @@ mod tests {
         assert_eq!(ours.decapsulate(&ciphertext, &mut b), Ok(SECRET_LEN));
         assert_eq!(a, b);
         let unreduced = [0xff; PUBLIC_LEN];
-        assert_eq!(theirs.encapsulate(&unreduced, &mut a, &mut ciphertext), Err(Error::Kem));
+        assert_eq!(
+            theirs.encapsulate(&unreduced, &mut a, &mut ciphertext),
+            Err(Error::Kem)
+        );
     }
 }

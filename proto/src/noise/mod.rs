@@ -23,6 +23,9 @@ mod resolver;
 mod session;
 mod token_key;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use aws_lc_rs::digest;

@@ -76,10 +76,7 @@ impl TagKey {
             id: psk.id(),
             seal: EncryptingKey::ecb(aes()).expect("AES works on single blocks"),
             open: DecryptingKey::ecb(aes()).expect("AES works on single blocks"),
-            notice: hmac::Key::new(
-                hmac::HMAC_SHA256,
-                &derive(b"subrosa-silent-port-v1 notice")[..],
-            ),
+            notice: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"subrosa-silent-port-v1 notice")[..]),
         }
     }
 

@@ -40,11 +40,7 @@ impl crypto::AeadKey for TokenAead {
             .map_err(|_| CryptoError)
     }
 
-    fn open<'a>(
-        &self,
-        data: &'a mut [u8],
-        additional_data: &[u8],
-    ) -> Result<&'a mut [u8], CryptoError> {
+    fn open<'a>(&self, data: &'a mut [u8], additional_data: &[u8]) -> Result<&'a mut [u8], CryptoError> {
         self.0
             .open_in_place(nonce(), aead::Aad::from(additional_data), data)
             .map_err(|_| CryptoError)
@@ -86,7 +82,14 @@ mod tests {
         let key = RetryTokenKey::new(&mut Random::from_seed([1; 32]));
         let mut sealed = b"token".to_vec();
         key.aead_from_hkdf(b"salt").seal(&mut sealed, b"").unwrap();
-        assert!(key.aead_from_hkdf(b"tlas").open(&mut sealed.clone(), b"").is_err());
-        assert_eq!(key.aead_from_hkdf(b"salt").open(&mut sealed, b"").unwrap(), b"token");
+        assert!(
+            key.aead_from_hkdf(b"tlas")
+                .open(&mut sealed.clone(), b"")
+                .is_err()
+        );
+        assert_eq!(
+            key.aead_from_hkdf(b"salt").open(&mut sealed, b"").unwrap(),
+            b"token"
+        );
     }
 }

@@ -72,7 +72,10 @@ fn wrong_keys_meetings_and_identities_are_refused() {
         assert!(matches!(outcome, Err(PairwiseError::Decrypt)));
     }
     let (_, m2, _) = Responder::read_m1(&bob(), &[(MEETING, psk.clone())], NOW, &mut random, &m1).unwrap();
-    assert_eq!(initiator.read_m2(NOW, &m2).err(), Some(PairwiseError::WrongIdentity));
+    assert_eq!(
+        initiator.read_m2(NOW, &m2).err(),
+        Some(PairwiseError::WrongIdentity)
+    );
 
     let (initiator, m1) = Initiator::new(&alice(), MEETING, &psk, None, &mut random);
     let (_, m2, _) = Responder::read_m1(&bob(), &[(MEETING, psk)], NOW, &mut random, &m1).unwrap();
@@ -86,9 +89,18 @@ fn bounds_hold() {
     let longest = a.seal(&vec![0; PLAINTEXT_BYTES_MAX]).unwrap();
     assert_eq!(longest.len(), PLAINTEXT_BYTES_MAX + OVERHEAD_BYTES);
     b.open(&longest).unwrap();
-    assert_eq!(a.seal(&vec![0; PLAINTEXT_BYTES_MAX + 1]), Err(PairwiseError::TooLong));
+    assert_eq!(
+        a.seal(&vec![0; PLAINTEXT_BYTES_MAX + 1]),
+        Err(PairwiseError::TooLong)
+    );
     assert!(!a.is_nearly_exhausted());
-    let (responder, m1) = Initiator::new(&alice(), MEETING, &Psk([5; 32]), None, &mut Random::from_seed([1; 32]));
+    let (responder, m1) = Initiator::new(
+        &alice(),
+        MEETING,
+        &Psk([5; 32]),
+        None,
+        &mut Random::from_seed([1; 32]),
+    );
     drop(responder);
     assert!(m1.len() < HANDSHAKE_BYTES_MAX);
     let long = vec![0; HANDSHAKE_BYTES_MAX + 1];

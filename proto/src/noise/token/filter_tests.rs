@@ -40,7 +40,10 @@ fn only_holders_of_a_key_get_in_and_each_initial_once() {
     let good = tagged(&ours, 1);
     assert_eq!(filter.admits(now(), peer(1), &good), Verdict::Admit);
     assert_eq!(filter.admits(now(), peer(1), &good), Verdict::Admit);
-    assert_eq!(filter.admits(now(), peer(2), &good), Verdict::Drop(DropReason::Replay));
+    assert_eq!(
+        filter.admits(now(), peer(2), &good),
+        Verdict::Drop(DropReason::Replay)
+    );
     assert_eq!(
         filter.admits(now(), peer(1), &tagged(&theirs, 1)),
         Verdict::Drop(DropReason::Stranger)
@@ -154,5 +157,8 @@ fn any_prefix_of_a_long_header_is_handled() {
     }
     let mut long = whole;
     long[5] = 21;
-    assert_eq!(filter.admits(now(), peer(1), &long), Verdict::Drop(DropReason::Malformed));
+    assert_eq!(
+        filter.admits(now(), peer(1), &long),
+        Verdict::Drop(DropReason::Malformed)
+    );
 }
