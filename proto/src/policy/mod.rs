@@ -11,6 +11,8 @@ mod country_table;
 pub mod descriptor;
 pub mod descriptor_book;
 pub mod evidence;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod label;
 pub mod nearest;
 pub mod permit;
