@@ -23,6 +23,8 @@ pub mod route_policy;
 pub mod rule;
 pub mod signed_descriptor;
 pub mod signed_policy;
+#[cfg(test)]
+mod vectors;
 
 pub use country::Country;
 pub use country_set::CountrySet;
