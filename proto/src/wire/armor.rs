@@ -82,7 +82,7 @@ pub fn write(prefix: &str, version: u8, payload: &[u8]) -> String {
     text
 }
 
-/// Reads a line that [`write`] made with the same `prefix`: its version and payload.
+/// Reads a line that [`write()`] made with the same `prefix`: its version and payload.
 ///
 /// # Errors
 /// [`ArmorError`] if it is other text or damaged.

@@ -58,7 +58,7 @@ fn a_ticket_is_short() {
     };
     assert_eq!(
         Ticket::issue(without_relay, &host()).unwrap().to_text().len(),
-        459
+        372
     );
 }
 
