@@ -3,3 +3,4 @@
 pub mod audio;
 pub mod driver;
 pub mod quic;
+pub mod relay_config;
