@@ -121,7 +121,7 @@ impl Port {
     fn new(seed: u8) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let state = UdpSocketState::new((&socket).into()).expect("socket options");
-        let _ = state.set_recv_buffer_size((&socket).into(), 4 << 20);
+        let _ = state.set_recv_buffer_size((&socket).into(), 1 << 20);
         let _ = state.set_send_buffer_size((&socket).into(), 4 << 20);
         let config = noise::endpoint_config(&mut Random::from_seed([seed; 32]));
         let endpoint = Endpoint::new(Arc::new(config), None, true, None);

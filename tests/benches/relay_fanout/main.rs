@@ -68,7 +68,7 @@ fn fanout(bytes: usize, raw: f64) {
     row("saturation", bytes, raw, &saturated);
     let overloaded = load.run(&mut child, capacity * 3.0, RUN);
     row("3x overload", bytes, raw, &overloaded);
-    load.run(&mut child, LIGHT_RATE, Duration::from_secs(1));
+    load.run(&mut child, LIGHT_RATE, Duration::from_secs(2));
     let after = load.run(&mut child, LIGHT_RATE, Duration::from_secs(2));
     row("light, after overload", bytes, raw, &after);
 }
