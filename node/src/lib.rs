@@ -10,3 +10,4 @@ pub mod event;
 pub mod node;
 pub mod quic;
 pub mod store;
+pub mod relay_config;
