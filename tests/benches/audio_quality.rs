@@ -13,7 +13,9 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use subrosa_node::audio::{AudioConfig, OpusDecoder, OpusEncoder, SAMPLE_RATE, STEP, measure, resample::resample, wav};
+use subrosa_node::audio::{
+    AudioConfig, OpusDecoder, OpusEncoder, SAMPLE_RATE, STEP, measure, resample::resample, wav,
+};
 use subrosa_proto::{
     ids::MemberId,
     media::{
@@ -61,11 +63,36 @@ struct Case {
 }
 
 const CASES: [Case; 5] = [
-    Case { name: "no loss", loss: Loss::Independent(0.0), goal: Some(4.35), floor: Some(4.2) },
-    Case { name: "10 %", loss: Loss::Independent(0.1), goal: None, floor: Some(3.3) },
-    Case { name: "20 %", loss: Loss::Independent(0.2), goal: Some(3.9), floor: Some(2.6) },
-    Case { name: "30 %", loss: Loss::Independent(0.3), goal: Some(3.5), floor: None },
-    Case { name: "20 % in bursts of 4", loss: Loss::Bursts(0.2, 4.0), goal: Some(3.2), floor: None },
+    Case {
+        name: "no loss",
+        loss: Loss::Independent(0.0),
+        goal: Some(4.35),
+        floor: Some(4.2),
+    },
+    Case {
+        name: "10 %",
+        loss: Loss::Independent(0.1),
+        goal: None,
+        floor: Some(3.3),
+    },
+    Case {
+        name: "20 %",
+        loss: Loss::Independent(0.2),
+        goal: Some(3.9),
+        floor: Some(2.6),
+    },
+    Case {
+        name: "30 %",
+        loss: Loss::Independent(0.3),
+        goal: Some(3.5),
+        floor: None,
+    },
+    Case {
+        name: "20 % in bursts of 4",
+        loss: Loss::Bursts(0.2, 4.0),
+        goal: Some(3.2),
+        floor: None,
+    },
 ];
 
 /// One run's result, before scoring.
@@ -96,7 +123,11 @@ impl Network {
             // Two states (Gilbert): leave a burst with 1/length, enter one so that the overall share comes out.
             Loss::Bursts(share, length) => {
                 let leave = 1.0 / length;
-                let threshold = if self.in_burst { 1.0 - leave } else { share * leave / (1.0 - share) };
+                let threshold = if self.in_burst {
+                    1.0 - leave
+                } else {
+                    share * leave / (1.0 - share)
+                };
                 self.in_burst = uniform(&mut self.random) < threshold;
                 self.in_burst
             }
@@ -107,13 +138,17 @@ impl Network {
         self.sent += 1;
         let jitter = (uniform(&mut self.random) * JITTER_US as f64) as u64;
         if !self.lose() {
-            self.packets.insert((now + NETWORK_DELAY_US + jitter, self.sent), packet);
+            self.packets
+                .insert((now + NETWORK_DELAY_US + jitter, self.sent), packet);
         }
     }
 
     fn arrived(&mut self, now: u64) -> Vec<(u64, Vec<u8>)> {
         let later = self.packets.split_off(&(now + 1, 0));
-        std::mem::replace(&mut self.packets, later).into_iter().map(|((at, _), packet)| (at, packet)).collect()
+        std::mem::replace(&mut self.packets, later)
+            .into_iter()
+            .map(|((at, _), packet)| (at, packet))
+            .collect()
     }
 }
 
@@ -122,8 +157,13 @@ fn run(speech: &[f32], loss: Loss, seed: u8) -> Result<Run, Failure> {
     let mut random = Random::from_seed([seed; 32]);
     let config = AudioConfig::default();
     let duration = config.frame_duration;
-    let mut network =
-        Network { random: random.fork("network"), loss, in_burst: false, packets: BTreeMap::new(), sent: 0 };
+    let mut network = Network {
+        random: random.fork("network"),
+        loss,
+        in_burst: false,
+        packets: BTreeMap::new(),
+        sent: 0,
+    };
     let mut ladder = RedundancyLadder::new(LadderConfig {
         duration,
         frame_bitrate_bps: config.bitrate,
@@ -171,13 +211,21 @@ fn run(speech: &[f32], loss: Loss, seed: u8) -> Result<Run, Failure> {
         heard.extend(out);
         if now >= next_report {
             next_report += REPORT_INTERVAL_MS * 1_000;
-            reports.extend(playout.take_report().map(|report| (now + NETWORK_DELAY_US, report)));
+            reports.extend(
+                playout
+                    .take_report()
+                    .map(|report| (now + NETWORK_DELAY_US, report)),
+            );
         }
         now += step_us;
     }
     let measured_seconds = speech.len() as f64 / f64::from(SAMPLE_RATE) - WARM_UP_SECONDS as f64;
     let payload_bps = bytes as f64 * 8.0 / measured_seconds;
-    Ok(Run { heard, payload_bps, stats: playout.stats() })
+    Ok(Run {
+        heard,
+        payload_bps,
+        stats: playout.stats(),
+    })
 }
 
 /// Opus alone at its full bitrate, without network or jitter buffer: the most that any path can score.
@@ -191,7 +239,11 @@ fn codec_only(speech: &[f32]) -> Result<Run, Failure> {
         subrosa_proto::media::playout::FrameDecoder::decode(&mut decoder, &encoder.encode(frame)?, &mut out)?;
         heard.extend(out);
     }
-    Ok(Run { heard, payload_bps: 32_000.0, stats: ReceptionStats::default() })
+    Ok(Run {
+        heard,
+        payload_bps: 32_000.0,
+        stats: ReceptionStats::default(),
+    })
 }
 
 /// A pair of files to score, and what else is known of it.
@@ -230,7 +282,10 @@ fn cut(folder: &Path, name: &str, case: usize, speech: &[f32], run: &Run) -> Res
         let found = measure::locate(piece, window).ok_or("a piece holds no speech")?;
         let from = (found.delay_ms.max(0.0) * 48.0) as usize;
         let to = (from + piece.len()).min(window.len());
-        let files = (folder.join(format!("{name}-{start}-said.wav")), folder.join(format!("{name}-{start}-heard.wav")));
+        let files = (
+            folder.join(format!("{name}-{start}-said.wav")),
+            folder.join(format!("{name}-{start}-heard.wav")),
+        );
         write_16k(&files.0, piece)?;
         write_16k(&files.1, &window[from..to])?;
         pieces.push(Scored {
@@ -250,12 +305,23 @@ fn python(target: &Path) -> Result<PathBuf, Failure> {
     let folder = target.join("pesq-venv");
     let python = folder.join("bin/python");
     let ready = || {
-        Command::new(&python).args(["-c", "import pesq, numpy"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+        Command::new(&python)
+            .args(["-c", "import pesq, numpy"])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|s| s.success())
     };
     if !ready() {
         eprintln!("installing PESQ into {} ...", folder.display());
-        let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status()?.success()
-            && Command::new(folder.join("bin/pip")).args(["install", "--quiet", "numpy", "pesq"]).status()?.success();
+        let made = Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&folder)
+            .status()?
+            .success()
+            && Command::new(folder.join("bin/pip"))
+                .args(["install", "--quiet", "numpy", "pesq"])
+                .status()?
+                .success();
         if !made || !ready() {
             return Err("PESQ cannot be installed: python3 with venv, a C compiler and the package registry are needed".into());
         }
@@ -266,17 +332,24 @@ fn python(target: &Path) -> Result<PathBuf, Failure> {
 /// PESQ-WB of each pair.
 fn score(python: &Path, pairs: &[Scored]) -> Result<Vec<f64>, Failure> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/pesq_wb.py");
-    let mut child =
-        Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut child = Command::new(python)
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
     let mut input = child.stdin.take().ok_or("no pipe")?;
-    let lines: String =
-        pairs.iter().map(|p| format!("{}\t{}\n", p.files.0.display(), p.files.1.display())).collect();
+    let lines: String = pairs
+        .iter()
+        .map(|p| format!("{}\t{}\n", p.files.0.display(), p.files.1.display()))
+        .collect();
     // Written aside, so that neither side waits for the other with a full pipe.
     let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
     let output = child.wait_with_output()?;
     writer.join().map_err(|_| "the writer panicked")??;
-    let scores: Vec<f64> =
-        String::from_utf8(output.stdout)?.lines().map(str::parse).collect::<Result<_, _>>()?;
+    let scores: Vec<f64> = String::from_utf8(output.stdout)?
+        .lines()
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
     if scores.len() != pairs.len() {
         return Err("PESQ failed".into());
     }
@@ -308,11 +381,17 @@ fn speech_files(given: &[PathBuf], target: &Path) -> Result<(String, Vec<PathBuf
     for root in [&folder, Path::new("/")] {
         let found = wavs(&root.join(part), "wav").unwrap_or_default();
         if !found.is_empty() {
-            return Ok(("LibriVox recordings of Debian's pocketsphinx-testdata, 16 kHz".to_owned(), found));
+            return Ok((
+                "LibriVox recordings of Debian's pocketsphinx-testdata, 16 kHz".to_owned(),
+                found,
+            ));
         }
     }
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/speech");
-    Ok(("synthetic voices of tests/assets/speech (scores differ from recorded speech)".to_owned(), wavs(&own, "wav")?))
+    Ok((
+        "synthetic voices of tests/assets/speech (scores differ from recorded speech)".to_owned(),
+        wavs(&own, "wav")?,
+    ))
 }
 
 fn wavs(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Failure> {
@@ -374,10 +453,22 @@ fn bench() -> Result<bool, Failure> {
     for (index, case) in CASES.iter().enumerate() {
         for seed in 0..seeds {
             let run = run(&speech, case.loss, seed)?;
-            pairs.extend(cut(&target, &format!("case{index}-seed{seed}"), index, &speech, &run)?);
+            pairs.extend(cut(
+                &target,
+                &format!("case{index}-seed{seed}"),
+                index,
+                &speech,
+                &run,
+            )?);
         }
     }
-    pairs.extend(cut(&target, "codec", CASES.len(), &speech, &codec_only(&speech)?)?);
+    pairs.extend(cut(
+        &target,
+        "codec",
+        CASES.len(),
+        &speech,
+        &codec_only(&speech)?,
+    )?);
     let scores = score(&python, &pairs)?;
     Ok(print(&pairs, &scores, &origin))
 }
@@ -385,17 +476,28 @@ fn bench() -> Result<bool, Failure> {
 /// The table and the JSON lines; whether all floors hold.
 fn print(pairs: &[Scored], scores: &[f64], origin: &str) -> bool {
     let mut passed = true;
-    println!("\n{:<22} {:>7} {:>6} {:>6} {:>6} {:>9} {:>9} {:>10}", "loss", "PESQ-WB", "worst", "goal", "floor", "delay ms", "kb/s", "concealed");
+    println!(
+        "\n{:<22} {:>7} {:>6} {:>6} {:>6} {:>9} {:>9} {:>10}",
+        "loss", "PESQ-WB", "worst", "goal", "floor", "delay ms", "kb/s", "concealed"
+    );
     let mut json = Vec::new();
     for index in 0..=CASES.len() {
-        let of_case = || pairs.iter().zip(scores).filter(move |(pair, _)| pair.case == index);
+        let of_case = || {
+            pairs
+                .iter()
+                .zip(scores)
+                .filter(move |(pair, _)| pair.case == index)
+        };
         let pesq = mean(of_case().map(|(_, score)| *score));
         let worst = of_case().map(|(_, score)| *score).fold(f64::MAX, f64::min);
         let delay = mean(of_case().map(|(pair, _)| pair.delay_ms));
         let bps = mean(of_case().map(|(pair, _)| pair.payload_bps));
         let concealed = mean(of_case().map(|(pair, _)| pair.concealed));
-        let (name, goal, floor) =
-            CASES.get(index).map_or(("Opus 32 kb/s alone", None, None), |case| (case.name, case.goal, case.floor));
+        let (name, goal, floor) = CASES
+            .get(index)
+            .map_or(("Opus 32 kb/s alone", None, None), |case| {
+                (case.name, case.goal, case.floor)
+            });
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
         println!(
             "{name:<22} {pesq:>7.2} {worst:>6.2} {:>6} {:>6} {delay:>9.1} {:>9.1} {:>8.1} %",
@@ -412,7 +514,9 @@ fn print(pairs: &[Scored], scores: &[f64], origin: &str) -> bool {
         let within = index == CASES.len() || (delay <= DELAY_MS_MAX && bps <= PAYLOAD_BPS_MAX);
         passed &= floor.is_none_or(|floor| pesq >= floor) && within;
     }
-    println!("\ndelay is mouth to ear, the network's included; kb/s counts audio payloads, not the packets' headers\n");
+    println!(
+        "\ndelay is mouth to ear, the network's included; kb/s counts audio payloads, not the packets' headers\n"
+    );
     json.iter().for_each(|line| println!("{line}"));
     passed
 }

@@ -26,8 +26,16 @@ fn clock() -> Clock {
     Arc::new(move || Timestamp::from_micros(u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX)))
 }
 
-fn engine(device: &DeviceSpec, frame_duration: FrameDuration, clock: &Clock) -> (AudioHandle, Receiver<AudioEvent>) {
-    let config = AudioConfig { device: device.clone(), frame_duration, ..AudioConfig::default() };
+fn engine(
+    device: &DeviceSpec,
+    frame_duration: FrameDuration,
+    clock: &Clock,
+) -> (AudioHandle, Receiver<AudioEvent>) {
+    let config = AudioConfig {
+        device: device.clone(),
+        frame_duration,
+        ..AudioConfig::default()
+    };
     AudioEngine::start(&config, clock.clone(), &mut Random::from_seed([3; 32])).expect("the engine starts")
 }
 
@@ -43,10 +51,22 @@ struct Heard {
 fn call(clip: &Path, out: &Path, frame_duration: FrameDuration) -> Heard {
     let clock = clock();
     let speaker = MemberId([7; 32]);
-    let (listener, mut heard) =
-        engine(&DeviceSpec::File { input: None, output: Some(out.to_owned()) }, frame_duration, &clock);
-    let (talker, mut said) =
-        engine(&DeviceSpec::File { input: Some(clip.to_owned()), output: None }, frame_duration, &clock);
+    let (listener, mut heard) = engine(
+        &DeviceSpec::File {
+            input: None,
+            output: Some(out.to_owned()),
+        },
+        frame_duration,
+        &clock,
+    );
+    let (talker, mut said) = engine(
+        &DeviceSpec::File {
+            input: Some(clip.to_owned()),
+            output: None,
+        },
+        frame_duration,
+        &clock,
+    );
     let (mut began, mut recording, mut end) = (None, None, None::<Instant>);
     let (mut stats, mut speaking) = (ReceptionStats::default(), Vec::new());
     while end.is_none_or(|end| Instant::now() < end) {
@@ -66,23 +86,44 @@ fn call(clip: &Path, out: &Path, frame_duration: FrameDuration) -> Heard {
         while let Ok(event) = heard.try_recv() {
             match event {
                 AudioEvent::RecordingBegan(at) => recording = Some(at),
-                AudioEvent::Stats { member, stats: latest, .. } if member == speaker => stats = latest,
-                AudioEvent::Speaking { member: Some(member), on } if member == speaker => speaking.push(on),
+                AudioEvent::Stats {
+                    member,
+                    stats: latest,
+                    ..
+                } if member == speaker => stats = *latest,
+                AudioEvent::Speaking {
+                    member: Some(member),
+                    on,
+                } if member == speaker => speaking.push(on),
                 _ => {}
             }
         }
         thread::sleep(Duration::from_micros(300));
     }
     drop((talker, listener));
-    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs_f64();
-    let lead_ms = (seconds(began.expect("the clip began")) - seconds(recording.expect("recording"))) * 1_000.0;
-    let found = measure::locate(&wav::read(clip).unwrap(), &wav::read(out).unwrap()).expect("speech is found");
-    Heard { delay_ms: found.delay_ms - lead_ms, found, stats, speaking }
+    let seconds = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs_f64()
+    };
+    let lead_ms =
+        (seconds(began.expect("the clip began")) - seconds(recording.expect("recording"))) * 1_000.0;
+    let found = measure::locate(
+        &wav::read(clip).expect("the clip"),
+        &wav::read(out).expect("what was heard"),
+    )
+    .expect("speech is found");
+    Heard {
+        delay_ms: found.delay_ms - lead_ms,
+        found,
+        stats,
+        speaking,
+    }
 }
 
 fn folder() -> PathBuf {
     let path = std::env::temp_dir().join(format!("subrosa-mouth-to-ear-{}", std::process::id()));
-    std::fs::create_dir_all(&path).unwrap();
+    std::fs::create_dir_all(&path).expect("a temporary folder");
     path
 }
 
@@ -97,7 +138,11 @@ fn speech_is_heard_within_the_delay_allowed() {
             heard.delay_ms, heard.found.spread_ms, heard.found.similarity, heard.stats
         );
         assert!(heard.delay_ms <= FLOOR_MS, "{:.1} ms", heard.delay_ms);
-        assert!(heard.found.similarity > 0.8 && heard.found.heard > 0.95, "{:?}", heard.found);
+        assert!(
+            heard.found.similarity > 0.8 && heard.found.heard > 0.95,
+            "{:?}",
+            heard.found
+        );
         assert_eq!(heard.stats.lost, 0);
         assert_eq!(heard.speaking.first(), Some(&true));
         assert_eq!(heard.speaking.last(), Some(&false));

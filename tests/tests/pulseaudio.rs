@@ -27,14 +27,21 @@ struct Server {
 impl Server {
     /// `None`, loudly, if PulseAudio is not installed; in CI that is a failure.
     fn start(name: &str) -> Option<Self> {
-        let installed = Command::new("pulseaudio").arg("--version").stdout(Stdio::null()).status().is_ok();
+        let installed = Command::new("pulseaudio")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_ok();
         if !installed {
-            assert!(std::env::var_os("CI").is_none(), "CI needs PulseAudio: apt-get install pulseaudio pulseaudio-utils");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "CI needs PulseAudio: apt-get install pulseaudio pulseaudio-utils"
+            );
             eprintln!("SKIPPED: pulseaudio is not installed (apt-get install pulseaudio pulseaudio-utils)");
             return None;
         }
         let folder = std::env::temp_dir().join(format!("subrosa-pulse-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
         let process = Self::spawn(&folder);
         let server = Self { process, folder };
         server.wait_until_ready();
@@ -45,9 +52,18 @@ impl Server {
     fn spawn(folder: &PathBuf) -> Child {
         let socket = folder.join("native");
         Command::new("pulseaudio")
-            .args(["-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm=yes"])
+            .args([
+                "-n",
+                "--daemonize=no",
+                "--use-pid-file=no",
+                "--exit-idle-time=-1",
+                "--disable-shm=yes",
+            ])
             .args(["--log-level=error", "-L"])
-            .arg(format!("module-native-protocol-unix auth-anonymous=1 socket={}", socket.display()))
+            .arg(format!(
+                "module-native-protocol-unix auth-anonymous=1 socket={}",
+                socket.display()
+            ))
             .env("XDG_RUNTIME_DIR", folder)
             .env("HOME", folder)
             .env_remove("PULSE_SERVER")
@@ -79,11 +95,22 @@ impl Server {
             .env("HOME", &self.folder)
             .output()
             .expect("pactl runs (apt-get install pulseaudio-utils)");
-        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
     }
 
     fn plug_in(&self) {
-        assert!(self.pactl(&["load-module", "module-null-sink", "sink_name=speaker", "rate=48000"]).0);
+        assert!(
+            self.pactl(&[
+                "load-module",
+                "module-null-sink",
+                "sink_name=speaker",
+                "rate=48000"
+            ])
+            .0
+        );
     }
 
     fn unplug(&self) {
@@ -124,13 +151,18 @@ fn start(device: DeviceSpec) -> (AudioHandle, Receiver<AudioEvent>) {
     let clock = Arc::new(move || {
         Timestamp::from_micros(u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX))
     });
-    let config = AudioConfig { device, ..AudioConfig::default() };
+    let config = AudioConfig {
+        device,
+        ..AudioConfig::default()
+    };
     AudioEngine::start(&config, clock, &mut Random::from_seed([1; 32])).expect("the device opens")
 }
 
 /// Waits until sound flows steadily: a null sink begins with a pause of 2 s and then delivers it at once.
 fn settle(events: &mut Receiver<AudioEvent>) {
-    wait_for(events, "first frame", |event| matches!(event, AudioEvent::Captured(_)));
+    wait_for(events, "first frame", |event| {
+        matches!(event, AudioEvent::Captured(_))
+    });
     frames_in(events, Duration::from_secs(2));
     let frames = frames_in(events, Duration::from_secs(1));
     assert!((45..=55).contains(&frames), "{frames} frames in 1 s");
@@ -165,7 +197,9 @@ fn frames_in(events: &mut Receiver<AudioEvent>, duration: Duration) -> usize {
 
 #[test]
 fn samples_match_the_clock_over_a_minute() {
-    let Some(server) = Server::start("clock") else { return };
+    let Some(server) = Server::start("clock") else {
+        return;
+    };
     let (handle, mut events) = start(server.device());
     settle(&mut events);
     let (begin, first) = (Instant::now(), handle.counters());
@@ -178,27 +212,53 @@ fn samples_match_the_clock_over_a_minute() {
         ("played", last.played_samples - first.played_samples),
     ] {
         let error = samples as f64 / expected - 1.0;
-        println!("{what}: {samples} samples in {:.3} s, {:+.4} %", elapsed.as_secs_f64(), error * 100.0);
-        assert!(error.abs() <= TOLERANCE, "{what} samples differ from the clock by {:.3} %", error * 100.0);
+        println!(
+            "{what}: {samples} samples in {:.3} s, {:+.4} %",
+            elapsed.as_secs_f64(),
+            error * 100.0
+        );
+        assert!(
+            error.abs() <= TOLERANCE,
+            "{what} samples differ from the clock by {:.3} %",
+            error * 100.0
+        );
     }
-    assert!(frames.abs_diff(3_000) <= 3, "{frames} frames of 20 ms in a minute");
+    assert!(
+        frames.abs_diff(3_000) <= 3,
+        "{frames} frames of 20 ms in a minute"
+    );
     assert_eq!(last.captured_dropped, 0);
 }
 
 #[test]
 fn an_unplugged_device_recovers_when_it_is_plugged_in_again() {
-    let Some(server) = Server::start("unplug") else { return };
+    let Some(server) = Server::start("unplug") else {
+        return;
+    };
     let (handle, mut events) = start(server.device());
     settle(&mut events);
 
     server.unplug();
-    let lost = wait_for(&mut events, "lost", |event| matches!(event, AudioEvent::DeviceLost { code: "audio-device-lost", .. }));
+    let lost = wait_for(&mut events, "lost", |event| {
+        matches!(
+            event,
+            AudioEvent::DeviceLost {
+                code: "audio-device-lost",
+                ..
+            }
+        )
+    });
     // The call goes on: frames of silence at the usual pace, so that nobody takes the device's loss for network loss.
     let frames = frames_in(&mut events, Duration::from_secs(2));
-    assert!((95..=105).contains(&frames), "{frames} frames in 2 s without a device");
+    assert!(
+        (95..=105).contains(&frames),
+        "{frames} frames in 2 s without a device"
+    );
 
     server.plug_in();
-    let back = wait_for(&mut events, "back", |event| matches!(event, AudioEvent::DeviceBack));
+    let back = wait_for(&mut events, "back", |event| {
+        matches!(event, AudioEvent::DeviceBack)
+    });
     settle(&mut events);
     let before = handle.counters();
     frames_in(&mut events, Duration::from_secs(3));
@@ -215,21 +275,39 @@ fn an_unplugged_device_recovers_when_it_is_plugged_in_again() {
 
 #[test]
 fn a_restarted_server_is_found_again() {
-    let Some(mut server) = Server::start("restart") else { return };
+    let Some(mut server) = Server::start("restart") else {
+        return;
+    };
     let (handle, mut events) = start(server.device());
     settle(&mut events);
     server.restart();
-    wait_for(&mut events, "lost", |event| matches!(event, AudioEvent::DeviceLost { .. }));
-    wait_for(&mut events, "back", |event| matches!(event, AudioEvent::DeviceBack));
+    wait_for(&mut events, "lost", |event| {
+        matches!(event, AudioEvent::DeviceLost { .. })
+    });
+    wait_for(&mut events, "back", |event| {
+        matches!(event, AudioEvent::DeviceBack)
+    });
     settle(&mut events);
     drop(handle);
 }
 
 #[test]
 fn without_a_server_the_error_says_what_to_do() {
-    let device = DeviceSpec::Pulse { sink: None, source: None, server: Some("/nonexistent/native".into()) };
-    let config = AudioConfig { device, ..AudioConfig::default() };
-    let error = AudioEngine::start(&config, Arc::new(|| Timestamp::ZERO), &mut Random::from_seed([1; 32])).unwrap_err();
+    let device = DeviceSpec::Pulse {
+        sink: None,
+        source: None,
+        server: Some("/nonexistent/native".into()),
+    };
+    let config = AudioConfig {
+        device,
+        ..AudioConfig::default()
+    };
+    let error = AudioEngine::start(
+        &config,
+        Arc::new(|| Timestamp::ZERO),
+        &mut Random::from_seed([1; 32]),
+    )
+    .unwrap_err();
     assert_eq!(error.code(), "audio-no-server");
     assert!(error.to_string().contains("/nonexistent/native"), "{error}");
     assert!(error.hint().contains("--audio null"));
