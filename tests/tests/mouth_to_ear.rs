@@ -90,7 +90,7 @@ fn call(clip: &Path, out: &Path, frame_duration: FrameDuration) -> Heard {
                     member,
                     stats: latest,
                     ..
-                } if member == speaker => stats = latest,
+                } if member == speaker => stats = *latest,
                 AudioEvent::Speaking {
                     member: Some(member),
                     on,
@@ -108,8 +108,11 @@ fn call(clip: &Path, out: &Path, frame_duration: FrameDuration) -> Heard {
     };
     let lead_ms =
         (seconds(began.expect("the clip began")) - seconds(recording.expect("recording"))) * 1_000.0;
-    let found =
-        measure::locate(&wav::read(clip).unwrap(), &wav::read(out).unwrap()).expect("speech is found");
+    let found = measure::locate(
+        &wav::read(clip).expect("the clip"),
+        &wav::read(out).expect("what was heard"),
+    )
+    .expect("speech is found");
     Heard {
         delay_ms: found.delay_ms - lead_ms,
         found,
@@ -120,7 +123,7 @@ fn call(clip: &Path, out: &Path, frame_duration: FrameDuration) -> Heard {
 
 fn folder() -> PathBuf {
     let path = std::env::temp_dir().join(format!("subrosa-mouth-to-ear-{}", std::process::id()));
-    std::fs::create_dir_all(&path).unwrap();
+    std::fs::create_dir_all(&path).expect("a temporary folder");
     path
 }
 

@@ -41,7 +41,7 @@ impl Server {
             return None;
         }
         let folder = std::env::temp_dir().join(format!("subrosa-pulse-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
         let process = Self::spawn(&folder);
         let server = Self { process, folder };
         server.wait_until_ready();

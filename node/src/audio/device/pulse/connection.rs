@@ -37,7 +37,7 @@ const COMMAND_CHANNEL: u32 = u32::MAX;
 /// What the server sent.
 pub(super) enum Message {
     /// A command or event.
-    Command(Command),
+    Command(Box<Command>),
     /// Sound of a recording stream.
     Sound { channel: u32, bytes: Vec<u8> },
     /// Nothing more comes, because the engine is to stop.
@@ -56,7 +56,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects to `server`, or to the first of the usual ones that answers, and introduces us.
-    pub(super) fn open(server: Option<&Path>, stop: Arc<AtomicBool>) -> Result<Self, AudioError> {
+    pub(super) fn open(server: Option<&Path>, stop: &Arc<AtomicBool>) -> Result<Self, AudioError> {
         let mut reasons = Vec::new();
         for path in server.map_or_else(sockets, |path| vec![path.to_owned()]) {
             match Self::open_at(&path, stop.clone()) {
@@ -140,7 +140,7 @@ impl Connection {
             if let Ok((_, command)) =
                 Command::read_tag_prefixed(&mut Cursor::new(bytes.as_slice()), self.version)
             {
-                return Ok(Message::Command(command));
+                return Ok(Message::Command(Box::new(command)));
             }
         }
     }
