@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     identity::Identity,
+    meeting::admission::AdmissionMode,
     wire::{
         codec,
-        ticket::{AdmissionMode, Ticket, TicketTerms},
+        ticket::{Ticket, TicketTerms},
     },
 };
 

@@ -235,7 +235,7 @@ fn subscriptions_are_merged_upstream() {
             track: track(1),
         },
     );
-    assert_eq!(wants(&bench.notices(speaker)), []);
+    assert_eq!(wants(&bench.notices(speaker)), Vec::<bool>::new());
     bench.relay.handle_session_down(bench.now, b);
     assert_eq!(wants(&bench.notices(speaker)), [false]);
     // Subscribed before it is announced: told on announcing. Withdrawn: the subscriber is told.
