@@ -35,7 +35,7 @@ pub use self::{
     sync::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX},
 };
 use super::{
-    operation::{Op, Operation, PARENTS_MAX, SignedOperation},
+    operation::{Op, Operation, SignedOperation},
     role::Role,
     roster::{Roster, RosterChange},
 };
@@ -173,12 +173,6 @@ impl RosterLog {
         let operation = SignedOperation::sign(identity, self.meeting, seq, parents, op)?;
         self.insert(operation.clone())?;
         Ok(operation)
-    }
-
-    /// The operations that nobody follows yet, ascending; of more than [`PARENTS_MAX`] the most important.
-    #[must_use]
-    pub fn heads(&self) -> Vec<OperationHash> {
-        self.choose_heads(None, None)
     }
 
     /// Operations that pending ones wait for, at most [`MISSING_MAX`]: ask a peer for them.
@@ -389,46 +383,5 @@ impl RosterLog {
             self.views.pop_front();
         }
         self.views.push_back((heads, roster));
-    }
-
-    /// Up to [`PARENTS_MAX`] heads, ascending. Of more, first the one that covers `must`, then those about `target`,
-    /// then those by people in charge, then the deepest.
-    fn choose_heads(&self, must: Option<usize>, target: Option<MemberId>) -> Vec<OperationHash> {
-        let mut heads: Vec<&Entry> = self
-            .graph
-            .heads()
-            .iter()
-            .map(|&place| self.graph.entry(place))
-            .collect();
-        if heads.len() > PARENTS_MAX {
-            let covers = |entry: &Entry| {
-                must.is_some_and(|must| {
-                    entry.past.contains(must) || self.graph.place(&entry.signed.hash()) == Some(must)
-                })
-            };
-            let covering = heads
-                .iter()
-                .find(|entry| covers(entry))
-                .map(|entry| entry.signed.hash());
-            let about = |entry: &Entry| {
-                target.is_some()
-                    && (Entry::target_of(entry.op()) == target || Some(entry.signed.author()) == target)
-            };
-            heads.sort_by_cached_key(|entry| {
-                let hash = entry.signed.hash();
-                let in_charge = entry.standing.role.is_in_charge();
-                (
-                    Some(hash) != covering,
-                    !about(entry),
-                    !in_charge,
-                    std::cmp::Reverse(entry.depth),
-                    hash,
-                )
-            });
-            heads.truncate(PARENTS_MAX);
-        }
-        let mut hashes: Vec<OperationHash> = heads.iter().map(|entry| entry.signed.hash()).collect();
-        hashes.sort_unstable();
-        hashes
     }
 }

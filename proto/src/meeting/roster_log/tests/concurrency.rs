@@ -136,6 +136,9 @@ fn the_hosts_role_holds_against_a_co_hosts_and_the_weaker_one_among_equals() {
     world.must(1, world.role(3, Role::Listener));
     world.must(1, world.role(4, Role::Listener));
     world.must(2, world.role(4, Role::Interpreter));
+    // Both give the same: all name the same operation, whichever they saw first.
+    world.must(1, world.role(5, Role::Speaker));
+    world.must(2, world.role(5, Role::Speaker));
     world.sync(&ALL);
     assert_eq!(
         (world.role_of(5, 3), world.role_of(5, 4)),
