@@ -225,9 +225,9 @@ fn arguments(stage: &Stage, index: usize, first: &[&str], lifetime: f64) -> Vec<
 fn relay_config(dir: &Path, operator: &str, country: &str) -> String {
     let data_dir = dir.join(format!("relay-{}-data", country.to_lowercase()));
     format!(
-        "listen = [\"127.0.0.1:0\"]\ndata_dir = {:?}\n\n[jurisdiction]\nhosting = \"{country}\"\n\n[operator]\n\
-         name = \"{operator}\"\ncontact = \"mailto:operator@example.org\"\nlegal_seat = \"{country}\"\n\
-         parent_seat = \"{country}\"\n",
+        "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\nhosting = \"{country}\"\n\n[operator]\n\
+         name = \"{operator}\"\ncontact = \"mailto:operator@example.org\"\n\
+         legal_seat = \"{country}\"\nparent_seat = \"{country}\"\n",
         data_dir.display().to_string(),
     )
 }
