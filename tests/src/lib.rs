@@ -1,1 +1,3 @@
 //! .
+
+pub mod relay_client;

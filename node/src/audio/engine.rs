@@ -47,9 +47,11 @@ pub struct AudioConfig {
     pub frame_duration: FrameDuration,
     /// Opus bit/s of one copy of a frame, 12,000 to 64,000. Default: 32,000. More sounds better.
     pub bitrate: u32,
-    /// Opus bit/s of all copies in a packet together. Default: 72,000. Above it copies get smaller, not fewer.
+    /// Opus bit/s of all copies in a packet together. Default: 68,000, which with its header makes payloads of 72 kb/s.
+    /// Above it copies get smaller, not fewer.
     pub bitrate_max: u32,
-    /// How long after a frame its last copy may travel. Default: 60 ms. Receivers that lose packets wait that long.
+    /// How long after a frame its last copy may travel. Default: 40 ms: receivers that lose packets wait that
+    /// long, and with 20 ms of network mouth to ear stays below 100 ms. 60 ms sounds better at 30 % loss.
     pub redundancy_span: Duration,
     /// Let packet sizes follow what is said. Default: off, because sizes would tell an observer about the speech.
     pub allow_vbr: bool,
@@ -67,8 +69,8 @@ impl Default for AudioConfig {
             device: DeviceSpec::default(),
             frame_duration: FrameDuration::default(),
             bitrate: 32_000,
-            bitrate_max: 72_000,
-            redundancy_span: Duration::from_millis(60),
+            bitrate_max: 68_000,
+            redundancy_span: Duration::from_millis(40),
             allow_vbr: false,
             muted: false,
             processing: true,

@@ -83,10 +83,16 @@ pub enum AudioError {
     Payload(#[from] subrosa_proto::media::payload::AudioPayloadError),
     /// Opus refused; cannot happen with settings that were checked.
     #[error("Opus failed: {0}")]
-    Codec(#[from] opus::Error),
+    Codec(String),
     /// The operating system gave no thread.
     #[error("cannot start an audio thread: {0}")]
     Thread(io::Error),
+}
+
+impl From<opusic_c::ErrorCode> for AudioError {
+    fn from(code: opusic_c::ErrorCode) -> Self {
+        Self::Codec(format!("{code:?}"))
+    }
 }
 
 impl AudioError {

@@ -202,7 +202,7 @@ impl Voices {
             shared.emit(AudioEvent::Stats {
                 member,
                 stream,
-                stats: voice.playout.stats(),
+                stats: Box::new(voice.playout.stats()),
                 report,
             });
         }

@@ -71,7 +71,7 @@ pub enum AudioEvent {
         /// Which of its tracks.
         stream: StreamId,
         /// Counters since the stream began.
-        stats: ReceptionStats,
+        stats: Box<ReceptionStats>,
         /// For the sender; `None` if nothing was expected since the last one.
         report: Option<ReceptionReport>,
     },

@@ -8,6 +8,8 @@ use subrosa_proto::{
 };
 use tokio::sync::mpsc;
 
+use crate::quic::endpoint::Authenticated;
+
 /// Control frames that may wait for one neighbour. Reason: a Welcome and the keys of a meeting of 200 fit; a neighbour
 /// that lets more pile up does not read, and its link is closed.
 const CONTROL_QUEUE_MAX: usize = 512;
@@ -20,18 +22,20 @@ const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_millis(500
 #[derive(Debug)]
 pub(super) enum LinkEvent {
     /// A whole control frame.
-    Control(LinkId, Vec<u8>),
+    Control(LinkId, Bytes),
     /// A datagram.
     Datagram(LinkId, Bytes),
     /// The connection ended; nothing more comes from it.
     Down(LinkId),
 }
 
-/// The loop's side of a link. Dropping it ends the connection at once.
+/// The loop's side of a link. Dropped, it closes once the queued control frames are delivered, or after
+/// [`CLOSE_PATIENCE`].
 #[derive(Debug)]
 pub(super) struct Link {
-    connection: Connection,
-    control: Option<mpsc::Sender<Vec<u8>>>,
+    /// Held whole: its key updates end with it.
+    authenticated: Authenticated,
+    control: mpsc::Sender<Vec<u8>>,
 }
 
 /// Who opens the control stream.
@@ -48,35 +52,31 @@ impl Link {
     pub(super) fn start(
         id: LinkId,
         side: Side,
-        connection: Connection,
+        authenticated: Authenticated,
         events: mpsc::Sender<LinkEvent>,
     ) -> Self {
+        let connection = &authenticated.connection;
         let (control, queue) = mpsc::channel(CONTROL_QUEUE_MAX);
         tokio::spawn(serve_control(id, side, connection.clone(), queue, events.clone()));
         tokio::spawn(serve_datagrams(id, connection.clone(), events));
         Self {
-            connection,
-            control: Some(control),
+            authenticated,
+            control,
         }
     }
 
     /// Queues a control frame. A link whose queue is full is closed: its neighbour does not read.
     pub(super) fn send_control(&self, bytes: Vec<u8>) {
-        let Some(control) = &self.control else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) = control.try_send(bytes) {
-            self.connection.close(2_u32.into(), b"control queue full");
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.control.try_send(bytes) {
+            self.authenticated
+                .connection
+                .close(2_u32.into(), b"control queue full");
         }
     }
 
     /// Sends a datagram if the connection takes it now; a full buffer drops its oldest.
     pub(super) fn send_datagram(&self, bytes: Vec<u8>) -> bool {
-        self.connection.send_datagram(bytes.into()).is_ok()
-    }
-
-    /// Closes once the queued control frames are delivered, or after [`CLOSE_PATIENCE`].
-    pub(super) fn close(mut self) {
-        // The writer sees the end of its queue, finishes the stream and closes the connection.
-        self.control = None;
+        self.authenticated.connection.send_datagram(bytes.into()).is_ok()
     }
 }
 
@@ -105,9 +105,7 @@ async fn serve_control(
 
 async fn write_control(mut stream: SendStream, mut queue: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = queue.recv().await {
-        let mut bytes = Vec::with_capacity(frame.len() + framing::LENGTH_BYTES);
-        framing::write_frame(&frame, &mut bytes);
-        if stream.write_all(&bytes).await.is_err() {
+        if stream.write_chunk(framing::frame(&frame)).await.is_err() {
             return;
         }
     }

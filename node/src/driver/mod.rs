@@ -1,5 +1,6 @@
 //! Drivers: the pure machines of the protocol, run by tokio on real sockets.
 
+pub mod addresses;
 pub mod clock;
 mod link;
 pub mod participant;

@@ -6,9 +6,11 @@
 //! share packets and system calls (segmentation offload).
 
 mod congestion;
+mod data_dir;
 mod event_loop;
 mod forward_streams;
 mod link;
+mod node;
 mod socket;
 mod timers;
 mod transport;
@@ -28,6 +30,7 @@ use subrosa_proto::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use congestion::MediaWindow;
+pub use node::{RelayNode, RelayStartError};
 pub use transport::transport_config;
 
 /// Commands that wait for the event loop; the handle's methods wait beyond that.

@@ -1,101 +1,205 @@
 //! QUIC endpoints for members and relays: dialling, accepting, limits.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
+use quinn::{Runtime, TokioRuntime, TransportConfig, VarInt};
 use subrosa_proto::{
     identity::Identity,
     ids::{MeetingId, MemberId, RelayId},
-    noise::{PeerIdentity, Psk},
+    noise::{
+        self, Clock, Psk,
+        client::{self, MemberDial, RelayDial},
+        server::{self, MemberAccept, RelayAccept},
+        token::InitialFilter,
+    },
+    random::Random,
+    time::{Now, Timestamp, UnixSeconds},
+};
+use tokio::{
+    sync::{Mutex as AsyncMutex, mpsc},
+    task::AbortHandle,
+    time::timeout,
 };
 
-use super::socket::DropCounts;
+use super::{
+    accept,
+    socket::{DropCounts, SilentPort, SilentSocket},
+};
+pub use super::{authenticated::Authenticated, dial_error::DialError, transport::EndpointOptions};
 
-/// Times and bounds of an endpoint.
-#[derive(Clone, Debug)]
-pub struct EndpointOptions {
-    /// Silence after which a connection is dead. Default 5 s.
-    pub idle_timeout: Duration,
-    /// Interval of keep-alives. Default 1.5 s.
-    pub keep_alive: Duration,
-    /// How long a handshake may take, on either side. Default 5 s.
-    pub handshake_timeout: Duration,
+/// Pending Initials that quinn keeps for us until the accept loop sees them. Reason: the loop takes each at once.
+const INCOMING_MAX: usize = 256;
+/// Bytes kept for one pending Initial. Reason: the second half of message 1 and a repetition of both.
+const INCOMING_BYTES: u64 = 8 * 1024;
+/// Bytes kept for all of them.
+const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
+
+/// Binds a UDP socket. An unspecified IPv6 address takes IPv4 as well.
+///
+/// # Errors
+/// What the operating system says: the port is in use, the address is not ours.
+pub fn bind(addr: SocketAddr) -> std::io::Result<UdpSocket> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
 }
 
-/// A connection whose peer is known.
-#[derive(Clone, Debug)]
-pub struct Authenticated {
-    /// The connection.
-    pub connection: quinn::Connection,
-    /// Who is at the other end.
-    pub peer: PeerIdentity,
+/// The operating system's wall clock.
+fn wall_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        UnixSeconds(since.map_or(0, |since| since.as_secs()))
+    })
 }
 
-/// Why dialling failed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DialError {
-    /// No answer in time.
-    #[error("no answer: nobody listens there, or the ticket is not valid there")]
-    NoAnswer,
-    /// The peer does not hold the meeting's key.
-    #[error("the other side does not accept this ticket")]
-    WrongKey,
-    /// The peer is somebody else.
-    #[error("somebody else than expected answers there")]
-    WrongIdentity,
-    /// The peer's identity binding is invalid; mostly a wrong clock.
-    #[error("the other side's identity is not valid now; check both clocks")]
-    Binding,
-    /// The peer speaks another version.
-    #[error("the other side speaks another version of the protocol")]
-    OtherVersion,
-    /// Anything else that ends a connection.
-    #[error("the connection failed: {0}")]
-    Failed(String),
+/// A generator seeded by the operating system.
+fn system_random() -> std::io::Result<Random> {
+    let mut seed = [0; 32];
+    aws_lc_rs::rand::fill(&mut seed).map_err(|_| std::io::Error::other("the system gives no randomness"))?;
+    Ok(Random::from_seed(seed))
 }
 
-/// A QUIC endpoint on one UDP socket.
-pub struct Endpoint {}
+/// A QUIC endpoint on one UDP socket. Dials as well as accepts; both ends of its connections are known.
+pub struct Endpoint {
+    inner: quinn::Endpoint,
+    port: Arc<SilentPort>,
+    identity: Identity,
+    clock: Clock,
+    random: Mutex<Random>,
+    options: EndpointOptions,
+    transport: Arc<TransportConfig>,
+    accepted: AsyncMutex<mpsc::Receiver<Authenticated>>,
+    accepting: AbortHandle,
+    is_relay: bool,
+}
 
 impl Endpoint {
-    /// A member's endpoint. `keys` may be empty: then nobody can dial in.
+    /// A member's endpoint. `keys` (at most [`noise::ACCEPT_KEYS_MAX`]) open its port; without any nobody can dial in. Call
+    /// it inside a tokio runtime.
     ///
     /// # Errors
-    /// What the operating system says about the socket.
+    /// What the operating system says about the socket or about randomness.
     pub fn member(
-        socket: std::net::UdpSocket,
+        socket: UdpSocket,
         identity: Identity,
         keys: &[(MeetingId, Psk)],
         options: &EndpointOptions,
     ) -> std::io::Result<Self> {
-        let _ = (socket, identity, keys, options);
-        todo!()
+        let mut random = system_random()?;
+        let config = server::member(MemberAccept {
+            identity: identity.clone(),
+            keys: keys.to_vec(),
+            clock: wall_clock(),
+            random: random.fork("accept"),
+        });
+        let filter = InitialFilter::member(&psks(keys));
+        Self::start(socket, identity, config, filter, random, options, false)
     }
 
-    /// A relay's endpoint.
+    /// A relay's endpoint; `static_secret` is the secret half of its descriptor's static key. Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// What the operating system says about the socket.
+    /// What the operating system says about the socket or about randomness.
     pub fn relay(
-        socket: std::net::UdpSocket,
+        socket: UdpSocket,
         identity: Identity,
         static_secret: &[u8; 32],
         options: &EndpointOptions,
     ) -> std::io::Result<Self> {
-        let _ = (socket, identity, static_secret, options);
-        todo!()
+        let mut random = system_random()?;
+        let config = server::relay(RelayAccept {
+            identity: identity.clone(),
+            static_secret: (*static_secret).into(),
+            clock: wall_clock(),
+            random: random.fork("accept"),
+        });
+        Self::start(
+            socket,
+            identity,
+            config,
+            InitialFilter::relay(),
+            random,
+            options,
+            true,
+        )
     }
 
-    /// Replaces the keys that open a member's port, for new connections.
+    fn start(
+        socket: UdpSocket,
+        identity: Identity,
+        server: quinn::ServerConfig,
+        filter: InitialFilter,
+        mut random: Random,
+        options: &EndpointOptions,
+        is_relay: bool,
+    ) -> std::io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let (clock, started) = (wall_clock(), Instant::now());
+        let unix = Arc::clone(&clock);
+        let port = SilentPort::new(filter, move || Now {
+            monotonic: Timestamp::ZERO + started.elapsed(),
+            unix: unix(),
+        });
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+        let socket = SilentSocket::new(runtime.wrap_udp_socket(socket)?, Arc::clone(&port));
+        let transport = options.transport();
+        let inner = quinn::Endpoint::new_with_abstract_socket(
+            noise::endpoint_config(&mut random),
+            Some(bounded(server, &transport)),
+            socket,
+            runtime,
+        )?;
+        let (accepting, accepted) = accept::start(inner.clone(), options);
+        Ok(Self {
+            inner,
+            port,
+            identity,
+            clock,
+            random: Mutex::new(random),
+            options: options.clone(),
+            transport,
+            accepted: AsyncMutex::new(accepted),
+            accepting,
+            is_relay,
+        })
+    }
+
+    fn fork(&self, label: &str) -> Random {
+        self.random
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fork(label)
+    }
+
+    /// Replaces the keys that open a member's port, for new connections; those that exist stay. Does nothing on a relay.
     pub fn set_accept_keys(&self, keys: &[(MeetingId, Psk)]) {
-        let _ = keys;
-        todo!()
+        if self.is_relay {
+            return;
+        }
+        let config = server::member(MemberAccept {
+            identity: self.identity.clone(),
+            keys: keys.to_vec(),
+            clock: Arc::clone(&self.clock),
+            random: self.fork("accept"),
+        });
+        self.inner
+            .set_server_config(Some(bounded(config, &self.transport)));
+        self.port.set_keys(&psks(keys));
     }
 
-    /// Dials a member.
+    /// Dials a member of `meeting` under `psk`, as ourselves.
     ///
     /// # Errors
-    /// [`DialError`].
+    /// [`DialError`]; a port that does not know the key stays silent, which is [`DialError::NoAnswer`].
     pub async fn connect_member(
         &self,
         addr: SocketAddr,
@@ -103,8 +207,16 @@ impl Endpoint {
         psk: &Psk,
         expected: Option<MemberId>,
     ) -> Result<Authenticated, DialError> {
-        let _ = (addr, meeting, psk, expected);
-        todo!()
+        self.port.dials(psk);
+        let config = client::member(MemberDial {
+            identity: self.identity.clone(),
+            meeting,
+            psk: psk.clone(),
+            expected,
+            clock: Arc::clone(&self.clock),
+            random: self.fork("dial"),
+        });
+        self.connect(addr, config).await
     }
 
     /// Dials a relay as `identity`, which should be fresh for each (meeting, relay).
@@ -118,13 +230,37 @@ impl Endpoint {
         static_key: [u8; 32],
         identity: &Identity,
     ) -> Result<Authenticated, DialError> {
-        let _ = (addr, relay, static_key, identity);
-        todo!()
+        let config = client::relay(RelayDial {
+            relay,
+            static_key,
+            identity: identity.clone(),
+            clock: Arc::clone(&self.clock),
+            random: self.fork("dial"),
+        });
+        self.connect(addr, config).await
     }
 
-    /// The next authenticated connection; `None` once the endpoint is closed.
+    async fn connect(
+        &self,
+        addr: SocketAddr,
+        mut config: quinn::ClientConfig,
+    ) -> Result<Authenticated, DialError> {
+        config.transport_config(Arc::clone(&self.transport));
+        // The name is TLS's; Noise has none.
+        let connecting = self
+            .inner
+            .connect_with(config, addr, "subrosa")
+            .map_err(DialError::Start)?;
+        let connection = timeout(self.options.dial_timeout, connecting)
+            .await
+            .map_err(|_| DialError::NoAnswer)??;
+        let authenticated = Authenticated::new(connection).ok_or(DialError::NoAnswer)?;
+        Ok(authenticated.with_key_updates(self.options.key_update_interval))
+    }
+
+    /// The next authenticated connection that somebody dialled; `None` once the endpoint is closed. Cancel-safe.
     pub async fn accept(&self) -> Option<Authenticated> {
-        todo!()
+        self.accepted.lock().await.recv().await
     }
 
     /// The bound address.
@@ -132,23 +268,52 @@ impl Endpoint {
     /// # Errors
     /// What the operating system says.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        todo!()
+        self.inner.local_addr()
     }
 
     /// Datagrams dropped ahead of the endpoint.
     #[must_use]
     pub fn drops(&self) -> DropCounts {
-        todo!()
+        self.port.drops()
     }
 
-    /// Closes every connection with `reason`.
+    /// Connections that are open, handshakes included.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.inner.open_connections()
+    }
+
+    /// Closes every connection with `code` and `reason`, and accepts no more.
     pub fn close(&self, code: u32, reason: &str) {
-        let _ = (code, reason);
-        todo!()
+        self.inner.close(VarInt::from_u32(code), reason.as_bytes());
     }
 
-    /// Waits until every connection has ended.
+    /// Waits until every connection has told its peer that it ended.
     pub async fn wait_idle(&self) {
-        todo!()
+        self.inner.wait_idle().await;
     }
 }
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+fn psks(keys: &[(MeetingId, Psk)]) -> Vec<Psk> {
+    keys.iter().map(|(_, psk)| psk.clone()).collect()
+}
+
+/// `config` with our bounds.
+fn bounded(mut config: quinn::ServerConfig, transport: &Arc<TransportConfig>) -> quinn::ServerConfig {
+    config
+        .transport_config(Arc::clone(transport))
+        .max_incoming(INCOMING_MAX)
+        .incoming_buffer_size(INCOMING_BYTES)
+        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+    config
+}
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;

@@ -1,4 +1,8 @@
 //! Sockets and connections.
 
+mod accept;
+mod authenticated;
+mod dial_error;
 pub mod endpoint;
 pub mod socket;
+mod transport;

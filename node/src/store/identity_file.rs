@@ -1,18 +1,15 @@
 //! A long-term identity in a file: two lines of text, mode 0600, written whole before it gets its name.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::rand;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use subrosa_proto::{identity::Identity, time::UnixSeconds};
 use zeroize::Zeroizing;
 
-use super::data_dir::{cannot, create_private};
+use super::data_dir::{cannot, create_private, replace_private};
 use crate::error::{ErrorKind, NodeError};
 
 /// The file's name in a data directory.
@@ -91,14 +88,7 @@ pub fn replace(dir: &Path, now: UnixSeconds) -> Result<(Identity, Option<PathBuf
 /// # Errors
 /// [`ErrorKind::Internal`] if the operating system gives no randomness.
 pub fn fresh() -> Result<Identity, NodeError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    rand::fill(&mut *seed).map_err(|_| {
-        NodeError::new(
-            ErrorKind::Internal,
-            "the operating system gave no randomness",
-            "try again",
-        )
-    })?;
+    let seed = crate::entropy::seed()?;
     Ok(Identity::from_seed(&seed))
 }
 
@@ -116,16 +106,7 @@ fn write(dir: &Path, path: &Path, identity: &Identity) -> io::Result<()> {
     create_private(dir)?;
     let hex = Zeroizing::new(HEXLOWER_PERMISSIVE.encode(&*identity.to_seed()));
     let text = Zeroizing::new(format!("{HEADER}\n{}\n", *hex));
-    let temporary = path.with_extension("new");
-    let _ = fs::remove_file(&temporary); // left behind by a run that was cut off
-    let mut file = OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
+    replace_private(path, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -2,5 +2,6 @@
 
 pub mod data_dir;
 pub mod identity_file;
+pub mod tickets;
 
 pub use data_dir::DataDir;

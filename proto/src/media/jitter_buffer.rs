@@ -9,10 +9,12 @@ use bytes::Bytes;
 
 use super::{
     clock_drift::ClockDrift,
-    loss_runs::{Arrival, LossInterval, LossRuns},
+    loss_runs::{Arrival, LossInterval},
     payload::{AudioPayload, FrameDuration},
     playout_delay::PlayoutDelay,
     reception_stats::{RateMeter, ReceptionStats},
+    repair_wait::RepairWait,
+    sequence::{AnotherSequence, Sequence},
 };
 use crate::time::Timestamp;
 
@@ -24,18 +26,6 @@ const CONCEAL_MAX_US: i64 = 100_000;
 const DISCARD_EXCESS_US: i64 = 200_000;
 /// As [`DISCARD_EXCESS_US`] when playing begins, where a cut is not heard.
 const DISCARD_EXCESS_AT_START_US: i64 = 40_000;
-/// Positions that a packet may jump ahead without the sequence counting as another one.
-const JUMP_MAX: i64 = 3_000;
-/// Consecutive packets outside the sequence after which it counts as another one (RFC 3550 appendix A.1 asks for two;
-/// packets are authenticated, but stragglers of an old path exist).
-const STRANGERS_MAX: u32 = 4;
-/// Share of lost packets from which it pays to wait for the nearest copy, and for all copies.
-const LOSS_WAIT_NEAREST: f32 = 0.01;
-const LOSS_WAIT_ALL: f32 = 0.04;
-/// Waiting ends when the loss has fallen to this part of the threshold.
-const LOSS_WAIT_HYSTERESIS: f32 = 0.4;
-/// Weight of the newest packet in the running loss: about the last two seconds.
-const LOSS_WEIGHT: f32 = 1.0 / 100.0;
 
 /// What to do for one frame interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,23 +50,13 @@ struct Slot {
     pause_follows: bool,
 }
 
-/// The protection that the newest packet carried.
-#[derive(Clone, Copy, Debug, Default)]
-struct Protection {
-    nearest_us: i64,
-    all_us: i64,
-}
-
-/// What is known once a packet has arrived.
-#[derive(Debug)]
-struct Sequence {
-    /// Sequence number of position `runs.highest()`.
-    highest_sequence: u32,
-    runs: LossRuns,
-    duration: FrameDuration,
-    /// The next position to play.
-    next: i64,
-    last_transit_us: i64,
+/// When the frame of a [`Decision::Play`] came and was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// When it arrived, if it came in its own packet.
+    pub own_arrival: Option<Timestamp>,
+    /// How long after it was due it was given out, in µs; negative if before.
+    pub excess_us: i64,
 }
 
 /// The adaptive jitter buffer of one stream.
@@ -89,17 +69,15 @@ pub struct JitterBuffer {
     anchor_pending: bool,
     /// Invented intervals since the last position that was settled.
     conceal_run: u32,
-    strangers: u32,
+    last_transit_us: i64,
     delay: PlayoutDelay,
     drift: ClockDrift,
-    protection: Protection,
-    loss: f32,
-    wait_us: i64,
+    repair: RepairWait,
     jitter_us: f64,
     rate: RateMeter,
     stats: ReceptionStats,
-    /// Arrival of the frame last given out by [`Decision::Play`] from its own packet.
-    played_arrival: Option<Timestamp>,
+    /// The frame given out by the last pull, if it was [`Decision::Play`].
+    played: Option<Played>,
 }
 
 fn micros(time: Timestamp) -> i64 {
@@ -119,9 +97,7 @@ impl JitterBuffer {
         {
             self.restart();
         }
-        let Some((position, kind)) = self.place(header.sequence, header.duration) else {
-            return;
-        };
+        let (position, kind) = self.place(header.sequence, header.duration);
         match kind {
             Arrival::Duplicate => {
                 self.stats.duplicates += 1;
@@ -132,58 +108,23 @@ impl JitterBuffer {
                 return;
             }
             Arrival::Reordered => self.stats.reordered += 1,
-            Arrival::Newest => {
-                let spacing = header.duration.micros() * i64::from(header.spacing);
-                self.protection = Protection {
-                    nearest_us: match header.redundancy {
-                        0 if header.in_band_fec => header.duration.micros(),
-                        0 => 0,
-                        _ => spacing,
-                    },
-                    all_us: match header.redundancy {
-                        0 if header.in_band_fec => header.duration.micros(),
-                        copies => spacing * i64::from(copies),
-                    },
-                };
-            }
+            Arrival::Newest => self.repair.set_protection(&header),
         }
-        self.measure(arrival, position, header.duration);
+        self.measure(arrival, position);
         self.store(arrival, position, payload);
     }
 
-    /// The position of `sequence`, and whether it is new; `None` if it was set aside as a stranger.
-    fn place(&mut self, sequence: u32, duration: FrameDuration) -> Option<(i64, Arrival)> {
+    /// The position of `sequence`, and whether it is new.
+    fn place(&mut self, sequence: u32, duration: FrameDuration) -> (i64, Arrival) {
         if let Some(known) = &mut self.sequence {
-            let ahead = i64::from(sequence.wrapping_sub(known.highest_sequence).cast_signed());
-            let position = known.runs.highest() + ahead;
-            let arrival = if ahead > JUMP_MAX {
-                Arrival::Ancient
-            } else {
-                known.runs.insert(position)
-            };
-            if arrival == Arrival::Newest {
-                known.highest_sequence = sequence;
+            match known.place(sequence) {
+                Ok(placed) => return placed,
+                Err(AnotherSequence) => self.restart(),
             }
-            if arrival != Arrival::Ancient {
-                self.strangers = 0;
-                return Some((position, arrival));
-            }
-            self.strangers += 1;
-            if self.strangers < STRANGERS_MAX {
-                return Some((position, Arrival::Ancient));
-            }
-            self.restart();
         }
-        let position = i64::from(sequence);
-        self.sequence = Some(Sequence {
-            highest_sequence: sequence,
-            runs: LossRuns::starting_at(position),
-            duration,
-            next: position,
-            last_transit_us: 0,
-        });
+        self.sequence = Some(Sequence::starting_at(sequence, duration));
         self.anchor_pending = true;
-        Some((position, Arrival::Newest))
+        (i64::from(sequence), Arrival::Newest)
     }
 
     /// Forgets the sequence: the sender began another one.
@@ -192,7 +133,6 @@ impl JitterBuffer {
         self.stats.discarded += self.frames.len() as u64;
         self.frames.clear();
         self.sequence = None;
-        self.strangers = 0;
         self.pause();
     }
 
@@ -201,9 +141,9 @@ impl JitterBuffer {
         self.anchor_pending = true;
     }
 
-    fn measure(&mut self, arrival: Timestamp, position: i64, duration: FrameDuration) {
-        let Some(known) = &mut self.sequence else { return };
-        let media = position * duration.micros();
+    fn measure(&mut self, arrival: Timestamp, position: i64) {
+        let Some(known) = &self.sequence else { return };
+        let media = known.media_us(position);
         let transit = micros(arrival) - media;
         if self.anchor_pending {
             if position < known.next {
@@ -214,10 +154,10 @@ impl JitterBuffer {
             self.drift.restart();
         } else {
             // RFC 3550 §6.4.1.
-            let difference = (transit - known.last_transit_us).abs() as f64;
+            let difference = (transit - self.last_transit_us).abs() as f64;
             self.jitter_us += (difference - self.jitter_us) / 16.0;
         }
-        known.last_transit_us = transit;
+        self.last_transit_us = transit;
         self.delay.insert(media, transit);
         if self.drift.insert(micros(arrival), transit) {
             self.delay.set_drift(self.drift.ppm(), media);
@@ -267,17 +207,11 @@ impl JitterBuffer {
         self.conceal_run = 0;
     }
 
-    /// How far the playing of the next frame at `now` lies behind the time at which it is due, in µs; negative if it is
-    /// ahead. `None` while nothing is playing.
-    #[must_use]
-    pub fn excess_us(&self, now: Timestamp) -> Option<i64> {
-        self.playing.then(|| self.excess_of_next(now)).flatten()
-    }
-
+    /// How long after the next frame was due `now` is, in µs.
     fn excess_of_next(&self, now: Timestamp) -> Option<i64> {
         let known = self.sequence.as_ref()?;
-        let media = known.next * known.duration.micros();
-        Some(micros(now) - media - self.delay.offset(media)? - self.wait_us)
+        let media = known.media_us(known.next);
+        Some(micros(now) - media - self.delay.offset(media)? - self.repair.wait_us())
     }
 
     /// True if the next frame can be played.
@@ -314,7 +248,7 @@ impl JitterBuffer {
     /// begins when the first frame is due, not on a grid.
     pub fn pull(&mut self, now: Timestamp) -> Decision {
         self.rate.advance(now);
-        self.played_arrival = None;
+        self.played = None;
         let decision = if self.playing || self.start(now) {
             self.decide(now)
         } else {
@@ -330,7 +264,7 @@ impl JitterBuffer {
 
     /// Begins to play if the first frame is due.
     fn start(&mut self, now: Timestamp) -> bool {
-        self.update_wait();
+        self.repair.update();
         loop {
             let Some((&first, _)) = self.frames.first_key_value() else {
                 return false;
@@ -357,7 +291,7 @@ impl JitterBuffer {
     }
 
     fn decide(&mut self, now: Timestamp) -> Decision {
-        self.update_wait();
+        self.repair.update();
         while self.frames.len() > 1 && self.excess_of_next(now).is_some_and(|us| us > DISCARD_EXCESS_US) {
             self.discard_first();
         }
@@ -376,10 +310,13 @@ impl JitterBuffer {
         for _ in 0..covered {
             self.count_lost();
         }
-        if missing > covered {
-            self.bridge()
+        while self.frames.len() > 1 && self.excess_of_next(now).is_some_and(|us| us > DISCARD_EXCESS_US) {
+            self.discard_first();
+        }
+        if self.has_next() {
+            self.play(now)
         } else {
-            self.play()
+            self.bridge()
         }
     }
 
@@ -410,7 +347,8 @@ impl JitterBuffer {
         }
     }
 
-    fn play(&mut self) -> Decision {
+    fn play(&mut self, now: Timestamp) -> Decision {
+        let excess_us = self.excess_of_next(now).unwrap_or(0);
         let Some((position, slot)) = self.frames.pop_first() else {
             return Decision::Silence;
         };
@@ -419,12 +357,15 @@ impl JitterBuffer {
         }
         if slot.own {
             self.stats.played += 1;
-            self.loss -= self.loss * LOSS_WEIGHT;
-            self.played_arrival = Some(slot.arrival);
+            self.repair.note(false);
         } else {
             self.count_lost();
             self.stats.recovered_redundancy += 1;
         }
+        self.played = Some(Played {
+            own_arrival: slot.own.then_some(slot.arrival),
+            excess_us,
+        });
         if slot.pause_follows && self.frames.is_empty() {
             self.pause();
         }
@@ -433,45 +374,24 @@ impl JitterBuffer {
 
     fn count_lost(&mut self) {
         self.stats.lost += 1;
-        self.loss += (1.0 - self.loss) * LOSS_WEIGHT;
+        self.repair.note(true);
     }
 
-    /// Waiting for copies costs delay for every frame: it is done only on a path that loses packets.
-    fn update_wait(&mut self) {
-        let Protection { nearest_us, all_us } = self.protection;
-        let keep = |threshold: f32, held: bool| {
-            self.loss
-                >= if held {
-                    threshold * LOSS_WAIT_HYSTERESIS
-                } else {
-                    threshold
-                }
-        };
-        self.wait_us = if keep(LOSS_WAIT_ALL, self.wait_us > nearest_us) {
-            all_us
-        } else if keep(LOSS_WAIT_NEAREST, self.wait_us > 0) {
-            nearest_us
-        } else {
-            0
-        };
-    }
-
-    /// When the frame last played arrived, if it came in its own packet.
+    /// About the frame that the last pull gave out; `None` if that was not [`Decision::Play`].
     #[must_use]
-    pub(super) fn played_arrival(&self) -> Option<Timestamp> {
-        self.played_arrival
+    pub const fn played(&self) -> Option<Played> {
+        self.played
     }
 
     /// Losses since the last call, and the newest sequence number.
     pub(super) fn take_losses(&mut self) -> Option<(u32, LossInterval)> {
-        let known = self.sequence.as_mut()?;
-        Some((known.highest_sequence, known.runs.take_interval()))
+        self.sequence.as_mut().map(Sequence::take_losses)
     }
 
     /// The counters; those that concern samples are zero.
     #[must_use]
     pub fn stats(&self) -> ReceptionStats {
-        let target_us = self.delay.spread_us() + self.wait_us;
+        let target_us = self.delay.spread_us() + self.repair.wait_us();
         ReceptionStats {
             jitter: Duration::from_micros(self.jitter_us as u64),
             target_delay: Duration::from_micros(target_us.max(0) as u64),

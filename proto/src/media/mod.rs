@@ -15,7 +15,9 @@ pub mod playout_delay;
 pub mod reception_report;
 pub mod reception_stats;
 pub mod redundancy;
+mod repair_wait;
 pub mod sender;
+mod sequence;
 pub mod time_stretch;
 
 /// Samples per second and channel everywhere in this module (Opus' own rate, RFC 6716 §2.1.3).

@@ -89,8 +89,7 @@ impl SpeechLevel {
     pub fn from_pcm(samples: &[f32]) -> Self {
         let count = samples.len().max(1) as f32;
         let power = samples.iter().map(|sample| sample * sample).sum::<f32>() / count;
-        // A NaN fails the comparison and counts as silence.
-        if !(power > 1e-13) {
+        if power.is_nan() || power < 1e-13 {
             return Self::SILENCE;
         }
         Self((-10.0 * power.log10()).round().clamp(0.0, 127.0) as u8)

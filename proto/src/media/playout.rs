@@ -24,6 +24,8 @@ const REMOVABLE_MIN_US: i64 = 5_000;
 /// Least time between two joins that shorten, and the excess from which they come twice as often.
 const ACCELERATE_INTERVAL: Duration = Duration::from_millis(100);
 const ACCELERATE_HASTE_US: i64 = 50_000;
+/// How much the floor of the excess rises per frame at least (and else by a sixteenth of the distance).
+const EXCESS_RISE_US_MIN: i64 = 200;
 /// How much alike both sides of a join must be: normally, and when delay is far off or sound is about to run out.
 const SIMILARITY: f32 = 0.85;
 const SIMILARITY_IN_HASTE: f32 = 0.4;
@@ -69,6 +71,8 @@ pub struct Playout {
     last_pull: Option<Timestamp>,
     /// How much longer than a block the time between pulls lately was, in µs.
     pull_grain_us: i64,
+    /// The least excess of late, rising slowly: pulls that come late now and then are no spare time.
+    excess_floor_us: i64,
     last_accelerated: Timestamp,
     samples_removed: u64,
     samples_added: u64,
@@ -102,6 +106,7 @@ impl Playout {
             silent: true,
             last_pull: None,
             pull_grain_us: 0,
+            excess_floor_us: 0,
             last_accelerated: Timestamp::ZERO,
             samples_removed: 0,
             samples_added: 0,
@@ -160,27 +165,27 @@ impl Playout {
 
     /// Asks for a decision and appends its samples.
     fn next_interval(&mut self, now: Timestamp, decoder: &mut dyn FrameDecoder, block: usize) {
-        let excess = self.buffer.excess_us(now);
         let queued = self.pending.len();
         let decision = self.buffer.pull(now);
         if decision == Decision::Silence {
             self.fall_silent(decoder, block);
             return;
         }
-        if let Some(arrival) = self.buffer.played_arrival() {
+        let played = self.buffer.played();
+        if let Some(arrival) = played.and_then(|played| played.own_arrival) {
             let waited = now.saturating_since(arrival).as_micros() as f64 + samples_to_us(queued) as f64;
             self.delay_us += (waited - self.delay_us) * DELAY_WEIGHT;
         }
-        let steady = !self.silent && matches!(decision, Decision::Play(_));
         self.append(&decision, decoder);
         if self.silent {
             self.silent = false;
             for (n, sample) in self.pending[queued..].iter_mut().take(FADE_IN).enumerate() {
                 *sample *= n as f32 / FADE_IN as f32;
             }
-        }
-        if let Some(excess) = excess.filter(|_| steady) {
-            self.stretch(now, decoder, excess, queued, samples_to_us(block));
+        } else if let Some(played) = played {
+            let above = played.excess_us - self.excess_floor_us;
+            self.excess_floor_us += above.min(EXCESS_RISE_US_MIN.max(above / 16));
+            self.stretch(now, decoder, played.excess_us, queued, samples_to_us(block));
         }
     }
 
@@ -207,6 +212,7 @@ impl Playout {
         let start = self.pending.len();
         if !self.silent {
             self.silent = true;
+            self.excess_floor_us = 0;
             self.append(&Decision::Silence, decoder);
             for (n, sample) in self.pending[start..].iter_mut().enumerate() {
                 *sample *= 1.0 - (n as f32 / FADE_OUT as f32).min(1.0);
@@ -240,7 +246,7 @@ impl Playout {
             }
             return;
         }
-        let pulls = (excess - ACCELERATE_TOLERANCE_US - self.pull_grain_us)
+        let pulls = (self.excess_floor_us - ACCELERATE_TOLERANCE_US - self.pull_grain_us)
             .div_euclid(block_us)
             .max(0);
         let removable = queued_us + pulls * block_us;

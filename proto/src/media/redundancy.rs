@@ -26,6 +26,9 @@ const STEP_DOWN_AFTER: Duration = Duration::from_secs(10);
 const ADVANTAGE_MIN: f64 = 0.3;
 /// Points of impairment: one percent of missing frames is one; a copy; and 20 ms of waiting.
 const COPY_COST: f64 = 0.7;
+/// Points for each kb/s that the cap takes from a frame below this.
+const SQUEEZE_COST_PER_KBPS: f64 = 0.1;
+const GOOD_FRAME_KBPS: f64 = 24.0;
 const WAIT_COST_PER_20_MS: f64 = 0.2;
 /// A frame rebuilt by in-band FEC counts as this much of a missing one.
 const FEC_FLAW: f64 = 0.3;
@@ -111,9 +114,13 @@ impl Rung {
         duration.as_duration() * u32::from(self.redundancy) * u32::from(self.spacing)
     }
 
-    fn impairment(self, path: &Path, duration: FrameDuration) -> f64 {
-        let waits = self.span(duration).as_secs_f64() / 0.020;
-        path.residual(self) * 100.0 + f64::from(self.redundancy) * COPY_COST + waits * WAIT_COST_PER_20_MS
+    fn impairment(self, path: &Path, config: &LadderConfig) -> f64 {
+        let waits = self.span(config.duration).as_secs_f64() / 0.020;
+        let kbps = f64::from(config.bitrate_bps_max) / f64::from(self.redundancy + 1) / 1_000.0;
+        path.residual(self) * 100.0
+            + f64::from(self.redundancy) * COPY_COST
+            + waits * WAIT_COST_PER_20_MS
+            + (GOOD_FRAME_KBPS - kbps).max(0.0) * SQUEEZE_COST_PER_KBPS
     }
 }
 
@@ -162,7 +169,7 @@ impl RedundancyLadder {
             std::collections::btree_map::Entry::Vacant(_) => return,
         };
         // Protection must come quickly and may go slowly.
-        let weight = if loss > path.loss { 0.7 } else { 0.2 };
+        let weight = if loss > path.loss { 0.5 } else { 0.25 };
         path.loss += (loss - path.loss) * weight;
         if values.bursts > 0 {
             path.mean_burst += (burst.max(1.0) - path.mean_burst) * 0.4;
@@ -207,19 +214,19 @@ impl RedundancyLadder {
     }
 
     fn step(&mut self, now: Timestamp, worst: &Path) {
-        let duration = self.config.duration;
+        let config = &self.config;
         let mut best = Rung::LOWEST;
         for redundancy in 1..=REDUNDANCY_MAX {
             for spacing in 1..=SPACING_MAX {
                 let rung = Rung { redundancy, spacing };
-                if rung.span(duration) <= self.config.span_max
-                    && rung.impairment(worst, duration) < best.impairment(worst, duration)
+                if rung.span(config.duration) <= config.span_max
+                    && rung.impairment(worst, config) < best.impairment(worst, config)
                 {
                     best = rung;
                 }
             }
         }
-        let advantage = self.rung.impairment(worst, duration) - best.impairment(worst, duration);
+        let advantage = self.rung.impairment(worst, config) - best.impairment(worst, config);
         if best == self.rung || advantage < ADVANTAGE_MIN {
             self.weaker_since = None;
         } else if worst.residual(best) < worst.residual(self.rung) {

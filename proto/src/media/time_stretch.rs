@@ -4,8 +4,6 @@
 //! time-scale modification of speech", ICASSP 1993): the signal is joined with itself at a distance of one lag, where
 //! both sides look alike. In voiced speech that lag is a multiple of the pitch period, so the pitch stays.
 
-use std::ops::Range;
-
 /// Samples over which the two sides are faded into each other: 5 ms.
 pub const OVERLAP: usize = 240;
 /// The smallest lag: 2.5 ms, the period of a very high voice.
@@ -31,7 +29,7 @@ struct Join {
 /// Removes between [`LAG_MIN`] and `lag_max` samples from `samples`, if a join of at least `similarity_min`
 /// (normalised cross-correlation, −1 to 1) exists. Returns how many; 0 leaves `samples` as they are.
 pub fn accelerate(samples: &mut Vec<f32>, lag_max: usize, similarity_min: f32) -> usize {
-    let Some(Join { at, lag, .. }) = find_join(samples, LAG_MIN..lag_max + 1, similarity_min) else {
+    let Some(Join { at, lag, .. }) = find_join(samples, lag_max, similarity_min) else {
         return 0;
     };
     for i in 0..OVERLAP {
@@ -42,31 +40,25 @@ pub fn accelerate(samples: &mut Vec<f32>, lag_max: usize, similarity_min: f32) -
     lag
 }
 
-/// Adds between `lags.start` and `lags.end − 1` samples (clamped to [`LAG_MIN`] and [`LAG_MAX`]) under the same
-/// condition as [`accelerate`].
+/// Adds between [`LAG_MIN`] and `lag_max` samples to `samples`, under the same condition as [`accelerate`].
 pub fn expand(samples: &mut Vec<f32>, lag_max: usize, similarity_min: f32) -> usize {
-    let Some(Join { at, lag, .. }) = find_join(samples, LAG_MIN..lag_max + 1, similarity_min) else {
+    let Some(Join { at, lag, .. }) = find_join(samples, lag_max, similarity_min) else {
         return 0;
     };
-    let mut inserted = samples[at..at + lag].to_vec();
+    let inserted = samples[at..at + lag].to_vec();
     // After one lag the signal goes back to `at`: it fades from how it would go on to how it went on there.
     for i in 0..OVERLAP {
         let weight = (i as f32 + 0.5) / OVERLAP as f32;
         let (on, back) = (samples[at + lag + i], samples[at + i]);
-        let faded = on + (back - on) * weight;
-        samples[at + i] = faded;
+        samples[at + i] = on + (back - on) * weight;
     }
-    samples.splice(at..at, inserted.drain(..));
+    samples.splice(at..at, inserted);
     lag
 }
 
-fn find_join(samples: &[f32], lags: Range<usize>, similarity_min: f32) -> Option<Join> {
-    let lag_max = lags
-        .end
-        .saturating_sub(1)
-        .min(LAG_MAX)
-        .min(samples.len().checked_sub(OVERLAP)?);
-    if lag_max < lags.start {
+fn find_join(samples: &[f32], lag_max: usize, similarity_min: f32) -> Option<Join> {
+    let lag_max = lag_max.min(LAG_MAX).min(samples.len().checked_sub(OVERLAP)?);
+    if lag_max < LAG_MIN {
         return None;
     }
     let power = samples.iter().map(|x| x * x).sum::<f32>() / samples.len() as f32;
@@ -83,9 +75,9 @@ fn find_join(samples: &[f32], lags: Range<usize>, similarity_min: f32) -> Option
         .collect();
     let mut best: Option<Join> = None;
     let mut at = 0;
-    while at + lags.start + OVERLAP <= samples.len() {
+    while at + LAG_MIN + OVERLAP <= samples.len() {
         let room = samples.len() - OVERLAP - at;
-        let found = best_lag(samples, &coarse, at, lags.start..=lag_max.min(room));
+        let found = best_lag(samples, &coarse, at, lag_max.min(room));
         if best.is_none_or(|best| found.similarity > best.similarity) {
             best = Some(found);
         }
@@ -94,12 +86,11 @@ fn find_join(samples: &[f32], lags: Range<usize>, similarity_min: f32) -> Option
     best.filter(|join| join.similarity >= similarity_min)
 }
 
-fn best_lag(samples: &[f32], coarse: &[f32], at: usize, lags: std::ops::RangeInclusive<usize>) -> Join {
-    let (low, high) = lags.into_inner();
+fn best_lag(samples: &[f32], coarse: &[f32], at: usize, lag_max: usize) -> Join {
     let overlap = OVERLAP / DECIMATION;
-    let (mut rough, mut rough_similarity) = (low, f32::MIN);
+    let (mut rough, mut rough_similarity) = (LAG_MIN, f32::MIN);
     let start = at / DECIMATION;
-    for lag in low.div_ceil(DECIMATION)..=high / DECIMATION {
+    for lag in LAG_MIN / DECIMATION..=lag_max / DECIMATION {
         if start + lag + overlap > coarse.len() {
             break;
         }
@@ -113,10 +104,10 @@ fn best_lag(samples: &[f32], coarse: &[f32], at: usize, lags: std::ops::RangeInc
     }
     let mut best = Join {
         at,
-        lag: low,
+        lag: LAG_MIN,
         similarity: f32::MIN,
     };
-    for lag in rough.saturating_sub(DECIMATION - 1).max(low)..=(rough + DECIMATION - 1).min(high) {
+    for lag in rough.saturating_sub(DECIMATION - 1).max(LAG_MIN)..=(rough + DECIMATION - 1).min(lag_max) {
         let similarity = similarity(&samples[at..at + OVERLAP], &samples[at + lag..at + lag + OVERLAP]);
         if similarity > best.similarity {
             best = Join { at, lag, similarity };

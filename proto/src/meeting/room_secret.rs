@@ -193,3 +193,91 @@ fn derive<const N: usize>(secret: &[u8; 32], label: &str, fields: &[&[u8]]) -> [
         .expect("at most 32 bytes are asked for");
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// `tests/vectors/room_secret.json`, computed with Python's hmac from `proto/spec/room-secret.md`.
+    #[test]
+    fn derivations_are_the_frozen_ones() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/room_secret.json");
+        let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(cases.len(), 3);
+        for case in cases {
+            check(&case);
+        }
+    }
+
+    fn check(case: &Value) {
+        let bytes = |key: &str| {
+            data_encoding::HEXLOWER
+                .decode(case[key].as_str().unwrap().as_bytes())
+                .unwrap()
+        };
+        let ticket = TicketSecret::from_bytes(bytes("ticket_secret").try_into().unwrap());
+        let room = RoomSecret::from_bytes(bytes("room_secret").try_into().unwrap());
+        let meeting = MeetingId(bytes("meeting").try_into().unwrap());
+        let relay = RelayId(bytes("relay").try_into().unwrap());
+        let member = MemberId(bytes("member").try_into().unwrap());
+        let other = MemberId(bytes("other_member").try_into().unwrap());
+        let epoch = u32::try_from(case["ticket_epoch"].as_u64().unwrap()).unwrap();
+        let day = Day(case["day"].as_u64().unwrap());
+        let stream = StreamId(u8::try_from(case["stream"].as_u64().unwrap()).unwrap());
+
+        assert_eq!(ticket.lobby_psk(&meeting, epoch).as_slice(), bytes("lobby_psk"));
+        let lobby = ticket.lobby_room(&meeting, &relay, day);
+        assert_eq!(lobby.0.as_slice(), bytes("lobby_room"));
+        assert_eq!(
+            ticket.lobby_alias(&lobby, &member).0.as_slice(),
+            bytes("lobby_alias")
+        );
+        assert_eq!(room.commitment(&meeting).0.as_slice(), bytes("commitment"));
+        assert_eq!(room.member_psk(&meeting).as_slice(), bytes("member_psk"));
+        let members = room.member_room(&meeting, &relay, day);
+        assert_eq!(members.0.as_slice(), bytes("member_room"));
+        assert_eq!(room.alias(&members, &member).0.as_slice(), bytes("alias"));
+        let in_room = room.track_alias(&TrackContext::Room(members), &member, stream);
+        assert_eq!(in_room.0.as_slice(), bytes("room_track"));
+        for context in [
+            TrackContext::Link(member, other),
+            TrackContext::Link(other, member),
+        ] {
+            assert_eq!(
+                room.track_alias(&context, &member, stream).0.as_slice(),
+                bytes("link_track")
+            );
+        }
+        assert_eq!(
+            room.next_ticket_secret(&meeting).expose().as_slice(),
+            bytes("next_ticket_secret")
+        );
+    }
+
+    #[test]
+    fn neighbouring_days_overlap_around_midnight() {
+        let midnight = 20_778 * SECONDS_PER_DAY;
+        let days = |seconds: u64| {
+            (
+                Day::of(UnixSeconds(seconds)),
+                Day::neighbour(UnixSeconds(seconds)),
+            )
+        };
+        assert_eq!(days(midnight - 601), (Day(20_777), None));
+        assert_eq!(days(midnight - 600), (Day(20_777), Some(Day(20_778))));
+        assert_eq!(days(midnight + 599), (Day(20_778), Some(Day(20_777))));
+        assert_eq!(days(midnight + 600), (Day(20_778), None));
+        assert_eq!(days(0), (Day(0), None));
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        assert_eq!(format!("{:?}", RoomSecret::from_bytes([9; 32])), "RoomSecret(..)");
+        assert_eq!(
+            format!("{:?}", TicketSecret::from_bytes([9; 32])),
+            "TicketSecret(..)"
+        );
+    }
+}

@@ -152,10 +152,58 @@ impl Roster {
         self.room_epochs.last()
     }
 
-    /// What turned `earlier` into `self`; removals first, so that keys turn before anything else happens.
+    /// What turned `earlier` into `self`, most urgent first: who is out comes before the new room, and that before who
+    /// is in. Somebody who went and came back in between is told as [`RosterChange::Admitted`] again.
     #[must_use]
     pub fn changes_since(&self, earlier: &Self) -> Vec<RosterChange> {
-        let _ = earlier;
-        todo!()
+        let mut changes = Vec::new();
+        let proven = self.equivocators.difference(&earlier.equivocators);
+        changes.extend(proven.map(|&member| RosterChange::Equivocated { member }));
+        let gone = earlier
+            .members
+            .keys()
+            .filter(|member| !self.members.contains_key(*member));
+        changes.extend(gone.map(|member| self.departure(*member)));
+        if let Some(epoch) = self
+            .room_epoch()
+            .filter(|epoch| earlier.room_epoch() != Some(*epoch))
+        {
+            changes.push(RosterChange::RoomChanged(epoch.clone()));
+        }
+        for (&member, now) in &self.members {
+            match earlier.members.get(&member) {
+                Some(before) if before.since == now.since && before.role == now.role => {}
+                Some(before) if before.since == now.since => {
+                    changes.push(RosterChange::RoleChanged {
+                        member,
+                        from: before.role,
+                        to: now.role,
+                    });
+                }
+                _ => {
+                    let (name, role) = (now.name.clone(), now.role);
+                    changes.push(RosterChange::Admitted { member, name, role });
+                }
+            }
+        }
+        if self.locked != earlier.locked {
+            changes.push(RosterChange::Locked(self.locked));
+        }
+        if let Some(policy) = self
+            .policy_hash
+            .filter(|_| self.policy_hash != earlier.policy_hash)
+        {
+            changes.push(RosterChange::PolicyChanged(policy));
+        }
+        changes
+    }
+
+    /// How somebody who is no longer in went.
+    fn departure(&self, member: MemberId) -> RosterChange {
+        match self.removed.get(&member) {
+            Some(&removal) => RosterChange::Removed { member, removal },
+            None if self.left.contains(&member) => RosterChange::Left { member },
+            None => RosterChange::AdmissionVoid { member },
+        }
     }
 }

@@ -1,11 +1,42 @@
 //! The roster log: signed operations that name their parents, merged the same way by everybody
 //! (`proto/spec/roster.md`).
+//!
+//! Each replica holds the same graph once messages have travelled, and the roster is a pure function of the graph:
+//! no order is agreed on, partitions go on by themselves and heal by exchanging operations. The pieces:
+//! `graph` who follows whom · `pending` what waits for parents · `authority` whether an author might do that, by its
+//! own causal past · `effect` what concurrent operations take back · `merge` the roster of a set of operations ·
+//! `apply` the short cut for an operation that follows all others.
 
-use std::{collections::BTreeSet, sync::Arc};
+mod ancestors;
+mod apply;
+mod authority;
+mod effect;
+mod error;
+mod graph;
+mod merge;
+mod pending;
+mod sync;
+#[cfg(test)]
+mod tests;
 
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, OnceLock},
+};
+
+use self::{
+    ancestors::PlaceSet,
+    graph::{Entry, Graph, Standing},
+    pending::Pending,
+};
+pub use self::{
+    error::{AuthorError, Batch, InsertError, Inserted},
+    pending::{MISSING_MAX, PENDING_MAX},
+    sync::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX},
+};
 use super::{
-    operation::{Op, OperationError, SignedOperation},
-    role::Act,
+    operation::{Op, Operation, SignedOperation},
+    role::Role,
     roster::{Roster, RosterChange},
 };
 use crate::{
@@ -13,91 +44,31 @@ use crate::{
     ids::{MeetingId, MemberId, OperationHash},
 };
 
-/// The most operations that a log holds. Reason: 200 members who come and go 20 times; the ancestor sets of that many
-/// take 4 MiB.
+/// The most operations that a log holds. Reason: 200 members who come and go 20 times. The sets of ancestors take
+/// 4 MiB then, those of concurrent operations up to 8 MiB, and the operations at most 8 MiB.
 pub const OPERATIONS_MAX: usize = 8_192;
+/// Places that only Removes may take: whoever fills the log can still be removed.
+pub const REMOVE_RESERVE: usize = 1_024;
+/// Rosters of earlier heads that are kept, for operations and key messages that rest on them. Reason: peers lag by a
+/// few operations; 64 rosters of 200 members take about 2 MiB. Others are computed again.
+const VIEWS_MAX: usize = 64;
+/// Operations with one number by one author that are taken without asking: two prove an equivocation, and more could
+/// fill the log.
+const TWINS_MAX: usize = 2;
 
 /// The log of one meeting.
 #[derive(Debug)]
 pub struct RosterLog {
-    view: Arc<Roster>,
-}
-
-/// What became of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inserted {
-    /// It is in the log, and with it so many operations in all (those that had waited for it).
-    Added(usize),
-    /// It was there.
-    Known,
-    /// It waits for parents: see [`RosterLog::missing`].
-    Pending,
-}
-
-/// Why an operation was refused. Each is final: the same operation will be refused by everybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InsertError {
-    /// Of another meeting.
-    #[error("the operation belongs to another meeting")]
-    OtherMeeting,
-    /// Not signed by its author.
-    #[error("the signature is not the author's")]
-    Signature,
-    /// A founding operation by somebody else than the host whom the ticket names.
-    #[error("the meeting is founded by its host only")]
-    NotTheHost,
-    /// The number does not follow the author's last operation in its past.
-    #[error("the author's next number is {expected}")]
-    Seq {
-        /// The number that would be right.
-        expected: u32,
-    },
-    /// The author was not in the meeting, as far as the operation's parents say.
-    #[error("the author was not in the meeting")]
-    NotAMember,
-    /// The author may not do that, as far as the operation's parents say.
-    #[error("the author may not do that: {0:?}")]
-    NotAllowed(Act),
-    /// The target is not in the state that the operation needs (admitting a member, removing a stranger).
-    #[error("the operation does not fit its target")]
-    Target,
-    /// Admits while locked.
-    #[error("the meeting is locked")]
-    Locked,
-    /// Rests on an operation that was refused.
-    #[error("a parent was refused")]
-    RefusedParent,
-    /// A third operation with one number by one author: two prove everything.
-    #[error("the author is known to equivocate")]
-    Equivocator,
-    /// The log holds [`OPERATIONS_MAX`] operations.
-    #[error("the log is full")]
-    Full,
-}
-
-/// Why [`RosterLog::author`] made nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuthorError {
-    /// The log has no founding operation yet: synchronise first.
-    #[error("the log is empty")]
-    Empty,
-    /// Malformed.
-    #[error(transparent)]
-    Operation(#[from] OperationError),
-    /// Everybody would refuse it.
-    #[error(transparent)]
-    Insert(#[from] InsertError),
-}
-
-/// A part of the log for a peer that lacks it.
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
-    /// Parents before children.
-    pub operations: Vec<SignedOperation>,
-    /// Ask again with this cursor; none if that was all.
-    pub next: Option<u32>,
+    meeting: MeetingId,
+    host: MemberId,
+    graph: Graph,
+    pending: Pending,
+    /// The roster of everything; computed when somebody asks.
+    view: OnceLock<Arc<Roster>>,
+    /// Rosters of sets of heads, latest last.
+    views: VecDeque<(Vec<OperationHash>, Arc<Roster>)>,
+    /// What [`RosterLog::take_changes`] last told.
+    told: Arc<Roster>,
 }
 
 /// Two operations with one number by one author.
@@ -115,26 +86,75 @@ impl RosterLog {
     /// An empty log of `meeting`, to be filled from a peer. `host` is the one whom the ticket names.
     #[must_use]
     pub fn new(meeting: MeetingId, host: MemberId) -> Self {
-        let _ = (meeting, host);
-        todo!()
+        Self {
+            meeting,
+            host,
+            graph: Graph::default(),
+            pending: Pending::default(),
+            view: OnceLock::new(),
+            views: VecDeque::new(),
+            told: Arc::default(),
+        }
     }
 
-    /// Founds the meeting: `op` is [`Op::Found`].
+    /// Founds the meeting: `op` is [`Op::Found`]. A meeting is founded once: a host that lost its log fetches it from
+    /// a member, since a second founding would prove equivocation.
     ///
     /// # Errors
     /// [`AuthorError`] if `op` is another operation.
     pub fn found(identity: &Identity, meeting: MeetingId, op: Op) -> Result<Self, AuthorError> {
-        let _ = (identity, meeting, op);
-        todo!()
+        let mut log = Self::new(meeting, identity.member_id());
+        log.insert(SignedOperation::sign(identity, meeting, 0, Vec::new(), op)?)?;
+        Ok(log)
+    }
+
+    /// Of which meeting this is the log.
+    #[must_use]
+    pub fn meeting(&self) -> MeetingId {
+        self.meeting
+    }
+
+    /// How many operations the log holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.graph.len()
+    }
+
+    /// Whether not even the founding is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.graph.len() == 0
+    }
+
+    /// How many operations wait for parents.
+    #[must_use]
+    pub fn pending_len(&self) -> usize {
+        self.pending.len()
     }
 
     /// Takes an operation from anybody: checks signature, place and authority.
     ///
     /// # Errors
-    /// [`InsertError`]: it is not and will never be part of the log.
+    /// [`InsertError`]: it does not become part of the log.
     pub fn insert(&mut self, operation: SignedOperation) -> Result<Inserted, InsertError> {
-        let _ = operation;
-        todo!()
+        let hash = operation.hash();
+        if operation.operation().meeting != self.meeting {
+            return Err(InsertError::OtherMeeting);
+        }
+        if self.graph.place(&hash).is_some() {
+            return Ok(Inserted::Known);
+        }
+        if self.pending.contains(&hash) {
+            return Ok(Inserted::Pending);
+        }
+        operation.verify().map_err(|_| InsertError::Signature)?;
+        if !self.has_parents(&operation) {
+            let view = self.view_arc();
+            self.pending.insert(operation, &view);
+            return Ok(Inserted::Pending);
+        }
+        self.add(operation)?;
+        Ok(Inserted::Added(1 + self.add_waiting(hash)))
     }
 
     /// Signs `op` on top of the present heads, and inserts it. Synchronise first after a restart: a member that
@@ -143,54 +163,51 @@ impl RosterLog {
     /// # Errors
     /// [`AuthorError`] if the author may not do that now.
     pub fn author(&mut self, identity: &Identity, op: Op) -> Result<SignedOperation, AuthorError> {
-        let _ = (identity, op);
-        todo!()
+        if self.is_empty() {
+            return Err(AuthorError::Empty);
+        }
+        let author = identity.member_id();
+        let last = self.graph.last_of(&author, None);
+        let seq = last.map_or(0, |place| self.graph.entry(place).seq() + 1);
+        let parents = self.choose_heads(last, Entry::target_of(&op));
+        let operation = SignedOperation::sign(identity, self.meeting, seq, parents, op)?;
+        self.insert(operation.clone())?;
+        Ok(operation)
     }
 
-    /// The operations that nobody follows yet, ascending; if there are more than eight, the most important.
-    #[must_use]
-    pub fn heads(&self) -> Vec<OperationHash> {
-        todo!()
-    }
-
-    /// Operations that pending ones wait for: ask a peer for them.
+    /// Operations that pending ones wait for, at most [`MISSING_MAX`]: ask a peer for them.
     #[must_use]
     pub fn missing(&self) -> Vec<OperationHash> {
-        todo!()
+        self.pending.missing(|hash| self.contains(hash))
     }
 
     /// Whether the operation is in the log.
     #[must_use]
     pub fn contains(&self, hash: &OperationHash) -> bool {
-        let _ = hash;
-        todo!()
-    }
-
-    /// What a peer with these heads lacks, in batches: begin with cursor 0, continue with [`Batch::next`].
-    #[must_use]
-    pub fn operations_since(&self, heads: &[OperationHash], cursor: u32) -> Batch {
-        let _ = (heads, cursor);
-        todo!()
-    }
-
-    /// The operations that a peer named in its [`RosterLog::missing`], as far as they are here; bounded as a batch.
-    #[must_use]
-    pub fn operations(&self, wanted: &[OperationHash]) -> Vec<SignedOperation> {
-        let _ = wanted;
-        todo!()
+        self.graph.place(hash).is_some()
     }
 
     /// The roster now.
     #[must_use]
     pub fn view(&self) -> &Roster {
-        &self.view
+        self.view
+            .get_or_init(|| Arc::new(merge::merge(&self.graph, &PlaceSet::first(self.len()))))
     }
 
-    /// The roster as somebody with these heads saw it; none if one of them is not here.
+    fn view_arc(&self) -> Arc<Roster> {
+        let _ = self.view();
+        self.view.get().cloned().unwrap_or_default()
+    }
+
+    /// The roster as somebody with these heads saw it; none if one of them is not here, or there are none.
     #[must_use]
     pub fn view_at(&self, heads: &[OperationHash]) -> Option<Arc<Roster>> {
-        let _ = heads;
-        todo!()
+        if heads.is_empty() {
+            return None;
+        }
+        let places: Option<Vec<usize>> = heads.iter().map(|head| self.graph.place(head)).collect();
+        let set = self.graph.closure(&places?);
+        Some(self.roster_of(heads, &set))
     }
 
     /// Who was in, as somebody with these heads saw it; none if one of them is not here.
@@ -199,13 +216,172 @@ impl RosterLog {
         self.view_at(heads).map(|view| view.member_ids())
     }
 
-    /// What changed since the last call.
+    /// What changed since the last call, most urgent first ([`Roster::changes_since`]).
     pub fn take_changes(&mut self) -> Vec<RosterChange> {
-        todo!()
+        let view = self.view_arc();
+        let changes = view.changes_since(&self.told);
+        self.told = view;
+        changes
     }
 
-    /// The proofs of equivocation.
+    /// The proofs of equivocation, one for each author and number.
     pub fn equivocations(&self) -> impl Iterator<Item = Equivocation> + '_ {
-        std::iter::empty()
+        self.graph.forks().filter_map(|(author, _, places)| {
+            let mut twins: Vec<_> = places
+                .iter()
+                .map(|&place| self.graph.entry(place).signed.clone())
+                .collect();
+            twins.sort_unstable_by_key(SignedOperation::hash);
+            let mut twins = twins.into_iter();
+            Some(Equivocation {
+                author: self.graph.people()[author],
+                first: twins.next()?,
+                second: twins.next()?,
+            })
+        })
+    }
+
+    fn has_parents(&self, operation: &SignedOperation) -> bool {
+        operation
+            .operation()
+            .parents
+            .iter()
+            .all(|parent| self.contains(parent))
+    }
+
+    /// Adds what waited for `hash`, and what waited for that. Gives how many.
+    fn add_waiting(&mut self, hash: OperationHash) -> usize {
+        let (mut added, mut work) = (0, vec![hash]);
+        // Ends: each operation leaves the pending ones at most once.
+        while let Some(parent) = work.pop() {
+            let graph = &self.graph;
+            let complete = |operation: &SignedOperation| {
+                operation
+                    .operation()
+                    .parents
+                    .iter()
+                    .all(|parent| graph.place(parent).is_some())
+            };
+            for operation in self.pending.take_ready(&parent, complete) {
+                let hash = operation.hash();
+                if self.add(operation).is_ok() {
+                    added += 1;
+                    work.push(hash);
+                }
+            }
+        }
+        added
+    }
+
+    /// Adds an operation whose parents are here; on a final refusal drops what waits for it.
+    fn add(&mut self, operation: SignedOperation) -> Result<(), InsertError> {
+        let hash = operation.hash();
+        let added = self.try_add(operation);
+        if added.is_err_and(|error| error.is_final()) {
+            self.pending.drop_descendants(&hash);
+        }
+        added
+    }
+
+    fn try_add(&mut self, signed: SignedOperation) -> Result<(), InsertError> {
+        let operation = signed.operation();
+        let parents: Vec<usize> = operation
+            .parents
+            .iter()
+            .filter_map(|hash| self.graph.place(hash))
+            .collect();
+        let past = self.graph.closure(&parents);
+        let last = self.graph.last_of(&operation.author, Some(&past));
+        let expected = last.map_or(0, |place| self.graph.entry(place).seq() + 1);
+        if operation.seq != expected {
+            return Err(InsertError::Seq { expected });
+        }
+        let before = self.roster_of(&operation.parents, &past);
+        let standing = self.judge(operation, &before)?;
+        self.check_room_for(&signed)?;
+        let (hash, heads) = (signed.hash(), signed.operation().parents.clone());
+        let follows_all = past.len() == self.graph.len();
+        let place = self.graph.push(signed, &parents, past, standing);
+        let mut after = Roster::clone(&before);
+        apply::apply(&mut after, self.graph.entry(place));
+        let after = Arc::new(after);
+        if heads.len() > 1 {
+            self.remember(heads, before);
+        }
+        self.remember(vec![hash], Arc::clone(&after));
+        self.view = if follows_all {
+            OnceLock::from(after)
+        } else {
+            OnceLock::new()
+        };
+        Ok(())
+    }
+
+    /// What the author was, if it might do that.
+    fn judge(&self, operation: &Operation, before: &Roster) -> Result<Standing, InsertError> {
+        if matches!(operation.op, Op::Found { .. }) {
+            let founds = operation.author == self.host;
+            let standing = Standing {
+                role: Role::Host,
+                grant: self.graph.len(),
+                epoch: 0,
+            };
+            return if founds {
+                Ok(standing)
+            } else {
+                Err(InsertError::NotTheHost)
+            };
+        }
+        let role = authority::judge(operation, before)?;
+        let member = before.member(&operation.author).ok_or(InsertError::NotAMember)?;
+        let grant = self
+            .graph
+            .place(&member.role_since)
+            .expect("the roster names operations of the log");
+        let epoch = before
+            .room_epochs
+            .iter()
+            .map(|epoch| epoch.number + 1)
+            .max()
+            .unwrap_or(0);
+        Ok(Standing { role, grant, epoch })
+    }
+
+    /// The bounds of the log.
+    fn check_room_for(&self, signed: &SignedOperation) -> Result<(), InsertError> {
+        let operation = signed.operation();
+        let is_remove = matches!(operation.op, Op::Remove { .. });
+        let places = if is_remove {
+            OPERATIONS_MAX
+        } else {
+            OPERATIONS_MAX - REMOVE_RESERVE
+        };
+        if self.graph.len() >= places {
+            return Err(InsertError::Full);
+        }
+        let twins = self.graph.count(&operation.author, operation.seq);
+        if twins >= TWINS_MAX && !self.pending.is_vouched_for(&signed.hash(), self.view()) {
+            return Err(InsertError::Equivocator);
+        }
+        Ok(())
+    }
+
+    /// The roster of `set`, which is everything up to `heads`.
+    fn roster_of(&self, heads: &[OperationHash], set: &PlaceSet) -> Arc<Roster> {
+        if set.len() == self.graph.len() {
+            return self.view_arc();
+        }
+        let known = self.views.iter().rev().find(|(of, _)| of == heads);
+        known.map_or_else(
+            || Arc::new(merge::merge(&self.graph, set)),
+            |(_, roster)| Arc::clone(roster),
+        )
+    }
+
+    fn remember(&mut self, heads: Vec<OperationHash>, roster: Arc<Roster>) {
+        if self.views.len() >= VIEWS_MAX {
+            self.views.pop_front();
+        }
+        self.views.push_back((heads, roster));
     }
 }

@@ -61,7 +61,7 @@ pub struct IdentityBinding {
     pub not_before: UnixSeconds,
     /// Valid until here.
     pub not_after: UnixSeconds,
-    /// Over [`DOMAIN`] and `leg ‖ hash ‖ x25519 ‖ not_before ‖ not_after`, integers 64-bit big-endian.
+    /// Under the domain `subrosa-nq-static-v1`, over `leg ‖ hash ‖ x25519 ‖ not_before ‖ not_after`, integers 64-bit big-endian.
     pub signature: Signature,
 }
 

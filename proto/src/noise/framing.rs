@@ -4,18 +4,18 @@ use super::{HandshakeError, handshake::NOISE_BYTES_MAX};
 
 /// The longest message that is accepted, in bytes. Reason: message 1 takes about 1,360 and message 2 about 1,480 with
 /// quinn's transport parameters; twice that leaves room for parameters that come later.
-pub(super) const MESSAGE_BYTES_MAX: usize = 4_096;
+pub const MESSAGE_BYTES_MAX: usize = 4_096;
 
 /// Collects bytes until a message is whole: message 1 spans two Initial packets.
-#[derive(Default)]
-pub(super) struct Reassembly(Vec<u8>);
+#[derive(Debug, Default)]
+pub struct Reassembly(Vec<u8>);
 
 impl Reassembly {
     /// Takes `bytes`; gives the message once it is whole.
     ///
     /// # Errors
     /// [`HandshakeError::Malformed`] if a message is too long, or if bytes follow it: no side sends two messages in a row.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, HandshakeError> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, HandshakeError> {
         if self.0.len() + bytes.len() > 2 + MESSAGE_BYTES_MAX {
             return Err(HandshakeError::Malformed);
         }

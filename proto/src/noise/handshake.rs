@@ -1,7 +1,7 @@
 //! snow's handshake state behind a door that closes its traps (`proto/spec/noise-quic.md`, Traps).
 
 use snow::{Builder, HandshakeState, params::NoiseParams};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::{HandshakeError, Leg, Psk, resolver::Resolver};
 use crate::random::Random;
@@ -81,7 +81,7 @@ impl Handshake {
     /// Writes the message that is due.
     pub(super) fn write(&mut self, payload: &[u8]) -> Result<Vec<u8>, HandshakeError> {
         let mut state = self.state.take().ok_or(HandshakeError::Malformed)?;
-        let mut buffer = Zeroizing::new(vec![0; NOISE_BYTES_MAX]);
+        let mut buffer = vec![0; NOISE_BYTES_MAX];
         let written = state.write_message(payload, &mut buffer).map_err(refused)?;
         self.state = Some(state);
         Ok(buffer[..written].to_vec())
@@ -90,11 +90,14 @@ impl Handshake {
     /// Reads the message that is due; gives its payload.
     pub(super) fn read(&mut self, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, HandshakeError> {
         let mut state = self.state.take().ok_or(HandshakeError::Malformed)?;
-        let mut buffer = Zeroizing::new(vec![0; NOISE_BYTES_MAX]);
+        // Erased only as far as it was written: erasing all of it costs ten times what a wrong key does.
+        let mut buffer = vec![0; NOISE_BYTES_MAX];
         let read = state.read_message(message, &mut buffer).map_err(refused)?;
         self.remote_static = state.get_remote_static().and_then(|key| key.try_into().ok());
         self.state = Some(state);
-        Ok(Zeroizing::new(buffer[..read].to_vec()))
+        let payload = Zeroizing::new(buffer[..read].to_vec());
+        buffer[..read].zeroize();
+        Ok(payload)
     }
 
     /// The peer's static key, once a message that authenticates it has been read.

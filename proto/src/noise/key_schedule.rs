@@ -8,7 +8,7 @@ use super::handshake::Split;
 /// The first part of each label.
 const PREFIX: &[u8] = b"subrosa-nq/1 ";
 
-/// The most bytes that one call of [`export`] gives: HKDF-SHA-256's limit, 255 × 32 (RFC 5869 §2.3).
+/// The most bytes that one export gives: HKDF-SHA-256's limit, 255 × 32 (RFC 5869 §2.3).
 pub const EXPORT_BYTES_MAX: usize = 255 * 32;
 
 /// The level of protection that keys are for.

@@ -7,13 +7,13 @@
 pub mod binding;
 pub mod client;
 pub mod endpoint_config;
+pub mod framing;
 pub mod pairwise;
 pub mod server;
 pub mod token;
 
 mod error;
 mod exchange;
-mod framing;
 mod handshake;
 mod initial;
 mod kem;
@@ -22,6 +22,9 @@ mod packet_protection;
 mod resolver;
 mod session;
 mod token_key;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -35,7 +38,7 @@ use crate::time::UnixSeconds;
 /// handshake's prologue, so both sides agree on it or do not connect.
 pub const QUIC_VERSION: u32 = 0x5372_0001;
 
-/// The number of keys that a member accepts at a time. Reason: each is tried on message 1 (about 3 µs); two lobbies and
+/// The number of keys that a member accepts at a time. Reason: each is tried on message 1 (about 10 µs); two lobbies and
 /// two members' keys around a change of the room secret, for two meetings.
 pub const ACCEPT_KEYS_MAX: usize = 8;
 

@@ -10,10 +10,18 @@ use crate::{
     identity::{self, Identity, Signature},
     ids::RelayId,
     time::UnixSeconds,
+    wire::{
+        armor::{self, ArmorError},
+        codec,
+    },
 };
 
 /// The domain of an issuer's signature.
 const DOMAIN: &str = "subrosa-attestation-v1";
+/// What an attestation's line begins with.
+pub const TEXT_PREFIX: &str = "subrosa-attestation:";
+/// The version of the line.
+const TEXT_VERSION: u8 = 1;
 
 /// An issuer: its Ed25519 key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -45,6 +53,21 @@ impl std::str::FromStr for IssuerId {
             .map_err(|_| NotAnIssuer)?;
         Ok(Self(bytes.try_into().map_err(|_| NotAnIssuer)?))
     }
+}
+
+/// Why text is not an attestation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttestationTextError {
+    /// Other or damaged text.
+    #[error("this is not an attestation, which begins with `{TEXT_PREFIX}`: {0}")]
+    Text(#[from] ArmorError),
+    /// Made for another version of Subrosa.
+    #[error("the attestation has version {0}, this program reads version {TEXT_VERSION}")]
+    OtherVersion(u8),
+    /// Undamaged, yet not an attestation.
+    #[error("the attestation is malformed")]
+    Malformed,
 }
 
 /// What an issuer vouches for. `None`: it says nothing about that.
@@ -87,6 +110,24 @@ impl Attestation {
         identity::verify(&self.issuer.0, DOMAIN, &statement, &self.signature).is_ok()
     }
 
+    /// One line: `subrosa-attestation:` and base64url with a checksum, as an issuer hands it to an operator.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        armor::write(TEXT_PREFIX, TEXT_VERSION, &codec::encode(self))
+    }
+
+    /// Reads [`Self::to_text`]; verifies nothing.
+    ///
+    /// # Errors
+    /// [`AttestationTextError`] that tells other text, damage and another version apart.
+    pub fn from_text(text: &str) -> Result<Self, AttestationTextError> {
+        let (version, payload) = armor::read(TEXT_PREFIX, text)?;
+        if version != TEXT_VERSION {
+            return Err(AttestationTextError::OtherVersion(version));
+        }
+        codec::decode(&payload).map_err(|_| AttestationTextError::Malformed)
+    }
+
     /// Who says so.
     #[must_use]
     pub fn issuer(&self) -> IssuerId {
@@ -107,5 +148,60 @@ impl Attestation {
 }
 
 fn statement(relay: RelayId, claim: &Claim, valid_until: UnixSeconds) -> Vec<u8> {
-    crate::wire::codec::encode(&(relay, *claim, valid_until))
+    codec::encode(&(relay, *claim, valid_until))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::fixture::{any_country, issuer, relay};
+
+    #[test]
+    fn an_attestation_is_about_one_relay() {
+        let claim = Claim {
+            hosting: Some("DE".parse().unwrap()),
+            legal_seat: None,
+            parent_seat: None,
+        };
+        let attestation = Attestation::sign(&issuer(1), relay().relay_id(), claim, UnixSeconds(5));
+        assert!(attestation.is_signed_for(relay().relay_id()));
+        assert!(!attestation.is_signed_for(RelayId([1; 32])));
+        let mut longer = attestation;
+        longer.valid_until = UnixSeconds(6);
+        assert!(!longer.is_signed_for(relay().relay_id()));
+    }
+
+    #[test]
+    fn issuers_are_named_by_their_key() {
+        let id = IssuerId(issuer(1).public());
+        assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+        assert_eq!("ab".parse::<IssuerId>(), Err(NotAnIssuer));
+        assert_eq!("g".repeat(64).parse::<IssuerId>(), Err(NotAnIssuer));
+    }
+
+    #[test]
+    fn text_errors_are_told_apart() {
+        let error = |text: &str| Attestation::from_text(text).unwrap_err();
+        assert_eq!(error("no"), AttestationTextError::Text(ArmorError::OtherText));
+        assert_eq!(
+            error(&armor::write(TEXT_PREFIX, 9, b"")),
+            AttestationTextError::OtherVersion(9)
+        );
+        assert_eq!(
+            error(&armor::write(TEXT_PREFIX, 1, b"")),
+            AttestationTextError::Malformed
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn attestations_round_trip(hosting in proptest::option::of(any_country()),
+                                   legal_seat in proptest::option::of(any_country()), until: u64) {
+            let claim = Claim { hosting, legal_seat, parent_seat: hosting };
+            let attestation = Attestation::sign(&issuer(1), relay().relay_id(), claim, UnixSeconds(until));
+            prop_assert_eq!(Attestation::from_text(&attestation.to_text()), Ok(attestation));
+        }
+    }
 }

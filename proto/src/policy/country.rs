@@ -25,8 +25,27 @@ pub struct UnknownCountry {
     pub suggestion: Option<String>,
 }
 
-/// Codes that people write for a country that has another; reserved or user-assigned in ISO 3166-1, not assigned.
-const OFTEN_WRITTEN: [(&str, &str); 4] = [("UK", "GB"), ("EL", "GR"), ("SU", "RU"), ("TP", "TL")];
+/// What people write in capitals for a country that has another code, or another short name in ISO 3166-1.
+const OFTEN_WRITTEN: [(&str, &str); 18] = [
+    ("AMERICA", "US"),
+    ("BRITAIN", "GB"),
+    ("CZECH REPUBLIC", "CZ"),
+    ("DEUTSCHLAND", "DE"),
+    ("EL", "GR"),
+    ("ENGLAND", "GB"),
+    ("GREAT BRITAIN", "GB"),
+    ("HOLLAND", "NL"),
+    ("NORTH KOREA", "KP"),
+    ("RUSSIA", "RU"),
+    ("SCOTLAND", "GB"),
+    ("SOUTH KOREA", "KR"),
+    ("SU", "RU"),
+    ("TURKEY", "TR"),
+    ("UAE", "AE"),
+    ("UK", "GB"),
+    ("USA", "US"),
+    ("VIETNAM", "VN"),
+];
 
 impl Country {
     /// The country with the code `code`, two upper-case letters, if it is assigned.
@@ -115,9 +134,11 @@ fn suggest(upper: &str) -> Option<Country> {
         // Any two letters are one edit away from dozens of codes: a guess would mislead.
         return None;
     }
+    // The shortest of those that begin so: "united states" is not its minor outlying islands.
     let by_beginning = ASSIGNED
         .iter()
-        .find(|(_, name)| name.to_uppercase().starts_with(upper));
+        .filter(|(_, name)| name.to_uppercase().starts_with(upper))
+        .min_by_key(|(_, name)| name.len());
     let found = by_beginning
         .map(|&(_, name)| name)
         .or_else(|| nearest(upper, ASSIGNED.iter().map(|&(_, name)| name)));
@@ -154,5 +175,40 @@ impl<C> Decode<C> for Country {
 impl<'de, C> BorrowDecode<'de, C> for Country {
     fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         Self::decode(decoder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_holds_249_codes_in_order() {
+        assert_eq!(Country::all().count(), 249);
+        assert!(Country::all().is_sorted_by(|a, b| a < b));
+        assert!(Country::all().all(|c| c.name().is_ascii() || c.name().len() > 4));
+        assert_eq!(Country::known("DE").name(), "Germany");
+        for country in Country::all() {
+            assert_eq!(Country::from_index(country.index()), Some(country));
+        }
+    }
+
+    #[test]
+    fn codes_parse_in_either_case_and_others_get_a_suggestion() {
+        assert_eq!("de".parse(), Ok(Country::known("DE")));
+        let suggestion = |word: &str| {
+            word.parse::<Country>()
+                .unwrap_err()
+                .suggestion
+                .unwrap_or_default()
+        };
+        assert!(suggestion("UK").starts_with("GB "));
+        assert!(suggestion("el").starts_with("GR "));
+        assert!(suggestion("Germnay").starts_with("DE "));
+        assert!(suggestion("united states").starts_with("US "));
+        assert!(suggestion("South Korea").starts_with("KR "));
+        assert_eq!(suggestion("XK"), "");
+        assert_eq!(suggestion("ÄÖ"), "");
+        assert_eq!(suggestion(&"x".repeat(10_000)), "");
     }
 }

@@ -132,3 +132,63 @@ impl<'de, C> BorrowDecode<'de, C> for CountrySet {
         Self::decode(decoder)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::codec::{self, DecodeError};
+
+    fn set(codes: &[&str]) -> CountrySet {
+        codes.iter().map(|code| Country::known(code)).collect()
+    }
+
+    #[test]
+    fn sets_have_the_names_that_people_use() {
+        let eea = Region::Eea.countries();
+        for (set, name) in [
+            (CountrySet::default(), "no country"),
+            (set(&["FR", "DE"]), "DE, FR"),
+            (Region::Eu.countries(), "EU"),
+            (eea.clone(), "EEA"),
+            (eea.union(&set(&["CH"])), "EEA and CH"),
+            (
+                eea.union(&Region::EuAdequate.countries()),
+                "EEA and EU-adequate countries",
+            ),
+            (Country::all().collect(), "AD, AE, AF, AG, AI, AL and 243 more"),
+        ] {
+            assert_eq!(set.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn the_wire_form_is_one_byte_for_each_country_and_one_for_the_count() {
+        assert_eq!(codec::encode(&Region::Eea.countries()).len(), 31);
+        assert_eq!(codec::encode(&set(&["AD", "AE"])), [2, 3, 0]);
+    }
+
+    #[test]
+    fn indexes_that_are_not_assigned_are_refused() {
+        // AA is user-assigned; a step beyond ZZ; a step that overflows.
+        for bytes in [&[1, 0][..], &[1, 251, 0xa4, 0x02], &[2, 3, 251, 0xff, 0xff]] {
+            assert_eq!(codec::decode::<CountrySet>(bytes), Err(DecodeError::Malformed));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sets_round_trip(picked in proptest::collection::btree_set(0_usize..249, 0..249)) {
+            let set: CountrySet = Country::all().enumerate().filter(|(i, _)| picked.contains(i)).map(|(_, c)| c).collect();
+            prop_assert_eq!(codec::decode::<CountrySet>(&codec::encode(&set)), Ok(set));
+        }
+
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(bytes in proptest::collection::vec(0_u8..30, 0..40)) {
+            if let Ok(set) = codec::decode::<CountrySet>(&bytes) {
+                prop_assert_eq!(codec::encode(&set), bytes);
+            }
+        }
+    }
+}

@@ -132,3 +132,126 @@ fn contradicts(known: &VerifiedDescriptor, found: &VerifiedDescriptor) -> bool {
         || older.valid_from > newer.valid_from
         || (older.sequence.checked_add(1) == Some(newer.sequence) && newer.previous != Some(older.hash()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::Identity,
+        policy::{
+            Descriptor, SignedDescriptor,
+            fixture::{NOW, after, descriptor_in, relay, verified},
+        },
+    };
+
+    fn numbered(sequence: u64, previous: Option<DescriptorHash>) -> VerifiedDescriptor {
+        verified(Descriptor {
+            sequence,
+            previous,
+            ..descriptor_in("DE")
+        })
+    }
+
+    #[test]
+    fn only_the_newest_is_kept_and_older_ones_are_refused() {
+        let mut book = DescriptorBook::new();
+        let first = numbered(1, None);
+        let second = numbered(2, Some(first.hash()));
+        assert_eq!(book.insert(first.clone(), NOW), Ok(Inserted::New));
+        assert_eq!(book.insert(first.clone(), NOW), Ok(Inserted::Known));
+        assert_eq!(book.insert(second.clone(), NOW), Ok(Inserted::Newer));
+        assert_eq!(
+            book.insert(first, NOW),
+            Err(DescriptorError::Replayed { found: 1, known: 2 })
+        );
+        assert_eq!(book.get(relay().relay_id(), NOW), Some(&second));
+        // A number may be skipped: somebody did not see the one between.
+        assert_eq!(
+            book.insert(numbered(7, Some(DescriptorHash([5; 32]))), NOW),
+            Ok(Inserted::Newer)
+        );
+    }
+
+    #[test]
+    fn a_relay_with_two_stories_is_out() {
+        let first = numbered(1, None);
+        let other_first = verified(Descriptor {
+            asn: None,
+            ..descriptor_in("DE")
+        });
+        let stranger = numbered(2, Some(DescriptorHash([5; 32])));
+        let restarted = numbered(2, None);
+        for second_story in [other_first, stranger, restarted] {
+            let mut book = DescriptorBook::new();
+            book.insert(first.clone(), NOW).unwrap();
+            let number = second_story.sequence;
+            assert_eq!(
+                book.insert(second_story, NOW),
+                Err(DescriptorError::Forked(number))
+            );
+            assert_eq!(book.get(relay().relay_id(), NOW), None);
+            assert_eq!(book.insert(first.clone(), NOW), Err(DescriptorError::Forked(1)));
+        }
+        let mut book = DescriptorBook::new();
+        book.insert(numbered(2, None), NOW).unwrap();
+        assert!(
+            matches!(book.insert(first, NOW), Err(DescriptorError::Forked(1))),
+            "seen backwards"
+        );
+    }
+
+    #[test]
+    fn a_short_lived_successor_does_not_bring_its_predecessor_back() {
+        let mut book = DescriptorBook::new();
+        let first = numbered(1, None);
+        let mut descriptor = Descriptor {
+            sequence: 2,
+            previous: Some(first.hash()),
+            ..descriptor_in("US")
+        };
+        descriptor.valid_until = after(60);
+        book.insert(verified(descriptor), NOW).unwrap();
+        assert_eq!(book.get(relay().relay_id(), after(60)), None);
+        assert_eq!(
+            book.insert(first, after(61)),
+            Err(DescriptorError::Replayed { found: 1, known: 2 })
+        );
+    }
+
+    #[test]
+    fn the_book_is_bounded_and_forgets_what_cannot_come_back() {
+        let mut book = DescriptorBook::new();
+        let other = |number: usize| {
+            let mut seed = [3; 32];
+            seed[..8].copy_from_slice(&number.to_le_bytes());
+            let identity = Identity::from_seed(&seed);
+            let descriptor = Descriptor {
+                relay: identity.relay_id(),
+                ..descriptor_in("DE")
+            };
+            SignedDescriptor::sign(descriptor, &identity)
+                .unwrap()
+                .verify(NOW)
+                .unwrap()
+        };
+        for number in 0..RELAYS_MAX {
+            book.insert(other(number), NOW).unwrap();
+        }
+        assert_eq!(
+            book.insert(numbered(1, None), NOW),
+            Err(DescriptorError::BookFull)
+        );
+        assert_eq!(book.iter(NOW).count(), RELAYS_MAX);
+        let day_later = Descriptor {
+            valid_from: after(86_000),
+            valid_until: after(100_000),
+            ..descriptor_in("DE")
+        };
+        let day_later = SignedDescriptor::sign(day_later, &relay())
+            .unwrap()
+            .verify(after(86_400))
+            .unwrap();
+        assert_eq!(book.insert(day_later, after(86_400)), Ok(Inserted::New));
+        assert_eq!(book.iter(after(86_400)).count(), 1);
+    }
+}

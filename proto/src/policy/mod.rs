@@ -11,6 +11,8 @@ mod country_table;
 pub mod descriptor;
 pub mod descriptor_book;
 pub mod evidence;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod label;
 pub mod nearest;
 pub mod permit;
@@ -21,6 +23,8 @@ pub mod route_policy;
 pub mod rule;
 pub mod signed_descriptor;
 pub mod signed_policy;
+#[cfg(test)]
+mod vectors;
 
 pub use country::Country;
 pub use country_set::CountrySet;

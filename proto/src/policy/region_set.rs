@@ -79,3 +79,30 @@ impl fmt::Display for Region {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_have_their_members_and_nobody_else() {
+        let sizes = Region::ALL.map(|region| region.countries().len());
+        assert_eq!(sizes, [27, 30, 14]);
+        let eea = Region::Eea.countries();
+        let has = |code: &str| eea.contains(Country::known(code));
+        assert!(has("NO") && has("IS") && has("LI") && has("HR"));
+        assert!(!has("GB") && !has("CH") && !has("GL") && !has("RE") && !has("SJ"));
+        let adequate = Region::EuAdequate.countries();
+        assert!(!adequate.contains(Country::known("US")) && adequate.iter().all(|c| !eea.contains(c)));
+    }
+
+    #[test]
+    fn a_region_is_found_by_its_word() {
+        for region in Region::ALL {
+            assert_eq!(
+                Region::from_keyword(&region.keyword().to_uppercase()),
+                Some(region)
+            );
+        }
+    }
+}

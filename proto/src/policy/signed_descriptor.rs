@@ -260,3 +260,6 @@ impl std::ops::Deref for VerifiedDescriptor {
         &self.signed.descriptor
     }
 }
+
+#[cfg(test)]
+mod tests;

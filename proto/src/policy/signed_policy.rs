@@ -157,3 +157,110 @@ impl VerifiedPolicy {
         &self.signed.statement.policy
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::{
+        CountryRule, Preset, Region,
+        fixture::{MEETING, any_policy, host, signed_policy},
+    };
+
+    #[test]
+    fn it_holds_for_its_meeting_and_author_only() {
+        let signed = SignedPolicy::sign(MEETING, 0, Preset::Eea.into(), &host());
+        let me = host().member_id();
+        assert!(signed.clone().verify(MEETING, me).is_ok());
+        let other = Identity::from_seed(&[66; 32]);
+        assert_eq!(
+            signed.clone().verify(MeetingId([8; 16]), me),
+            Err(PolicyError::OtherMeeting)
+        );
+        let expected = other.member_id();
+        assert_eq!(
+            signed.clone().verify(MEETING, expected),
+            Err(PolicyError::OtherAuthor { found: me, expected })
+        );
+        let mut forged = signed;
+        forged.statement.policy.members_may_forward = true;
+        assert_eq!(forged.verify(MEETING, me), Err(PolicyError::Forged));
+    }
+
+    #[test]
+    fn each_part_of_the_statement_changes_the_hash() {
+        let hash = |sequence, policy: RoutePolicy| {
+            let signed = SignedPolicy::sign(MEETING, sequence, policy, &host());
+            signed.verify(MEETING, host().member_id()).unwrap().hash()
+        };
+        let hashes = [
+            hash(0, Preset::Eea.into()),
+            hash(1, Preset::Eea.into()),
+            hash(0, Preset::Eu.into()),
+            hash(
+                0,
+                RoutePolicy {
+                    members_may_forward: true,
+                    ..Preset::Eea.into()
+                },
+            ),
+        ];
+        assert_eq!(std::collections::BTreeSet::from(hashes).len(), hashes.len());
+        assert_eq!(hash(0, Preset::Eea.into()), hash(0, Preset::Eea.into()));
+    }
+
+    #[test]
+    fn equal_sets_are_written_once_and_in_one_way_only() {
+        let eea = RoutePolicy::from(Preset::Eea);
+        let bytes = codec::encode(&eea);
+        assert_eq!(bytes.len(), 40);
+        // The same policy with the set of the legal seat written out again.
+        let set = codec::encode(&Region::Eea.countries());
+        assert_eq!((bytes[0], &bytes[1..32], bytes[32]), (1, &set[..], 2));
+        let long = [&bytes[..32], &[1], &set, &bytes[33..]].concat();
+        assert_eq!(codec::decode::<RoutePolicy>(&bytes), Ok(eea));
+        assert_eq!(
+            codec::decode::<RoutePolicy>(&long),
+            Err(codec::DecodeError::NotCanonical)
+        );
+    }
+
+    #[test]
+    fn trailing_bytes_and_unknown_values_are_refused() {
+        let bytes = codec::encode(&RoutePolicy::from(Preset::Any));
+        assert!(codec::decode::<RoutePolicy>(&[&bytes[..], &[0]].concat()).is_err());
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] = 200;
+            assert_ne!(
+                codec::decode::<RoutePolicy>(&bad),
+                codec::decode::<RoutePolicy>(&bytes)
+            );
+        }
+        assert_eq!(
+            signed_policy(Preset::Any.into()).policy().hosting,
+            CountryRule::Any
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn policies_round_trip(policy in any_policy(), sequence: u32) {
+            let signed = SignedPolicy::sign(MEETING, sequence, policy, &host());
+            let read: SignedPolicy = codec::decode(&codec::encode(&signed)).unwrap();
+            prop_assert_eq!(&read, &signed);
+            prop_assert!(read.verify(MEETING, host().member_id()).is_ok());
+        }
+
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(policy in any_policy(), at: usize, value: u8) {
+            let mut bytes = codec::encode(&policy);
+            let at = at % bytes.len();
+            bytes[at] = value;
+            if let Ok(policy) = codec::decode::<RoutePolicy>(&bytes) {
+                prop_assert_eq!(codec::encode(&policy), bytes);
+            }
+        }
+    }
+}

@@ -296,6 +296,17 @@ impl Relay {
         self.drain_until.is_some() && self.sessions.iter().flatten().next().is_none()
     }
 
+    /// Whether nothing of any client is left.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.iter().all(Option::is_none)
+            && self.rooms.is_empty()
+            && self.room_by_id.is_empty()
+            && self.tracks.is_empty()
+            && self.blocks.is_empty()
+            && self.streams.is_empty()
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.drain_until.is_some()
     }

@@ -31,6 +31,13 @@ pub(super) struct Streams {
     next: u64,
 }
 
+impl Streams {
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.incoming.is_empty()
+    }
+}
+
 #[derive(Debug)]
 struct Incoming {
     /// The sender is in the room as long as this stream is known, so the index stays valid.

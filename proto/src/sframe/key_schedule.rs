@@ -6,6 +6,8 @@ use aws_lc_rs::{
 };
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::random::Random;
+
 /// Bytes of the authentication tag. The suites with short tags are not offered.
 pub const TAG_BYTES: usize = 16;
 /// Bytes of a base key: Nh of the suite, the output of its hash.
@@ -24,6 +26,14 @@ impl Secret {
     #[must_use]
     pub const fn from_bytes(bytes: [u8; BASE_KEY_BYTES]) -> Self {
         Self(bytes)
+    }
+
+    /// A fresh one.
+    #[must_use]
+    pub fn random(random: &mut Random) -> Self {
+        let mut secret = Self([0; BASE_KEY_BYTES]);
+        random.fill(&mut secret.0);
+        secret
     }
 
     /// The bytes.

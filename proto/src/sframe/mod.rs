@@ -15,6 +15,8 @@ pub mod key_schedule;
 pub mod media_context;
 pub mod replay_window;
 pub mod source_authentication;
+pub mod source_authenticator;
+mod source_path;
 pub mod source_verifier;
 
 pub use key_id::KeyId;

@@ -15,6 +15,10 @@ const HEAD_BYTES: usize = 3;
 /// The checksum after the payload, in bytes: one damaged line in 2³² goes unnoticed here, and fails its signature.
 const CHECK_BYTES: usize = 4;
 
+/// From how many characters on a line without a capital letter is taken to have lost them: by chance, one of 10¹⁰ has
+/// none.
+const CASE_CHARS_MIN: usize = 50;
+
 /// Why a line is not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -78,7 +82,7 @@ pub fn write(prefix: &str, version: u8, payload: &[u8]) -> String {
     text
 }
 
-/// Reads a line that [`write`] made with the same `prefix`: its version and payload.
+/// Reads a line that [`write()`] made with the same `prefix`: its version and payload.
 ///
 /// # Errors
 /// [`ArmorError`] if it is other text or damaged.
@@ -108,10 +112,14 @@ pub fn read(prefix: &str, text: &str) -> Result<(u8, Zeroizing<Vec<u8>>), ArmorE
         return if have == want {
             Ok(record)
         } else {
-            Err(changed(body))
+            Err(Damage::Changed { lower_case: false }.into())
         };
     }
-    Err(if have < want {
+    let lower_case = have >= CASE_CHARS_MIN && !body.contains(|c: char| c.is_ascii_uppercase());
+    Err(if lower_case || want > TEXT_CHARS_MAX {
+        // The first characters are damaged too: the length that they give means nothing.
+        Damage::Changed { lower_case }.into()
+    } else if have < want {
         Damage::CutShort {
             have,
             want: Some(want),
@@ -120,15 +128,8 @@ pub fn read(prefix: &str, text: &str) -> Result<(u8, Zeroizing<Vec<u8>>), ArmorE
     } else if have > want && checked(prefix, &body[..want]).is_some() {
         Damage::Appended { extra: have - want }.into()
     } else {
-        changed(body)
+        Damage::Changed { lower_case }.into()
     })
-}
-
-fn changed(body: &str) -> ArmorError {
-    Damage::Changed {
-        lower_case: !body.contains(|c: char| c.is_ascii_uppercase()),
-    }
-    .into()
 }
 
 /// Undoes what does no harm: white space and invisible characters anywhere, quotes around, marks after.

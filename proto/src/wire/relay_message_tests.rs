@@ -145,3 +145,31 @@ fn an_envelope_beyond_its_bound_is_refused() {
     longer.push(7);
     assert_eq!(RelayRequest::decode(&longer), Err(DecodeError::Malformed));
 }
+
+#[test]
+fn the_encoding_is_frozen() {
+    let hex = |bytes: Vec<u8>| data_encoding::HEXLOWER.encode(&bytes);
+    let (room, alias, track) = (RoomId([0x11; 16]), Alias([0x22; 8]), TrackAlias([0x33; 8]));
+    let (room_hex, alias_hex, track_hex) = ("11".repeat(16), "22".repeat(8), "33".repeat(8));
+    let join = RelayRequest::Join {
+        room,
+        alias,
+        token: Some(vec![9].try_into().unwrap()),
+    };
+    assert_eq!(hex(join.encode()), format!("00{room_hex}{alias_hex}010109"));
+    let subscribe = RelayRequest::Subscribe { room, track };
+    assert_eq!(hex(subscribe.encode()), format!("04{room_hex}{track_hex}"));
+    let ping = RelayRequest::Ping { nonce: 0x1234 };
+    assert_eq!(hex(ping.encode()), "07fb3412");
+    let refused = RelayNotice::Refused {
+        what: Refusable::Envelope(room, alias),
+        code: RefusalCode::NobodyThere,
+        detail: BoundedText::cut("no"),
+    };
+    assert_eq!(
+        hex(refused.encode()),
+        format!("0804{room_hex}{alias_hex}0c026e6f")
+    );
+    let draining = RelayNotice::Draining { deadline_s: 60 };
+    assert_eq!(hex(draining.encode()), "0a3c");
+}

@@ -26,7 +26,7 @@ use crate::{
 
 /// Most addresses of the host in a ticket. Reason: all are dialled at once.
 pub const ADDRESSES_MAX: usize = 8;
-/// Most relay descriptors in a ticket. Reason: each makes the line about 400 characters longer.
+/// Most relay descriptors in a ticket. Reason: each makes the line about 275 characters longer.
 pub const RELAYS_MAX: usize = 2;
 /// What a ticket begins with.
 pub const TEXT_PREFIX: &str = "subrosa:";

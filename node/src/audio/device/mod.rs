@@ -194,13 +194,11 @@ impl DeviceSpec {
                 let (stop, stop_too) = (controls.stop.clone(), controls.stop.clone());
                 let server_too = server.clone();
                 let playback = Recovering::start(
-                    Box::new(move || PulsePlayback::open(server.as_deref(), sink.as_deref(), stop.clone())),
+                    Box::new(move || PulsePlayback::open(server.as_deref(), sink.as_deref(), &stop)),
                     sender.clone(),
                 )?;
                 let capture = Recovering::start(
-                    Box::new(move || {
-                        PulseCapture::open(server_too.as_deref(), source.as_deref(), stop_too.clone())
-                    }),
+                    Box::new(move || PulseCapture::open(server_too.as_deref(), source.as_deref(), &stop_too)),
                     sender,
                 )?;
                 (Box::new(capture), Box::new(playback), true)

@@ -90,7 +90,7 @@ impl Link {
                     self.state = LinkState::Lost;
                 }
                 Event::DatagramReceived => self.read_datagrams(now, relay),
-                Event::Stream(event) => self.handle_stream_event(now, at, event, relay),
+                Event::Stream(event) => self.handle_stream_event(now, at, &event, relay),
                 Event::HandshakeDataReady | Event::DatagramsUnblocked => {}
             }
         }
@@ -102,8 +102,8 @@ impl Link {
         }
     }
 
-    fn handle_stream_event(&mut self, now: Now, at: Instant, event: StreamEvent, relay: &mut Relay) {
-        match event {
+    fn handle_stream_event(&mut self, now: Now, at: Instant, event: &StreamEvent, relay: &mut Relay) {
+        match *event {
             StreamEvent::Opened { dir: Dir::Bi } => {
                 if self.control.is_none()
                     && let Some(id) = self.connection.streams().accept(Dir::Bi)

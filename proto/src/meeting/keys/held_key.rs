@@ -6,13 +6,47 @@ use super::{
     STREAMS_MAX,
     generation::{Binding, ChainLink},
     key_message::KeyStatement,
-    receiver::OpenError,
 };
 use crate::{
     ids::StreamId,
-    sframe::{MediaContext, decrypt, header::Header, key_schedule::FrameKey, replay_window::ReplayWindow},
+    sframe::{
+        KeyId, MediaContext, decrypt, header::Header, key_schedule::FrameKey, replay_window::ReplayWindow,
+    },
     time::Timestamp,
 };
+
+/// Which frame was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The key that sealed it.
+    pub key: KeyId,
+    /// Its number under that key and stream.
+    pub counter: u64,
+}
+
+/// Why a frame was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// No key message gave this key, or its time is over.
+    #[error("no key for this frame")]
+    UnknownKey,
+    /// A frame with this number was opened before, or the number is too old to tell.
+    #[error("the frame was received before")]
+    Replay,
+    /// Some byte differs from what the publisher sealed.
+    #[error("the frame is not authentic")]
+    BadTag,
+    /// No SFrame header of this version.
+    #[error("the frame is malformed")]
+    Malformed,
+    /// The context names another meeting or another sender.
+    #[error("the frame's context is not this publisher's")]
+    ForeignContext,
+    /// The publisher has more streams than [`STREAMS_MAX`].
+    #[error("a publisher has at most {STREAMS_MAX} streams")]
+    TooManyStreams,
+}
 
 #[derive(Debug)]
 struct StreamKey {

@@ -8,14 +8,21 @@
 mod delivery;
 mod generation;
 mod held_key;
+mod key_fault;
 pub mod key_message;
-pub mod publisher;
-pub mod receiver;
+mod keys_changed;
+mod own_generation;
+mod publisher;
+mod receiver;
 pub mod recipients;
 
+pub use held_key::{OpenError, Opened};
+pub use key_fault::{KeyFault, RosterAtHeads};
 pub use key_message::{KeyAck, KeyMessage, KeyStatement};
-pub use publisher::{KeyReason, KeysChanged, Publisher, SealError, Sealed};
-pub use receiver::{KeyFault, OpenError, Opened, Receiver, RosterAtHeads};
+pub use keys_changed::{KeyReason, KeysChanged};
+pub use own_generation::{SealError, Sealed};
+pub use publisher::{Publisher, TooMany};
+pub use receiver::Receiver;
 pub use recipients::{RecipientList, RecipientsRoot};
 
 use std::time::Duration;

@@ -5,116 +5,30 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use zeroize::Zeroizing;
-
 use super::{
-    FRAMES_MAX, GENERATION_AGE_MAX, STREAMS_MAX, SWITCH_MAX,
+    FRAMES_MAX, GENERATION_AGE_MAX, SWITCH_MAX,
     delivery::{Deliveries, Due},
     generation::{Binding, ChainLink},
-    key_message::{ChainSecret, Heads, KeyAck, KeyMessage, KeyStatement},
-    recipients::{RECIPIENTS_MAX, RecipientList, RecipientsRoot},
+    key_message::{Heads, KeyAck, KeyMessage, KeyStatement},
+    keys_changed::{KeyReason, KeysChanged},
+    own_generation::{OwnGeneration, SealError, Sealed},
+    recipients::{RECIPIENTS_MAX, RecipientsRoot},
 };
 use crate::{
     identity::{Identity, Signature},
-    ids::{MeetingId, MemberId, OperationHash, PolicyHash, StreamId},
+    ids::{MeetingId, MemberId, OperationHash, PolicyHash},
     random::Random,
-    sframe::{
-        KeyId, MediaContext, encrypt,
-        header::Header,
-        key_schedule::{FrameKey, Secret},
-    },
+    sframe::{KeyId, MediaContext, key_schedule::Secret},
     time::Timestamp,
 };
 
 /// Events that wait to be polled; the oldest is dropped. Each tells of a change that the next one supersedes.
 const EVENTS_MAX: usize = 32;
 
-/// Why the key that frames are sealed with changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KeyReason {
-    /// The first recipients.
-    Start,
-    /// Somebody was added.
-    Join,
-    /// Somebody was removed.
-    Removal,
-    /// The generation reached [`GENERATION_AGE_MAX`].
-    Age,
-    /// The generation sealed [`FRAMES_MAX`] frames.
-    Frames,
-    /// The meeting has another policy.
-    Policy,
-}
-
-/// From now on frames are sealed with this key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeysChanged {
-    /// Generation and step.
-    pub key: KeyId,
-    /// Why.
-    pub reason: KeyReason,
-    /// Who was given the key.
-    pub members: BTreeSet<MemberId>,
-}
-
-/// How a frame was sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sealed {
-    /// The key.
-    pub key: KeyId,
-    /// The frame's number under that key and stream.
-    pub counter: u64,
-}
-
-/// Why a frame was not sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SealError {
-    /// Nobody is to receive it.
-    #[error("nobody holds a key of this publisher")]
-    NoRecipients,
-    /// The context names another meeting or another sender.
-    #[error("the frame's context is not this publisher's")]
-    ForeignContext,
-    /// More streams than [`STREAMS_MAX`].
-    #[error("a publisher has at most {STREAMS_MAX} streams")]
-    TooManyStreams,
-}
-
 /// More recipients ([`RECIPIENTS_MAX`]) or roster heads than a key message can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many recipients or roster heads for a key message")]
 pub struct TooMany;
-
-#[derive(Debug)]
-struct StreamKey {
-    key: FrameKey,
-    counter: u64,
-}
-
-#[derive(Debug)]
-struct Generation {
-    binding: Binding,
-    link: ChainLink,
-    reason: KeyReason,
-    started: Timestamp,
-    frames: u64,
-    streams: BTreeMap<StreamId, StreamKey>,
-    /// The recipients of the current step.
-    members: BTreeSet<MemberId>,
-    /// Who can decrypt: acknowledged this step, or an earlier one from which it can ratchet.
-    acknowledged: BTreeSet<MemberId>,
-    /// About the current step; made once, so that all recipients get the same words.
-    statement: KeyStatement,
-    signature: Signature,
-}
-
-impl Generation {
-    fn number(&self) -> u32 {
-        self.link.key.generation()
-    }
-}
 
 /// Owns this member's keys. After each `handle_*`, `set_*` or `resend_to`, drain `poll_transmit` and `poll_event`,
 /// then arm the timer of `poll_timeout`.
@@ -128,8 +42,8 @@ pub struct Publisher {
     recipients: BTreeSet<MemberId>,
     heads: Heads,
     next_generation: u32,
-    active: Option<Generation>,
-    pending: Option<Generation>,
+    active: Option<OwnGeneration>,
+    pending: Option<OwnGeneration>,
     /// When the pending generation becomes active at the latest.
     switch_at: Option<Timestamp>,
     deliveries: Deliveries,
@@ -301,16 +215,7 @@ impl Publisher {
             };
             // Whoever acknowledged this root knows its members; a message that got lost may be the one that said so.
             let known = self.known_roots.get(&member) == Some(&generation.statement.recipients);
-            let recipients = (again || !known).then(|| {
-                RecipientList::new(generation.members.clone()).expect("set_recipients checked the bound")
-            });
-            let message = KeyMessage {
-                statement: generation.statement.clone(),
-                signature: generation.signature,
-                secret: ChainSecret(generation.link.secret.clone()),
-                recipients,
-            };
-            return Some((member, message));
+            return Some((member, generation.message(again || !known)));
         }
     }
 
@@ -339,30 +244,7 @@ impl Publisher {
         self.switch_if_ready(now);
         self.rotate_if_due(now);
         let generation = self.active.as_mut().ok_or(SealError::NoRecipients)?;
-        let key = generation.link.key;
-        if !generation.streams.contains_key(&context.stream) {
-            if generation.streams.len() == STREAMS_MAX {
-                return Err(SealError::TooManyStreams);
-            }
-            let stream = StreamKey {
-                key: generation.link.frame_key(&generation.binding, context.stream),
-                counter: 0,
-            };
-            generation.streams.insert(context.stream, stream);
-        }
-        let stream = generation
-            .streams
-            .get_mut(&context.stream)
-            .expect("inserted above");
-        let counter = stream.counter;
-        stream.counter += 1;
-        generation.frames += 1;
-        let header = Header {
-            kid: key.to_u64(),
-            counter,
-        };
-        encrypt::seal(&stream.key, header, &context.to_bytes(), plaintext, out);
-        Ok(Sealed { key, counter })
+        generation.seal(context, plaintext, out)
     }
 
     fn rotate_if_due(&mut self, now: Timestamp) {
@@ -386,11 +268,8 @@ impl Publisher {
         let next = generation.link.next();
         let ratcheted = next.is_some();
         if let Some(next) = next {
-            generation.link = next;
-            generation.streams.clear();
-            generation.members.clone_from(&self.recipients);
-            let (statement, signature) = self.statement(&generation.binding, &generation.link);
-            (generation.statement, generation.signature) = (statement, signature);
+            let signed = self.statement(&generation.binding, &next);
+            generation.advance(next, &self.recipients, signed);
             self.owe_all(now, generation.number());
         }
         if is_active {
@@ -412,11 +291,9 @@ impl Publisher {
             Some(KeyReason::Removal) => KeyReason::Removal,
             _ => reason,
         };
-        let mut secret = Zeroizing::new([0; 64]);
-        self.random.fill(&mut *secret);
         let link = ChainLink {
             key: KeyId::first(self.next_generation),
-            secret: Secret::from_bytes(*secret),
+            secret: Secret::random(&mut self.random),
         };
         self.next_generation = self
             .next_generation
@@ -429,19 +306,8 @@ impl Publisher {
             first_recipients: RecipientsRoot::of(&self.meeting, &self.recipients),
             policy: self.policy,
         };
-        let (statement, signature) = self.statement(&binding, &link);
-        let generation = Generation {
-            binding,
-            link,
-            reason,
-            started: now,
-            frames: 0,
-            streams: BTreeMap::new(),
-            members: self.recipients.clone(),
-            acknowledged: BTreeSet::new(),
-            statement,
-            signature,
-        };
+        let signed = self.statement(&binding, &link);
+        let generation = OwnGeneration::new(now, binding, link, reason, self.recipients.clone(), signed);
         self.owe_all(now, generation.number());
         if self.active.is_none() {
             self.announce(&generation, reason);
@@ -498,7 +364,7 @@ impl Publisher {
         }
     }
 
-    fn announce(&mut self, generation: &Generation, reason: KeyReason) {
+    fn announce(&mut self, generation: &OwnGeneration, reason: KeyReason) {
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();
         }

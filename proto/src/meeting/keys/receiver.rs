@@ -1,16 +1,16 @@
 //! The receiver's side: one remote publisher's keys.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
 use super::{
-    CATCH_UP_MAX, GRACE, STREAMS_MAX, SWITCH_MAX,
+    CATCH_UP_MAX, GRACE, SWITCH_MAX,
     generation::{Binding, ChainLink},
-    held_key::HeldKey,
+    held_key::{HeldKey, OpenError, Opened},
+    key_fault::{Expectation, KeyFault, RosterAtHeads},
     key_message::{KeyAck, KeyMessage, KeyStatement},
-    recipients::RecipientsRoot,
 };
 use crate::{
-    ids::{MeetingId, MemberId, OperationHash, PolicyHash},
+    ids::{MeetingId, MemberId},
     sframe::{KeyId, MediaContext, header::Header},
     time::Timestamp,
 };
@@ -18,100 +18,15 @@ use crate::{
 /// Keys of one publisher that are held at a time. Reason: all steps of one generation and a few of its neighbours;
 /// a publisher that changes keys faster than that within [`GRACE`] loses its oldest.
 const KEYS_MAX: usize = 20;
-/// Former runs of the publisher whose late messages are recognised.
-const RETIRED_INSTANCES_MAX: usize = 16;
-
-/// The roster, as the receiver's own log has it.
-pub trait RosterAtHeads {
-    /// The members at `heads`; `None` if some operation that they rest on is missing here.
-    fn members_at(&self, heads: &[OperationHash]) -> Option<BTreeSet<MemberId>>;
-    /// The policy of the meeting, as this member sees it.
-    fn policy_hash(&self) -> PolicyHash;
-}
-
-/// Why a key message was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyFault {
-    /// These receive the key, or send it, and are no members in the roster that the message rests on. Stop sending
-    /// to the publisher and name them.
-    #[error("{} would hear the meeting and are not in its roster", .0.len())]
-    Ghost(BTreeSet<MemberId>),
-    /// The publisher follows another policy.
-    #[error("the publisher follows another policy")]
-    PolicyMismatch {
-        /// The publisher's.
-        theirs: PolicyHash,
-    },
-    /// Fetch the operations up to these heads, then hand the message in again.
-    #[error("the roster operations that the key rests on are missing")]
-    NeedOperations(Vec<OperationHash>),
-    /// Another meeting, or signed by another than the far end of the channel.
-    #[error("the key message is for another meeting or from another publisher")]
-    Foreign,
-    /// We are not among the recipients that it names.
-    #[error("this member is not among the key's recipients")]
-    NotAddressed,
-    /// The list of recipients is absent, and the root is not the one accepted before; or list and root differ.
-    #[error("the recipients do not match their root")]
-    RecipientsUnknown,
-    /// The signature or the commitment does not hold.
-    #[error("signature or commitment of the key message do not hold")]
-    Forged,
-    /// The publisher gave another secret or other recipients under the same key id before.
-    #[error("the publisher contradicts an earlier key message")]
-    Equivocation,
-    /// The key belongs to a former run of the publisher, or to a generation that has ended.
-    #[error("the key message is outdated")]
-    Outdated,
-}
-
-/// Which frame was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// The key that sealed it.
-    pub key: KeyId,
-    /// Its number under that key and stream.
-    pub counter: u64,
-}
-
-/// Why a frame was not opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// No key message gave this key, or its time is over.
-    #[error("no key for this frame")]
-    UnknownKey,
-    /// A frame with this number was opened before, or the number is too old to tell.
-    #[error("the frame was received before")]
-    Replay,
-    /// Some byte differs from what the publisher sealed.
-    #[error("the frame is not authentic")]
-    BadTag,
-    /// No SFrame header of this version.
-    #[error("the frame is malformed")]
-    Malformed,
-    /// The context names another meeting or another sender.
-    #[error("the frame's context is not this publisher's")]
-    ForeignContext,
-    /// The publisher has more streams than [`STREAMS_MAX`].
-    #[error("a publisher has at most {STREAMS_MAX} streams")]
-    TooManyStreams,
-}
 
 /// Opens one remote member's frames. It lives as long as the member is in the roster; dropping it erases all keys.
 #[derive(Debug)]
 pub struct Receiver {
-    meeting: MeetingId,
-    publisher: MemberId,
-    own: MemberId,
+    expectation: Expectation,
     instance: Option<u64>,
-    retired_instances: VecDeque<u64>,
     keys: BTreeMap<KeyId, HeldKey>,
     /// The highest key that was erased: neither it nor an earlier one comes back.
     erased: Option<KeyId>,
-    /// The recipients that were accepted last, so that a message may name them by their root only.
-    accepted: Option<(RecipientsRoot, BTreeSet<MemberId>)>,
 }
 
 impl Receiver {
@@ -119,14 +34,10 @@ impl Receiver {
     #[must_use]
     pub fn new(meeting: MeetingId, publisher: MemberId, own: MemberId) -> Self {
         Self {
-            meeting,
-            publisher,
-            own,
+            expectation: Expectation::new(meeting, publisher, own),
             instance: None,
-            retired_instances: VecDeque::new(),
             keys: BTreeMap::new(),
             erased: None,
-            accepted: None,
         }
     }
 
@@ -155,14 +66,14 @@ impl Receiver {
     ) -> Result<KeyAck, KeyFault> {
         self.handle_timeout(now);
         let statement = &message.statement;
-        let recipients = self.check(message, roster)?;
+        let recipients = self.expectation.check(message, roster)?;
         let link = ChainLink {
             key: statement.key,
             secret: message.secret.0.clone(),
         };
         let binding = Binding {
-            meeting: self.meeting,
-            publisher: self.publisher,
+            meeting: self.expectation.meeting,
+            publisher: self.expectation.publisher,
             instance: statement.instance,
             first_recipients: statement.first_recipients,
             policy: roster.policy_hash(),
@@ -175,7 +86,7 @@ impl Receiver {
         } else {
             self.begin_instance(statement.instance);
         }
-        self.accepted = Some((statement.recipients, recipients));
+        self.expectation.accept(statement.recipients, recipients);
         let key = link.key;
         let held = self
             .keys
@@ -201,7 +112,7 @@ impl Receiver {
         sframe: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Opened, OpenError> {
-        if context.meeting != self.meeting || context.sender != self.publisher {
+        if context.meeting != self.expectation.meeting || context.sender != self.expectation.publisher {
             return Err(OpenError::ForeignContext);
         }
         let (header, sealed) = Header::parse(sframe).map_err(|_| OpenError::Malformed)?;
@@ -244,53 +155,6 @@ impl Receiver {
         }
     }
 
-    /// Everything about a message that does not depend on the keys held: gives the recipients.
-    fn check(
-        &self,
-        message: &KeyMessage,
-        roster: &dyn RosterAtHeads,
-    ) -> Result<BTreeSet<MemberId>, KeyFault> {
-        let statement = &message.statement;
-        if statement.meeting != self.meeting || statement.publisher != self.publisher {
-            return Err(KeyFault::Foreign);
-        }
-        if self.retired_instances.contains(&statement.instance) {
-            return Err(KeyFault::Outdated);
-        }
-        if statement.verify(&message.signature).is_err()
-            || statement.commitment != KeyStatement::commit(&message.secret.0)
-        {
-            return Err(KeyFault::Forged);
-        }
-        if statement.policy != roster.policy_hash() {
-            return Err(KeyFault::PolicyMismatch {
-                theirs: statement.policy,
-            });
-        }
-        let recipients = match (&message.recipients, &self.accepted) {
-            (Some(list), _) if RecipientsRoot::of(&self.meeting, list.members()) == statement.recipients => {
-                list.members().clone()
-            }
-            (None, Some((root, members))) if *root == statement.recipients => members.clone(),
-            _ => return Err(KeyFault::RecipientsUnknown),
-        };
-        if !recipients.contains(&self.own) {
-            return Err(KeyFault::NotAddressed);
-        }
-        let heads = statement.heads.to_vec();
-        let Some(members) = roster.members_at(&heads) else {
-            return Err(KeyFault::NeedOperations(heads));
-        };
-        let mut hearing = recipients.clone();
-        hearing.insert(self.publisher);
-        let ghosts: BTreeSet<_> = hearing.difference(&members).copied().collect();
-        if ghosts.is_empty() {
-            Ok(recipients)
-        } else {
-            Err(KeyFault::Ghost(ghosts))
-        }
-    }
-
     /// Whether a key fits those that are held of the same generation: same binding, same chain, and one statement
     /// for one key.
     fn check_consistency(
@@ -315,10 +179,7 @@ impl Receiver {
     /// The publisher restarted: its former keys are void.
     fn begin_instance(&mut self, instance: u64) {
         if let Some(former) = self.instance.replace(instance) {
-            if self.retired_instances.len() == RETIRED_INSTANCES_MAX {
-                self.retired_instances.pop_front();
-            }
-            self.retired_instances.push_back(former);
+            self.expectation.retire(former);
         }
         self.keys.clear();
         self.erased = None;

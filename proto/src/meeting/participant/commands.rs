@@ -13,7 +13,6 @@ impl Participant {
         match (command, self.phase) {
             (_, Phase::Left) => {}
             (Command::Leave, _) => self.leave(now),
-            (Command::Mute(muted), _) => self.set_muted(now, muted),
             (_, Phase::Lobby { .. }) => self.emit(Event::Refused {
                 what: "command",
                 clause: "lobby".to_owned(),
@@ -70,11 +69,6 @@ impl Participant {
             .members
             .get(&member)
             .is_some_and(|member| member.role.may_speak())
-    }
-
-    fn set_muted(&mut self, now: Now, muted: bool) {
-        let _ = now;
-        self.muted = muted;
     }
 
     /// Says goodbye.

@@ -34,12 +34,9 @@ use crate::{
         signed_policy::{PolicyError, SignedPolicy},
     },
     random::Random,
-    sframe::{MediaContext, source_authentication::SourceAuthenticator},
+    sframe::source_authenticator::SourceAuthenticator,
     time::Now,
-    wire::{
-        media_packet::MediaKind,
-        ticket::{RELAYS_MAX, Ticket, TicketTerms, TicketTermsError},
-    },
+    wire::ticket::{RELAYS_MAX, Ticket, TicketTerms, TicketTermsError},
 };
 
 /// How long a ticket is valid unless said otherwise: a week, for a meeting that is announced in advance.
@@ -57,8 +54,6 @@ pub struct ParticipantConfig {
     pub direct: bool,
     /// Relays that this node knows of; each is judged by the policy.
     pub relays: Vec<VerifiedDescriptor>,
-    /// Start without publishing.
-    pub muted: bool,
 }
 
 /// What a founder decides.
@@ -181,14 +176,12 @@ impl Participant {
             policy.hash(),
             random.fork("sender keys"),
         );
-        let context = MediaContext {
-            kind: MediaKind::Audio,
-            layer: 0,
+        let authenticator = SourceAuthenticator::new(
+            config.identity.clone(),
             meeting,
-            sender: me,
-            stream: StreamId::AUDIO,
-        };
-        let authenticator = SourceAuthenticator::new(config.identity.clone(), &context, publisher.instance());
+            StreamId::AUDIO,
+            publisher.instance(),
+        );
         let mut timers = Timers::default();
         timers.set(Timer::Heartbeat, now.monotonic + HEARTBEAT_INTERVAL);
         timers.set(Timer::Watch, now.monotonic + WATCH_INTERVAL);
@@ -213,7 +206,6 @@ impl Participant {
             admission: AdmissionBook::new(),
             publisher,
             authenticator,
-            muted: config.muted,
             distrusted: BTreeSet::new(),
             seen: BTreeMap::new(),
             peers: BTreeMap::new(),

@@ -11,6 +11,7 @@ use crate::{
     ids::{MemberId, OperationHash},
     meeting::{
         admission::{Decided, Decision, Knock, KnockOutcome, RefusalReason},
+        name::Name,
         operation::Op,
         role::Role,
         roster::RoomEpoch,
@@ -102,19 +103,19 @@ impl Participant {
         self.timers.set(Timer::Knock, now.monotonic + KNOCK_INTERVAL);
     }
 
-    /// No answer yet: the greeting may be lost.
+    /// Knocks again: the greeting may be lost, and whoever ceases to knock is taken to have gone.
     pub(super) fn knock_again(&mut self, now: Now) {
-        if let Phase::Lobby { waiting } = self.phase {
-            self.timers.set(Timer::Knock, now.monotonic + KNOCK_INTERVAL);
-            if !waiting {
-                let hello = self.hello();
-                self.send_to(Some(now), self.host, &hello);
-            } else if !self.is_reachable(self.host) {
-                // The host is gone while we wait for its decision: begin again.
-                self.phase = Phase::Lobby { waiting: false };
-                self.timers
-                    .set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
-            }
+        let Phase::Lobby { waiting } = self.phase else {
+            return;
+        };
+        self.timers.set(Timer::Knock, now.monotonic + KNOCK_INTERVAL);
+        let hello = self.hello();
+        let reached = self.send_to(Some(now), self.host, &hello);
+        if waiting && !reached {
+            // The host is gone while we wait for its decision: begin again.
+            self.phase = Phase::Lobby { waiting: false };
+            self.timers
+                .set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
         }
     }
 
@@ -191,10 +192,11 @@ impl Participant {
         if !self.is_in_charge() {
             return;
         }
-        let knock = Knock {
-            name: hello.name.clone(),
-            addresses: hello.addresses.iter().map(|address| (*address).into()).collect(),
-            direct_ok: !hello.addresses.is_empty(),
+        let addresses: Vec<_> = hello.addresses.iter().map(|address| (*address).into()).collect();
+        let direct = !addresses.is_empty();
+        // The message's own bound is the knock's.
+        let Ok(knock) = Knock::new(hello.name.clone(), addresses, direct) else {
+            return;
         };
         match self.admission.handle_knock(now, member, knock, self.log.view()) {
             KnockOutcome::Waiting { new } => {
@@ -206,7 +208,7 @@ impl Participant {
                     });
                 }
             }
-            KnockOutcome::Admit => self.admit(now, member),
+            KnockOutcome::Admit => self.let_in(now, member, hello.name.clone()),
             KnockOutcome::AlreadyIn => self.welcome(now, member, conduit),
             KnockOutcome::Refused(reason) => {
                 self.send_on(conduit, &ControlMessage::Refused(reason));
@@ -214,44 +216,52 @@ impl Participant {
         }
     }
 
-    /// Admits somebody who waits: writes the operation, then welcomes.
+    /// Admits somebody who waits.
     pub(super) fn admit(&mut self, now: Now, member: MemberId) {
-        if self.log.view().locked {
-            self.fault(
-                "locked",
-                "the meeting is locked: nobody can be admitted".into(),
-                "unlock it first",
-            );
-            return;
-        }
-        match self.admission.decide(&member, Decision::Admit) {
-            Ok(Decided::Admit(knock)) => {
-                let op = Op::Admit {
-                    member,
-                    name: knock.name,
-                    role: Role::Speaker,
-                };
-                if self.author(now, op).is_some() {
-                    // Everybody's keys turn first, then the newcomer learns of the meeting.
-                    self.settle(now);
-                    for conduit in self.all_conduits(member) {
-                        self.welcome(now, member, conduit);
-                    }
-                }
-            }
+        match self.admission.decide(&member, Decision::Admit, self.log.view()) {
+            Ok(Decided::Admit(knock)) => self.let_in(now, member, knock.name().clone()),
             Ok(_) => {}
-            Err(error) => self.fault("not_waiting", error.to_string(), "`who` lists who is there"),
+            Err(error) => self.fault(
+                "not_admitted",
+                error.to_string(),
+                "`who` lists who is there and who waits",
+            ),
+        }
+    }
+
+    /// Writes the operation, then welcomes the newcomer.
+    fn let_in(&mut self, now: Now, member: MemberId, name: Name) {
+        if self
+            .author(
+                now,
+                Op::Admit {
+                    member,
+                    name,
+                    role: Role::Speaker,
+                },
+            )
+            .is_some()
+        {
+            // Everybody's keys turn first, then the newcomer learns of the meeting.
+            self.settle(now);
+            for conduit in self.all_conduits(member) {
+                self.welcome(now, member, conduit);
+            }
         }
     }
 
     /// Refuses somebody who waits.
     pub(super) fn refuse(&mut self, member: MemberId) {
-        match self.admission.decide(&member, Decision::Refuse) {
+        match self.admission.decide(&member, Decision::Refuse, self.log.view()) {
             Ok(Decided::Refuse(reason)) => {
                 self.send_to(None, member, &ControlMessage::Refused(reason));
             }
             Ok(_) => {}
-            Err(error) => self.fault("not_waiting", error.to_string(), "`who` lists who is there"),
+            Err(error) => self.fault(
+                "not_refused",
+                error.to_string(),
+                "`who` lists who is there and who waits",
+            ),
         }
     }
 

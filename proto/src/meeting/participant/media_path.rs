@@ -18,7 +18,7 @@ use crate::{
 impl Participant {
     /// An encoded audio payload of this member's microphone ([`crate::media::payload`]).
     pub fn handle_audio(&mut self, now: Now, payload: &[u8]) {
-        if !self.muted && self.may_speak() && payload.len() <= AUDIO_PAYLOAD_BYTES_MAX {
+        if self.may_speak() && payload.len() <= AUDIO_PAYLOAD_BYTES_MAX {
             self.publish(now, MediaKind::Audio, payload);
         }
         self.settle(now);

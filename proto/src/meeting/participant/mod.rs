@@ -65,7 +65,7 @@ use crate::{
     mesh::relay_session::RelaySession,
     policy::permit::RouteJudge,
     random::Random,
-    sframe::source_authentication::SourceAuthenticator,
+    sframe::source_authenticator::SourceAuthenticator,
     time::{Now, Timestamp},
     wire::ticket::{Ticket, TicketTerms},
 };
@@ -93,7 +93,6 @@ pub struct Participant {
     admission: AdmissionBook,
     publisher: Publisher,
     authenticator: SourceAuthenticator,
-    muted: bool,
     /// Members whose key messages named ghosts: they get no more of this member's keys.
     distrusted: BTreeSet<MemberId>,
     /// Name and role of everybody in the roster as people were last told, for when they go.

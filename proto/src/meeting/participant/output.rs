@@ -129,8 +129,6 @@ pub enum Command {
     Lock(bool),
     /// Change a member's role.
     Role(MemberId, Role),
-    /// Stop or go on publishing.
-    Mute(bool),
     /// Say goodbye and stop.
     Leave,
 }

@@ -100,6 +100,7 @@ impl Participant {
         self.watch_permits(now);
         self.watch_day(now);
         self.watch_sources(now);
+        self.admission.handle_timeout(now);
         for peer in self.peers.values_mut() {
             peer.keys.handle_timeout(now.monotonic);
             peer.forget_stale(now.monotonic);

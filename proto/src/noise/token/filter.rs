@@ -94,7 +94,7 @@ impl<'a> LongHeader<'a> {
 
 /// Whether a datagram starts with a long header; all others pass unseen.
 #[must_use]
-pub fn has_long_header(datagram: &[u8]) -> bool {
+fn has_long_header(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & 0x80 != 0)
 }
 

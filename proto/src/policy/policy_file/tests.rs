@@ -1,4 +1,5 @@
 use super::*;
+use crate::time::UnixSeconds;
 
 fn policy(text: &str) -> RoutePolicy {
     RoutePolicy::from_toml(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
@@ -170,5 +171,19 @@ proptest::proptest! {
     fn no_text_panics(text: String, keys in "(preset|hosting|issuers|expires|denied_asns) = [\"\\[\\]{}a-z0-9=, ]{0,30}") {
         let _ = RoutePolicy::from_toml(&text);
         let _ = RoutePolicy::from_toml(&keys);
+    }
+}
+
+#[test]
+fn the_examples_of_the_manual_are_policies() {
+    let manual = include_str!("../../../../docs/policy.md");
+    let examples: Vec<&str> = manual
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(examples.len() >= 4);
+    for example in examples {
+        policy(example);
     }
 }

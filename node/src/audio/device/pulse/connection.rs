@@ -22,19 +22,22 @@ use pulseaudio::protocol::{
 
 use crate::audio::AudioError;
 
-/// A server that says nothing for this long has hung: requests come every 10 ms.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// A server that says nothing for this long has hung: requests come every 10 ms, though a null sink begins with a pause
+/// of 2 s.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// How often a waiting thread looks whether it is to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Largest message taken from a server. It sends sound in pieces of 64 KiB at most.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Length of the secret that a server shares with its user's programs.
+const COOKIE_BYTES: usize = 256;
 /// Channel number of commands, as opposed to sound.
 const COMMAND_CHANNEL: u32 = u32::MAX;
 
 /// What the server sent.
 pub(super) enum Message {
     /// A command or event.
-    Command(Command),
+    Command(Box<Command>),
     /// Sound of a recording stream.
     Sound { channel: u32, bytes: Vec<u8> },
     /// Nothing more comes, because the engine is to stop.
@@ -53,7 +56,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects to `server`, or to the first of the usual ones that answers, and introduces us.
-    pub(super) fn open(server: Option<&Path>, stop: Arc<AtomicBool>) -> Result<Self, AudioError> {
+    pub(super) fn open(server: Option<&Path>, stop: &Arc<AtomicBool>) -> Result<Self, AudioError> {
         let mut reasons = Vec::new();
         for path in server.map_or_else(sockets, |path| vec![path.to_owned()]) {
             match Self::open_at(&path, stop.clone()) {
@@ -82,11 +85,14 @@ impl Connection {
             stop,
         };
         let cookie = pulseaudio::cookie_path_from_env().and_then(|path| std::fs::read(path).ok());
+        // A server that lets everybody in wants the field at its full length, too.
+        let mut cookie = cookie.unwrap_or_default();
+        cookie.resize(COOKIE_BYTES, 0);
         let auth: AuthReply = connection.request(&Command::Auth(AuthParams {
             version,
             supports_shm: false,
             supports_memfd: false,
-            cookie: cookie.unwrap_or_default(),
+            cookie,
         }))?;
         connection.version = version.min(auth.version);
         let mut props = Props::new();
@@ -134,7 +140,7 @@ impl Connection {
             if let Ok((_, command)) =
                 Command::read_tag_prefixed(&mut Cursor::new(bytes.as_slice()), self.version)
             {
-                return Ok(Message::Command(command));
+                return Ok(Message::Command(Box::new(command)));
             }
         }
     }

@@ -51,7 +51,7 @@ impl PulseCapture {
     pub(super) fn open(
         server: Option<&Path>,
         name: Option<&str>,
-        stop: Arc<AtomicBool>,
+        stop: &Arc<AtomicBool>,
     ) -> Result<Self, AudioError> {
         let mut connection = Connection::open(server, stop)?;
         let params = RecordStreamParams {
@@ -92,14 +92,16 @@ impl Capture for PulseCapture {
                             .map(|&s| f32::from(i16::from_le_bytes(s)) / 32_768.0),
                     );
                 }
-                Message::Command(Command::RecordStreamKilled(channel)) if channel == self.channel => {
-                    return Err(removed("source"));
+                Message::Command(command) => {
+                    if matches!(*command, Command::RecordStreamKilled(channel) if channel == self.channel) {
+                        return Err(removed("source"));
+                    }
                 }
                 Message::Stopped => {
                     block.fill(0.0);
                     return Ok(());
                 }
-                Message::Sound { .. } | Message::Command(_) => {}
+                Message::Sound { .. } => {}
             }
         }
         block.copy_from_slice(&self.samples[..block.len()]);
@@ -125,7 +127,7 @@ impl PulsePlayback {
     pub(super) fn open(
         server: Option<&Path>,
         name: Option<&str>,
-        stop: Arc<AtomicBool>,
+        stop: &Arc<AtomicBool>,
     ) -> Result<Self, AudioError> {
         let mut connection = Connection::open(server, stop)?;
         let params = PlaybackStreamParams {
@@ -163,14 +165,17 @@ impl Playback for PulsePlayback {
     fn wait(&mut self) -> Result<usize, AudioError> {
         while self.requested == 0 {
             match self.connection.next().map_err(|error| lost("sink", &error))? {
-                Message::Command(Command::Request(request)) if request.channel == self.channel => {
-                    self.requested += samples_of(request.length);
-                }
-                Message::Command(Command::PlaybackStreamKilled(channel)) if channel == self.channel => {
-                    return Err(removed("sink"));
-                }
+                Message::Command(command) => match *command {
+                    Command::Request(request) if request.channel == self.channel => {
+                        self.requested += samples_of(request.length);
+                    }
+                    Command::PlaybackStreamKilled(channel) if channel == self.channel => {
+                        return Err(removed("sink"));
+                    }
+                    _ => {}
+                },
                 Message::Stopped => return Ok(0),
-                Message::Command(_) | Message::Sound { .. } => {}
+                Message::Sound { .. } => {}
             }
         }
         Ok(self.requested.min(PLAYBACK_SAMPLES_MAX))

@@ -1,5 +1,7 @@
 //! RFC 9605's vectors, and what a changed byte does.
 
+mod source;
+
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 
@@ -15,7 +17,7 @@ use crate::{
 };
 
 fn vectors() -> Value {
-    serde_json::from_str(include_str!("../../../tests/vectors/rfc9605.json")).unwrap()
+    serde_json::from_str(include_str!("../../../../tests/vectors/rfc9605.json")).unwrap()
 }
 
 fn bytes(value: &Value) -> Vec<u8> {

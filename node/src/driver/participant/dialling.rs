@@ -1,0 +1,139 @@
+//! Dialling: all addresses of a target at once, the first that completes the handshake wins.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use subrosa_proto::{
+    identity::Identity,
+    ids::RelayId,
+    meeting::participant::{DialId, DialTarget},
+    policy::permit::Route,
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::Driver;
+use crate::{
+    driver::{addresses::as_seen_from, link::Side},
+    error::NodeError,
+    quic::endpoint::{Authenticated, DialError, Endpoint},
+    store::identity_file,
+};
+
+/// The outcome of a dial.
+#[derive(Debug)]
+pub(super) struct DialResult {
+    dial: DialId,
+    outcome: Result<Authenticated, DialError>,
+}
+
+/// Starts dials; results come on a channel.
+pub(super) struct Dialler {
+    endpoint: Arc<Endpoint>,
+    results: mpsc::Sender<DialResult>,
+    /// Who we are to each relay: a fresh identity for each, so that relays cannot recognise a person (security.md §1).
+    pseudonyms: HashMap<RelayId, Identity>,
+}
+
+impl Dialler {
+    pub(super) fn new(endpoint: Arc<Endpoint>, results: mpsc::Sender<DialResult>) -> Self {
+        Self {
+            endpoint,
+            results,
+            pseudonyms: HashMap::new(),
+        }
+    }
+
+    pub(super) fn dial(&mut self, dial: DialId, target: DialTarget) {
+        let pseudonym = match &target {
+            DialTarget::Relay { permit, .. } => match permit.route() {
+                Route::Relay(relay) => self.pseudonym(relay).ok().map(|identity| (relay, identity)),
+                _ => None,
+            },
+            DialTarget::Member { .. } => None,
+        };
+        let (endpoint, results) = (self.endpoint.clone(), self.results.clone());
+        tokio::spawn(async move {
+            let outcome = race(&endpoint, target, pseudonym).await;
+            let _ = results.send(DialResult { dial, outcome }).await;
+        });
+    }
+
+    fn pseudonym(&mut self, relay: RelayId) -> Result<Identity, NodeError> {
+        if let Some(identity) = self.pseudonyms.get(&relay) {
+            return Ok(identity.clone());
+        }
+        let identity = identity_file::fresh()?;
+        self.pseudonyms.insert(relay, identity.clone());
+        Ok(identity)
+    }
+}
+
+/// Dials every address; the first handshake that completes is kept, the others end when their tasks are dropped.
+async fn race(
+    endpoint: &Arc<Endpoint>,
+    target: DialTarget,
+    pseudonym: Option<(RelayId, Identity)>,
+) -> Result<Authenticated, DialError> {
+    let Ok(local) = endpoint.local_addr() else {
+        return Err(DialError::NoAnswer);
+    };
+    let addresses = match &target {
+        DialTarget::Member { addresses, .. } | DialTarget::Relay { addresses, .. } => addresses.clone(),
+    };
+    let mut attempts = JoinSet::new();
+    for address in addresses
+        .into_iter()
+        .filter_map(|address| as_seen_from(local, address))
+    {
+        let (endpoint, target, pseudonym) = (endpoint.clone(), target.clone(), pseudonym.clone());
+        attempts.spawn(async move { connect(&endpoint, address, target, pseudonym).await });
+    }
+    let mut last = DialError::NoAnswer;
+    while let Some(outcome) = attempts.join_next().await {
+        match outcome {
+            Ok(Ok(authenticated)) => return Ok(authenticated),
+            Ok(Err(error)) => last = error,
+            // A task of ours that panicked or was cancelled has reported that elsewhere.
+            Err(_) => {}
+        }
+    }
+    Err(last)
+}
+
+async fn connect(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    target: DialTarget,
+    pseudonym: Option<(RelayId, Identity)>,
+) -> Result<Authenticated, DialError> {
+    match (target, pseudonym) {
+        (
+            DialTarget::Member {
+                member, meeting, psk, ..
+            },
+            _,
+        ) => {
+            endpoint
+                .connect_member(address, meeting, &psk, Some(member))
+                .await
+        }
+        (DialTarget::Relay { static_key, .. }, Some((relay, identity))) => {
+            endpoint
+                .connect_relay(address, relay, static_key, &identity)
+                .await
+        }
+        (DialTarget::Relay { .. }, None) => Err(DialError::NoAnswer),
+    }
+}
+
+impl Driver {
+    pub(super) fn handle_dialled(&mut self, result: DialResult) {
+        match result.outcome {
+            Ok(authenticated) => self.take_in(Some(result.dial), Side::Dialled, authenticated),
+            Err(error) => {
+                tracing::debug!(%error, "a dial failed");
+                self.last_dial_error = Some(error);
+                self.participant.handle_dial_failed(self.clock.now(), result.dial);
+            }
+        }
+    }
+}

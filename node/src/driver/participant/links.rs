@@ -1,0 +1,116 @@
+//! The loop's links: from handle to connection, and what they tell the participant.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use subrosa_proto::{
+    ids::{LinkId, MemberId, RelayId},
+    meeting::participant::{DialId, LinkPeer},
+    noise::Leg,
+};
+use tokio::sync::mpsc;
+
+use super::Driver;
+use crate::{
+    driver::link::{Link, LinkEvent, Side},
+    quic::endpoint::Authenticated,
+};
+
+/// See the module.
+pub(super) struct Links {
+    open: HashMap<LinkId, Link>,
+    next: u64,
+    events: mpsc::Sender<LinkEvent>,
+    /// Links whose tasks have not ended yet.
+    running: usize,
+}
+
+impl Links {
+    pub(super) fn new(events: mpsc::Sender<LinkEvent>) -> Self {
+        Self {
+            open: HashMap::new(),
+            next: 0,
+            events,
+            running: 0,
+        }
+    }
+
+    /// Takes a connection in.
+    fn add(&mut self, side: Side, authenticated: Authenticated) -> LinkId {
+        let id = LinkId(self.next);
+        self.next += 1;
+        self.running += 1;
+        self.open
+            .insert(id, Link::start(id, side, authenticated, self.events.clone()));
+        id
+    }
+
+    pub(super) fn send_control(&self, link: LinkId, bytes: Vec<u8>) {
+        if let Some(link) = self.open.get(&link) {
+            link.send_control(bytes);
+        }
+    }
+
+    pub(super) fn send_datagram(&self, link: LinkId, bytes: Vec<u8>) {
+        if let Some(link) = self.open.get(&link) {
+            link.send_datagram(bytes);
+        }
+    }
+
+    /// Closes after what is queued.
+    pub(super) fn close(&mut self, link: LinkId) {
+        self.open.remove(&link);
+    }
+
+    pub(super) fn close_all(&mut self) {
+        self.open.clear();
+    }
+
+    /// The link's tasks have ended. Whether it was open until then.
+    fn handle_down(&mut self, link: LinkId) {
+        self.running = self.running.saturating_sub(1);
+        self.open.remove(&link);
+    }
+
+    /// Waits until every link's tasks have ended.
+    pub(super) async fn ended(&mut self, events: &mut mpsc::Receiver<LinkEvent>) {
+        while self.running > 0 {
+            match events.recv().await {
+                Some(LinkEvent::Down(_)) => self.running -= 1,
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn handle_link_event(&mut self, event: LinkEvent) {
+        let now = self.clock.now();
+        match event {
+            LinkEvent::Control(link, bytes) => self.participant.handle_control(now, link, &bytes),
+            LinkEvent::Datagram(link, bytes) => self.participant.handle_datagram(now, link, &bytes),
+            LinkEvent::Down(link) => {
+                self.links.handle_down(link);
+                self.participant.handle_link_down(now, link);
+            }
+        }
+    }
+
+    pub(super) fn handle_accepted(&mut self, authenticated: Authenticated) {
+        self.take_in(None, Side::Accepted, authenticated);
+    }
+
+    /// Hands an authenticated connection to the participant.
+    pub(super) fn take_in(&mut self, dial: Option<DialId>, side: Side, authenticated: Authenticated) {
+        let peer = match authenticated.peer.leg {
+            Leg::Relay => LinkPeer::Relay(RelayId(authenticated.peer.key)),
+            _ => LinkPeer::Member(MemberId(authenticated.peer.key)),
+        };
+        let remote = authenticated.connection.remote_address();
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let psk = authenticated.peer.psk;
+        let link = self.links.add(side, authenticated);
+        self.participant
+            .handle_link_up(self.clock.now(), dial, link, peer, psk, remote);
+    }
+}

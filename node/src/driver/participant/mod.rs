@@ -1,0 +1,223 @@
+//! Drives `subrosa_proto`'s `Participant` with quinn, files and an audio engine: one task that owns the machine, feeds it
+//! what happens, and does what it says.
+
+mod dialling;
+mod links;
+mod setup;
+mod translate;
+mod user;
+
+use std::{sync::Arc, time::Duration};
+
+use subrosa_proto::{
+    ids::MeetingId,
+    meeting::participant::{Output, Participant},
+    random::Random,
+};
+use tokio::sync::mpsc;
+
+use self::{
+    dialling::{DialResult, Dialler},
+    links::Links,
+    user::UserSide,
+};
+use super::{clock::Clock, link::LinkEvent};
+use crate::{
+    audio::{AudioEvent, AudioHandle},
+    command::Command,
+    config::NodeConfig,
+    error::NodeError,
+    event::Event,
+    node::{COMMAND_QUEUE_MAX, EVENT_QUEUE_MAX, Node},
+    quic::endpoint::{Authenticated, DialError, Endpoint},
+    store::DataDir,
+};
+
+/// Events of links that may wait for the loop: 100 peers' datagrams of a fifth of a second. Control frames wait for a
+/// place, datagrams do not.
+const LINK_EVENT_QUEUE_MAX: usize = 1_024;
+/// How long the last messages may take when the node ends.
+const GOODBYE_PATIENCE: Duration = Duration::from_millis(700);
+
+/// Starts a participant; see [`Node::start`].
+///
+/// # Errors
+/// See [`Node::start`].
+pub(crate) async fn start(config: NodeConfig) -> Result<Node, NodeError> {
+    let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE_MAX);
+    let (event_sender, events) = mpsc::channel(EVENT_QUEUE_MAX);
+    let driver = setup::prepare(config, commands, event_sender)?;
+    tokio::spawn(driver.run());
+    Ok(Node::from_channels(command_sender, events))
+}
+
+/// The loop's state.
+struct Driver {
+    clock: Clock,
+    participant: Participant,
+    endpoint: Arc<Endpoint>,
+    meeting: MeetingId,
+    links: Links,
+    link_events: mpsc::Receiver<LinkEvent>,
+    dialler: Dialler,
+    dialled: mpsc::Receiver<DialResult>,
+    audio: AudioHandle,
+    audio_events: mpsc::Receiver<AudioEvent>,
+    commands: mpsc::Receiver<Command>,
+    user: UserSide,
+    /// Held while the node runs: one process at a time.
+    store: Option<DataDir>,
+    leave_after: Option<Duration>,
+    leave_at: Option<tokio::time::Instant>,
+    /// Why the last dial failed, for the message if nothing succeeds.
+    last_dial_error: Option<DialError>,
+    /// The end was announced; its reason.
+    left: Option<String>,
+}
+
+/// What woke the loop.
+enum Wake {
+    Link(LinkEvent),
+    Dialled(DialResult),
+    Accepted(Option<Authenticated>),
+    Audio(AudioEvent),
+    Command(Option<Command>),
+    Timer,
+    Stats,
+    LeaveAfter,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        self.drain();
+        let mut stats = tokio::time::interval(user::STATS_INTERVAL);
+        while self.left.is_none() {
+            match self.wait(&mut stats).await {
+                Wake::Link(event) => self.handle_link_event(event),
+                Wake::Dialled(result) => self.handle_dialled(result),
+                Wake::Accepted(Some(connection)) => self.handle_accepted(connection),
+                // The endpoint's socket is gone: nothing can be sent or received any more.
+                Wake::Accepted(None) => {
+                    self.left = Some("error".to_owned());
+                }
+                Wake::Audio(event) => self.handle_audio_event(event),
+                Wake::Command(Some(command)) => self.handle_command(command),
+                // The interface is gone without a word: leave politely.
+                Wake::Command(None) => self.handle_command(Command::Leave),
+                Wake::Timer => self.participant.handle_timeout(self.clock.now()),
+                Wake::Stats => self.user.tell_stats(self.participant.counters()),
+                Wake::LeaveAfter => {
+                    self.leave_at = None;
+                    self.user.leaving_because("leave_after");
+                    self.handle_command(Command::Leave);
+                }
+            }
+            self.drain();
+        }
+        self.end().await;
+    }
+
+    async fn wait(&mut self, stats: &mut tokio::time::Interval) -> Wake {
+        let timer = self
+            .participant
+            .poll_timeout()
+            .map(|at| self.clock.instant_of(at));
+        let leave_at = self.leave_at;
+        tokio::select! {
+            Some(event) = self.link_events.recv() => Wake::Link(event),
+            Some(result) = self.dialled.recv() => Wake::Dialled(result),
+            accepted = self.endpoint.accept() => Wake::Accepted(accepted),
+            Some(event) = self.audio_events.recv() => Wake::Audio(event),
+            command = self.commands.recv() => Wake::Command(command),
+            () = sleep_until(timer) => Wake::Timer,
+            () = sleep_until(leave_at) => Wake::LeaveAfter,
+            _ = stats.tick() => Wake::Stats,
+        }
+    }
+
+    /// Does everything that the participant asks for.
+    fn drain(&mut self) {
+        while let Some(output) = self.participant.poll_output() {
+            match output {
+                Output::Dial { dial, target } => self.dialler.dial(dial, target),
+                Output::Control { link, bytes } => self.links.send_control(link, bytes),
+                Output::Datagram { link, bytes } => self.links.send_datagram(link, bytes),
+                Output::Close { link } => self.links.close(link),
+                Output::Accept { keys } => {
+                    let keys: Vec<_> = keys.into_iter().map(|key| (self.meeting, key)).collect();
+                    self.endpoint.set_accept_keys(&keys);
+                }
+                Output::Media(frame) => self.audio.push(crate::audio::MediaFrame {
+                    member: frame.member,
+                    stream: frame.stream,
+                    arrival: frame.arrival,
+                    payload: frame.payload,
+                }),
+                Output::MediaEnded { member } => {
+                    self.audio.remove(member);
+                    self.user.forget(member);
+                }
+                Output::Reported { member, report } => {
+                    self.audio.handle_report(self.clock.timestamp(), member, &report);
+                }
+                Output::Event(event) => self.handle_participant_event(event),
+                other => tracing::warn!(?other, "an output that this driver does not know"),
+            }
+        }
+    }
+
+    fn handle_audio_event(&mut self, event: AudioEvent) {
+        match event {
+            AudioEvent::Captured(frame) => self.participant.handle_audio(self.clock.now(), &frame.payload),
+            AudioEvent::Stats {
+                member,
+                stats,
+                report,
+                ..
+            } => {
+                self.user.note_stats(member, &stats);
+                if let Some(report) = report {
+                    self.participant
+                        .handle_reception_report(self.clock.now(), member, report);
+                }
+            }
+            other => self.user.tell_audio(self.participant.id(), other),
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Mute => self.audio.set_muted(true),
+            Command::Unmute => self.audio.set_muted(false),
+            Command::Who => self.user.tell_who(),
+            other => self
+                .participant
+                .handle_command(self.clock.now(), user::command(&other)),
+        }
+    }
+
+    /// Lets the last messages out, closes the sockets, completes the recording, and says that this was all.
+    async fn end(mut self) {
+        self.links.close_all();
+        let _ = tokio::time::timeout(GOODBYE_PATIENCE, self.links.ended(&mut self.link_events)).await;
+        self.endpoint.close(0, "left");
+        let _ = tokio::time::timeout(GOODBYE_PATIENCE, self.endpoint.wait_idle()).await;
+        // Dropping the handle joins its threads, which completes the output file; not on the runtime's threads.
+        let audio = self.audio;
+        let _ = tokio::task::spawn_blocking(move || drop(audio)).await;
+        let reason = self.left.unwrap_or_else(|| "error".to_owned());
+        self.user.finish(Event::Left { reason }).await;
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A fresh generator, seeded by the operating system.
+fn fresh_random() -> Result<Random, NodeError> {
+    Ok(Random::from_seed(*crate::entropy::seed()?))
+}

@@ -1,0 +1,343 @@
+//! From a configuration to a running driver: every way in which the user's input can be wrong is answered here.
+
+use std::{
+    fs, io,
+    net::{SocketAddr, UdpSocket},
+    path::Path,
+    sync::Arc,
+};
+
+use subrosa_proto::{
+    media::payload::FrameDuration,
+    meeting::{
+        admission::AdmissionMode,
+        name::Name,
+        participant::{FoundingTerms, Participant, ParticipantConfig},
+    },
+    policy::{
+        route_policy::{Preset, RoutePolicy},
+        signed_descriptor::{SignedDescriptor, VerifiedDescriptor},
+    },
+    time::Now,
+    wire::ticket::{Ticket, TicketError},
+};
+use tokio::sync::mpsc;
+
+use super::{Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, fresh_random, links::Links, user::UserSide};
+use crate::{
+    audio::{AudioConfig, AudioEngine, AudioError, DeviceSpec},
+    command::Command,
+    config::{AdmitMode, NodeConfig, Start},
+    driver::{addresses::dialable, clock::Clock},
+    error::{ErrorKind, NodeError},
+    event::Event,
+    quic::endpoint::{Endpoint, EndpointOptions},
+    store,
+};
+
+/// Dials under way or finished that the loop has not looked at.
+const DIAL_QUEUE_MAX: usize = 64;
+
+/// Opens everything. Nothing runs yet but the audio threads.
+pub(super) fn prepare(
+    config: NodeConfig,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+) -> Result<Driver, NodeError> {
+    let clock = Clock::start();
+    let now = clock.now();
+    let mut random = fresh_random()?;
+    let name = Name::from_input(&config.name).map_err(|error| {
+        NodeError::new(
+            ErrorKind::Usage,
+            format!("{:?} is no name: {error}", config.name),
+            "choose another with --name",
+        )
+    })?;
+    let store = config.data_dir.as_deref().map(store::DataDir::open).transpose()?;
+    let data_dir = config.data_dir.as_deref();
+    let start = prepare_start(&config.start, data_dir, now)?;
+    let relays = config
+        .relays
+        .iter()
+        .map(|text| relay(text, data_dir, now))
+        .collect::<Result<Vec<_>, _>>()?;
+    let identity = match &store {
+        Some(store) => store::identity_file::load_or_create(store.path())?,
+        None => store::identity_file::fresh()?,
+    };
+    let (audio, audio_events) = start_audio(&config, clock, &mut random)?;
+    let socket = bind(config.listen)?;
+    let endpoint =
+        Endpoint::member(socket, identity.clone(), &[], &EndpointOptions::default()).map_err(|error| {
+            NodeError::new(
+                ErrorKind::Bind,
+                format!("cannot open an endpoint: {error}"),
+                "try another --listen",
+            )
+        })?;
+    let local = endpoint
+        .local_addr()
+        .map_err(|error| bind_error(config.listen, &error))?;
+    let participant_config = ParticipantConfig {
+        identity: identity.clone(),
+        name,
+        addresses: dialable(local),
+        direct: !config.no_direct,
+        relays,
+    };
+    let random = random.fork("participant");
+    let participant = match start {
+        Begin::Found(terms) => {
+            Participant::found(now, participant_config, terms, random).map_err(|error| {
+                NodeError::new(
+                    ErrorKind::Config,
+                    format!("the meeting cannot be founded: {error}"),
+                    "check --policy and --relay",
+                )
+            })?
+        }
+        Begin::Join(ticket) => Participant::join(now, participant_config, *ticket, random),
+    };
+    let mut user = UserSide::new(events);
+    user.tell(Event::Ready {
+        node: participant.id(),
+        listen: local.to_string(),
+    });
+    let endpoint = Arc::new(endpoint);
+    let (link_sender, link_events) = mpsc::channel(LINK_EVENT_QUEUE_MAX);
+    let (dial_sender, dialled) = mpsc::channel(DIAL_QUEUE_MAX);
+    Ok(Driver {
+        clock,
+        meeting: participant.meeting(),
+        participant,
+        dialler: Dialler::new(endpoint.clone(), dial_sender),
+        endpoint,
+        links: Links::new(link_sender),
+        link_events,
+        dialled,
+        audio,
+        audio_events,
+        commands,
+        user,
+        store,
+        leave_after: config.leave_after,
+        leave_at: None,
+        last_dial_error: None,
+        left: None,
+    })
+}
+
+/// What the node begins with, checked.
+enum Begin {
+    Found(FoundingTerms),
+    Join(Box<Ticket>),
+}
+
+fn prepare_start(start: &Start, data_dir: Option<&Path>, now: Now) -> Result<Begin, NodeError> {
+    match start {
+        Start::New { policy: text, admit } => Ok(Begin::Found(FoundingTerms {
+            policy: policy(text)?,
+            admission: match admit {
+                AdmitMode::Ask => AdmissionMode::Ask,
+                AdmitMode::Ticket => AdmissionMode::Ticket,
+            },
+        })),
+        Start::Join {
+            ticket: text,
+            policy: wanted,
+        } => {
+            let ticket = Ticket::parse(text, now.unix).map_err(|error| ticket_error(&error))?;
+            let ticket = match data_dir {
+                Some(folder) => store::tickets::newest(folder, ticket, now.unix),
+                None => ticket,
+            };
+            if let Some(text) = wanted {
+                check_policy(&ticket, &policy(text)?)?;
+            }
+            Ok(Begin::Join(Box::new(ticket)))
+        }
+    }
+}
+
+fn check_policy(ticket: &Ticket, wanted: &RoutePolicy) -> Result<(), NodeError> {
+    let offered = ticket.policy().policy();
+    if offered == wanted {
+        return Ok(());
+    }
+    Err(NodeError::new(
+        ErrorKind::TicketPolicy,
+        format!(
+            "the meeting's policy is \"{}\", and you asked for \"{}\"",
+            offered.summary(),
+            wanted.summary()
+        ),
+        "ask the host for a meeting with your policy, or join without --policy to accept theirs",
+    ))
+}
+
+/// A policy: a preset's name, or a file.
+pub(crate) fn policy(text: &str) -> Result<RoutePolicy, NodeError> {
+    let preset = match text {
+        "any" => Some(Preset::Any),
+        "eu" => Some(Preset::Eu),
+        "eea" => Some(Preset::Eea),
+        "direct" => Some(Preset::Direct),
+        _ => None,
+    };
+    if let Some(preset) = preset {
+        return Ok(preset.into());
+    }
+    let content = fs::read_to_string(text).map_err(|error| {
+        NodeError::new(
+            ErrorKind::Config,
+            format!("cannot read the policy file {text}: {error}"),
+            "give any, eu, eea, direct, or the path of a policy file",
+        )
+    })?;
+    RoutePolicy::from_toml(&content).map_err(|error| {
+        NodeError::new(
+            ErrorKind::Config,
+            format!("{text}: {error}"),
+            "docs/policy.md lists every key",
+        )
+    })
+}
+
+fn ticket_error(error: &TicketError) -> NodeError {
+    let kind = match error {
+        TicketError::Expired { .. } => ErrorKind::TicketExpired,
+        TicketError::OtherVersion { .. } => ErrorKind::TicketVersion,
+        _ => ErrorKind::TicketDamaged,
+    };
+    NodeError::new(kind, format!("the ticket cannot be used: {error}"), error.hint())
+}
+
+/// A relay as the user names it: a descriptor's line, a file that holds one, or an address whose descriptor is at hand.
+pub(crate) fn relay(text: &str, data_dir: Option<&Path>, now: Now) -> Result<VerifiedDescriptor, NodeError> {
+    let line = if text.starts_with("subrosa-relay:") {
+        text.to_owned()
+    } else if let Ok(address) = text.parse::<SocketAddr>() {
+        return known_relay(address, data_dir, now);
+    } else {
+        fs::read_to_string(text).map_err(|error| {
+            NodeError::new(
+                ErrorKind::Descriptor,
+                format!("cannot read a relay's descriptor from {text}: {error}"),
+                "give the line that the relay printed on start (subrosa-relay:…), or a file that holds it",
+            )
+        })?
+    };
+    verify_descriptor(line.trim(), now).map_err(|error| {
+        let shown: String = text.chars().take(40).collect();
+        NodeError::new(
+            ErrorKind::Descriptor,
+            format!("the relay's descriptor {shown}… cannot be used: {error}"),
+            "ask the operator for the present one; relays print it on start and renew it daily",
+        )
+    })
+}
+
+fn verify_descriptor(
+    line: &str,
+    now: Now,
+) -> Result<VerifiedDescriptor, subrosa_proto::policy::signed_descriptor::DescriptorError> {
+    SignedDescriptor::from_text(line)?.verify(now.unix)
+}
+
+/// Looks for the descriptor of the relay at `address` in the data directory: without it neither its key nor its
+/// jurisdiction is known, and asking the address itself would already send it a packet.
+fn known_relay(
+    address: SocketAddr,
+    data_dir: Option<&Path>,
+    now: Now,
+) -> Result<VerifiedDescriptor, NodeError> {
+    let folder = data_dir.map(|folder| folder.join("relays"));
+    let entries = folder
+        .and_then(|folder| fs::read_dir(folder).ok())
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .filter_map(|line| verify_descriptor(line.trim(), now).ok())
+        .find(|descriptor| descriptor.addresses.contains(&address))
+        .ok_or_else(|| {
+            NodeError::new(
+                ErrorKind::Descriptor,
+                format!("nothing is known of a relay at {address}: its key and its jurisdiction are in its descriptor"),
+                "give the line that the relay printed on start (subrosa-relay:…), or put it into a file in DATA-DIR/relays",
+            )
+        })
+}
+
+fn start_audio(
+    config: &NodeConfig,
+    clock: Clock,
+    random: &mut subrosa_proto::random::Random,
+) -> Result<
+    (
+        crate::audio::AudioHandle,
+        mpsc::Receiver<crate::audio::AudioEvent>,
+    ),
+    NodeError,
+> {
+    let device: DeviceSpec = config.audio.parse().map_err(|error| audio_error(&error))?;
+    let frame_duration = match config.frame_ms {
+        20 => FrameDuration::Ms20,
+        10 => FrameDuration::Ms10,
+        other => {
+            return Err(NodeError::new(
+                ErrorKind::Usage,
+                format!("{other} ms is no frame duration"),
+                "use --frame-ms 20 or --frame-ms 10",
+            ));
+        }
+    };
+    let audio_config = AudioConfig {
+        device,
+        frame_duration,
+        muted: config.muted,
+        hold_clip: true,
+        ..AudioConfig::default()
+    };
+    AudioEngine::start(&audio_config, Arc::new(move || clock.timestamp()), random)
+        .map_err(|error| audio_error(&error))
+}
+
+fn audio_error(error: &AudioError) -> NodeError {
+    let kind = match error {
+        AudioError::FileOpen { .. }
+        | AudioError::NotAudio { .. }
+        | AudioError::SameFile { .. }
+        | AudioError::FileWrite { .. } => ErrorKind::AudioFile,
+        AudioError::UnknownDevice { .. } | AudioError::Setting { .. } => ErrorKind::Usage,
+        AudioError::NoServer { .. } | AudioError::NoDevice { .. } | AudioError::Lost { .. } => {
+            ErrorKind::AudioDevice
+        }
+        _ => ErrorKind::Internal,
+    };
+    NodeError::new(kind, error.to_string(), error.hint())
+}
+
+fn bind(address: SocketAddr) -> Result<UdpSocket, NodeError> {
+    UdpSocket::bind(address).map_err(|error| bind_error(address, &error))
+}
+
+fn bind_error(address: SocketAddr, error: &io::Error) -> NodeError {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program uses that port: choose another with --listen, or port 0 for any"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need privileges: choose a higher one with --listen"
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface has that address: choose another with --listen",
+        _ => "choose another address with --listen",
+    };
+    NodeError::new(
+        ErrorKind::Bind,
+        format!("cannot listen on {address}: {error}"),
+        hint,
+    )
+}

@@ -1,0 +1,50 @@
+//! Whether an author may do what its operation does, judged by the roster of the operation's own causal past.
+//!
+//! The judgement never changes, because the past of an operation never does: all replicas come to the same one.
+
+use super::InsertError;
+use crate::meeting::{
+    operation::{Op, Operation},
+    role::{Act, Role},
+    roster::Roster,
+};
+
+/// The author's role, if the operation is allowed. `past` is the roster of the operation's past; the founding is not
+/// judged here.
+pub(super) fn judge(operation: &Operation, past: &Roster) -> Result<Role, InsertError> {
+    let role = past.role(&operation.author).ok_or(InsertError::NotAMember)?;
+    let act = match &operation.op {
+        Op::Found { .. } => return Err(InsertError::NotTheHost),
+        Op::Leave => Act::Leave,
+        Op::Lock { .. } => Act::Lock,
+        Op::Policy { .. } => Act::ChangePolicy,
+        Op::Admit { role, .. } => Act::Admit(*role),
+        Op::Remove { member, .. } if past.equivocators.contains(member) => Act::RemoveEquivocator,
+        // Somebody who left may still be shut out: the meeting then moves to a room that it does not know.
+        Op::Remove { member, .. } if past.left.contains(member) => Act::Remove(Role::Listener),
+        Op::Remove { member, .. } => Act::Remove(past.role(member).ok_or(InsertError::Target)?),
+        Op::Role { member, role } => Act::ChangeRole(past.role(member).ok_or(InsertError::Target)?, *role),
+    };
+    if !role.may(act) {
+        return Err(InsertError::NotAllowed(act));
+    }
+    check_target(operation, past)?;
+    Ok(role)
+}
+
+/// Whether there is anything to do: an operation without effect would only fill the log.
+fn check_target(operation: &Operation, past: &Roster) -> Result<(), InsertError> {
+    let fits = match &operation.op {
+        Op::Admit { .. } if past.locked => return Err(InsertError::Locked),
+        Op::Admit { member, .. } => !past.members.contains_key(member) && !past.equivocators.contains(member),
+        // A proven equivocator is out already; one explicit Remove still moves the meeting to a new room.
+        Op::Remove { member, .. } => past
+            .removed
+            .get(member)
+            .is_none_or(|removal| removal.by.is_none()),
+        Op::Lock { locked } => past.locked != *locked,
+        Op::Policy { policy } => past.policy_hash != Some(*policy),
+        Op::Found { .. } | Op::Leave | Op::Role { .. } => true,
+    };
+    if fits { Ok(()) } else { Err(InsertError::Target) }
+}

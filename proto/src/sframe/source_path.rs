@@ -1,0 +1,177 @@
+//! What arrived on one path and waits for the publisher's signature.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    KeyId,
+    source_authentication::{PacketHash, PacketNumber},
+};
+use crate::time::Timestamp;
+
+/// How long a packet may wait for its signature.
+pub const SIGNATURE_MAX: Duration = Duration::from_secs(1);
+/// Packets that wait for a signature on one path: a second at 250 packets a second.
+const ARRIVALS_MAX: usize = 256;
+/// An object that arrives so much later than a packet was made after the publisher sent that packet.
+const LATER_OBJECT: Duration = Duration::from_millis(500);
+/// Shares are taken over so much time.
+const TALLY: Duration = Duration::from_secs(2);
+/// Fewer unsigned packets than this within [`TALLY`] are no finding.
+const UNSIGNED_MIN: u32 = 3;
+
+/// For each key, the first and the last number that an object names: between them it names all that was sent.
+pub(super) type Spans = BTreeMap<KeyId, (PacketNumber, PacketNumber)>;
+
+/// Arrivals beside an object.
+pub(super) enum Compared {
+    /// So many packets are what the publisher sent, and none is not.
+    Equal { packets: u32 },
+    /// At least one packet is not what the publisher sent.
+    Differs,
+}
+
+/// Why packets without a signature are held against the path.
+pub(super) enum Overdue {
+    /// The publisher signed what it sent until later, and had not come to this number.
+    Unsent,
+    /// More than lost objects explain.
+    TooMany,
+}
+
+#[derive(Debug)]
+pub(super) struct Path {
+    /// Hashes of packets that no signature covered yet.
+    waiting: BTreeMap<PacketNumber, PacketHash>,
+    /// When they arrived; some of them are judged already. At most [`ARRIVALS_MAX`].
+    order: VecDeque<(Timestamp, PacketNumber)>,
+    heard_at: Timestamp,
+    verified_at: Option<Timestamp>,
+    is_verified: bool,
+    tally_since: Timestamp,
+    verified: u32,
+    unsigned: u32,
+}
+
+impl Path {
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            order: VecDeque::new(),
+            heard_at: now,
+            verified_at: None,
+            is_verified: false,
+            tally_since: now,
+            verified: 0,
+            unsigned: 0,
+        }
+    }
+
+    pub(super) const fn heard_at(&self) -> Timestamp {
+        self.heard_at
+    }
+
+    pub(super) const fn hear(&mut self, now: Timestamp) {
+        self.heard_at = now;
+    }
+
+    /// The hash of the packet that waits under `number`.
+    pub(super) fn waiting_hash(&self, number: PacketNumber) -> Option<&PacketHash> {
+        self.waiting.get(&number)
+    }
+
+    /// A packet waits for its signature from now on.
+    pub(super) fn wait(&mut self, now: Timestamp, number: PacketNumber, hash: PacketHash) {
+        if self.order.len() == ARRIVALS_MAX
+            && let Some((_, oldest)) = self.order.pop_front()
+        {
+            self.waiting.remove(&oldest);
+        }
+        self.waiting.insert(number, hash);
+        self.order.push_back((now, number));
+    }
+
+    /// Judges all that waits within `spans`.
+    pub(super) fn compare(&mut self, spans: &Spans, signed: &BTreeMap<PacketNumber, PacketHash>) -> Compared {
+        let (mut packets, mut differs) = (0, false);
+        for &(first, last) in spans.values() {
+            let judged: Vec<PacketNumber> = self.waiting.range(first..=last).map(|(&n, _)| n).collect();
+            for number in judged {
+                if self.waiting.remove(&number) == signed.get(&number).copied() {
+                    packets += 1;
+                } else {
+                    differs = true;
+                }
+            }
+        }
+        while self
+            .order
+            .front()
+            .is_some_and(|(_, number)| !self.waiting.contains_key(number))
+        {
+            self.order.pop_front();
+        }
+        if differs {
+            Compared::Differs
+        } else {
+            Compared::Equal { packets }
+        }
+    }
+
+    /// When the oldest packet's signature is overdue.
+    pub(super) fn next_overdue(&self) -> Option<Timestamp> {
+        self.order.front().map(|&(at, _)| at + SIGNATURE_MAX)
+    }
+
+    /// Gives up waiting for what arrived [`SIGNATURE_MAX`] ago. `highest` is the highest number that was signed, and
+    /// `signed_at` when the last object arrived.
+    pub(super) fn expire(
+        &mut self,
+        now: Timestamp,
+        highest: Option<PacketNumber>,
+        signed_at: Option<Timestamp>,
+    ) -> Option<Overdue> {
+        let (mut unsent, mut silent) = (false, false);
+        while let Some(&(at, number)) = self.order.front().filter(|(at, _)| now - *at >= SIGNATURE_MAX) {
+            self.order.pop_front();
+            if self.waiting.remove(&number).is_none() {
+                continue;
+            }
+            let signed_later = signed_at.is_some_and(|signed| signed >= at + LATER_OBJECT);
+            unsent |= signed_later && highest.is_some_and(|highest| number > highest);
+            silent |= self.verified_at.is_none_or(|verified| verified < at);
+            self.tally(now, 0, 1);
+        }
+        if unsent {
+            return Some(Overdue::Unsent);
+        }
+        // Some objects may get lost with all their repetitions. All of them, or a quarter, do not.
+        let too_many = silent || self.unsigned * 4 >= self.unsigned + self.verified;
+        if self.unsigned < UNSIGNED_MIN || !too_many {
+            return None;
+        }
+        self.unsigned = 0;
+        Some(Overdue::TooMany)
+    }
+
+    /// So many packets were what the publisher sent. True if the path was not known to be good before.
+    pub(super) fn verify(&mut self, now: Timestamp, packets: u32) -> bool {
+        self.verified_at = Some(now);
+        self.tally(now, packets, 0);
+        !std::mem::replace(&mut self.is_verified, true)
+    }
+
+    pub(super) const fn distrust(&mut self) {
+        self.is_verified = false;
+    }
+
+    fn tally(&mut self, now: Timestamp, verified: u32, unsigned: u32) {
+        if now - self.tally_since >= TALLY {
+            (self.tally_since, self.verified, self.unsigned) = (now, 0, 0);
+        }
+        self.verified = self.verified.saturating_add(verified);
+        self.unsigned = self.unsigned.saturating_add(unsigned);
+    }
+}
