@@ -173,7 +173,7 @@ fn run(speech: &[f32], loss: Loss, seed: u8) -> Result<Run, Failure> {
     });
     let mut encoder = OpusEncoder::new(duration, config.bitrate, false)?;
     let mut sender = AudioSender::new(duration, &mut random);
-    let (mut playout, mut decoder) = (Playout::new(), OpusDecoder::new()?);
+    let (mut playout, mut decoder) = (Playout::new(), OpusDecoder::new(true)?);
     let receiver = MemberId([1; 32]);
     let mut reports: Vec<(u64, ReceptionReport)> = Vec::new();
     // The listener's sound card ticks at some moment between the speaker's frames.
@@ -235,7 +235,7 @@ fn codec_only(speech: &[f32]) -> Result<Run, Failure> {
     let config = AudioConfig::default();
     let duration = config.frame_duration;
     let mut encoder = OpusEncoder::new(duration, config.bitrate, false)?;
-    let mut decoder = OpusDecoder::new()?;
+    let mut decoder = OpusDecoder::new(true)?;
     let (mut heard, mut encoding, mut decoding) = (Vec::new(), Duration::ZERO, Duration::ZERO);
     let frames = speech.chunks_exact(duration.samples());
     let count = u32::try_from(frames.len())?.max(1);
