@@ -34,7 +34,7 @@ use crate::{
         signed_policy::{PolicyError, SignedPolicy},
     },
     random::Random,
-    sframe::source_authentication::SourceAuthenticator,
+    sframe::source_authenticator::SourceAuthenticator,
     time::Now,
     wire::ticket::{RELAYS_MAX, Ticket, TicketTerms, TicketTermsError},
 };
