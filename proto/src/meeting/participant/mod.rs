@@ -17,12 +17,14 @@
 //! | `roster_sync` | operations, what follows from a changed roster |
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
 //! | `routes` | which paths carry whose media |
+//! | `inspection` | what may be looked at |
 //! | `media_path` | sealing, sending, receiving, opening frames |
 
 mod commands;
 mod conduits;
 mod dirty;
 mod founding;
+mod inspection;
 mod links;
 mod lobby;
 mod media_path;
@@ -41,6 +43,7 @@ use std::{
     net::SocketAddr,
 };
 
+pub use inspection::Holdings;
 pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
 pub use output::{
     Command, DialId, DialTarget, Event, LeftReason, LinkPeer, MediaFrame, MemberState, Output, RoutePath,
