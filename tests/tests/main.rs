@@ -2,4 +2,5 @@
 
 mod cli_meeting;
 mod cli_usage;
+mod documentation;
 mod support;
