@@ -14,6 +14,8 @@ use crate::{
 
 /// Frames that are still on their way do not count as lost.
 const FLIGHT: Duration = Duration::from_millis(1_000);
+/// A frame may have to wait for the next tick.
+const FRAME: Duration = Duration::from_millis(20);
 /// Frames that may be lost beyond the network's own share, in thousandths.
 const LOSS_MARGIN_PERMILLE: f64 = 40.0;
 /// A gap may be so much longer where the network loses packets.
@@ -46,6 +48,7 @@ pub(super) struct Delivery {
     pub(super) expect: Expect,
     loss: f64,
     rtt: Duration,
+    jitter: Duration,
     pairs: BTreeMap<(usize, usize), Pair>,
     /// When each node's process started, and when it was in.
     started: Vec<Timestamp>,
@@ -63,6 +66,7 @@ impl Delivery {
             expect: scenario.expect.clone(),
             loss: scenario.network.loss_percent / 100.0,
             rtt: Duration::from_secs_f64(scenario.network.rtt_ms / 1e3),
+            jitter: Duration::from_secs_f64(scenario.network.jitter_ms / 1e3),
             pairs: BTreeMap::new(),
             started: vec![Timestamp::ZERO; nodes],
             joined: vec![None; nodes],
@@ -293,7 +297,7 @@ impl Delivery {
         let Some(rtts) = self.expect.first_audio_rtts_max.filter(|_| self.loss == 0.0) else {
             return;
         };
-        let max = self.rtt.mul_f64(rtts) + Duration::from_millis(25);
+        let max = self.rtt.mul_f64(rtts) + FRAME + self.jitter * 4;
         for (node, first) in &self.first_audio {
             if *node > 0 && *first > max {
                 let what = format!(

@@ -105,8 +105,14 @@ impl World<'_> {
                 self.checkers.parted(self.now, true);
                 self.sever_pipes();
             }
+            Action::Cut { side } => {
+                let places = side.iter().filter_map(|name| self.place(name)).collect();
+                self.network.cut(places);
+                self.sever_pipes();
+            }
             Action::Heal {} => {
                 self.network.partition(std::collections::BTreeSet::new());
+                self.network.cut(std::collections::BTreeSet::new());
                 self.checkers.parted(self.now, false);
                 self.release_pipes();
             }
