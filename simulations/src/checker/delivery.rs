@@ -143,7 +143,11 @@ impl Delivery {
         violations: &mut Violations,
         names: &[String],
     ) {
-        let margin = if self.loss > 0.0 { GAP_MARGIN } else { Duration::ZERO };
+        let margin = if self.loss > 0.0 {
+            GAP_MARGIN
+        } else {
+            Duration::ZERO
+        };
         let max = Duration::from_millis(self.expect.gap_ms_max) + margin;
         if self.expect.gap_ms_max > 0 && gap > max {
             let what = format!(
@@ -158,7 +162,13 @@ impl Delivery {
     }
 
     /// A node is gone: what it said and heard is counted up to now.
-    pub(super) fn ended(&mut self, at: Timestamp, node: usize, violations: &mut Violations, names: &[String]) {
+    pub(super) fn ended(
+        &mut self,
+        at: Timestamp,
+        node: usize,
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let pairs: Vec<(usize, usize)> = self.pairs.keys().copied().collect();
         for pair in pairs.into_iter().filter(|(a, b)| *a == node || *b == node) {
             self.interrupt(at, pair, violations, names);
@@ -181,7 +191,13 @@ impl Delivery {
     }
 
     /// A speaker is silent from now on, or begins again.
-    pub(super) fn paused(&mut self, at: Timestamp, node: usize, violations: &mut Violations, names: &[String]) {
+    pub(super) fn paused(
+        &mut self,
+        at: Timestamp,
+        node: usize,
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let pairs: Vec<(usize, usize)> = self.pairs.keys().copied().collect();
         for pair in pairs.into_iter().filter(|(speaker, _)| *speaker == node) {
             self.interrupt(at, pair, violations, names);
@@ -198,7 +214,13 @@ impl Delivery {
     }
 
     /// Ends a stretch: what was sent until [`FLIGHT`] ago and did not arrive is lost.
-    fn interrupt(&mut self, at: Timestamp, key: (usize, usize), violations: &mut Violations, names: &[String]) {
+    fn interrupt(
+        &mut self,
+        at: Timestamp,
+        key: (usize, usize),
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let Some(pair) = self.pairs.get_mut(&key) else {
             return;
         };
@@ -252,7 +274,13 @@ impl Delivery {
         self.check_first_audio(at, violations, names);
     }
 
-    fn check_connected(&self, at: Timestamp, key: (usize, usize), violations: &mut Violations, names: &[String]) {
+    fn check_connected(
+        &self,
+        at: Timestamp,
+        key: (usize, usize),
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let max = match self.expect.connect_ms_max {
             0 => CONNECT_MAX,
             ms => Duration::from_millis(ms),
@@ -277,7 +305,11 @@ impl Delivery {
         };
         // At worst one relay forwards: two hops.
         let network = 1_000.0 * (1.0 - (1.0 - self.loss).powi(2));
-        let margin = if self.loss > 0.0 { LOSS_MARGIN_PERMILLE } else { 0.0 };
+        let margin = if self.loss > 0.0 {
+            LOSS_MARGIN_PERMILLE
+        } else {
+            0.0
+        };
         for ((speaker, listener), pair) in &self.pairs {
             let lost = 1_000.0 * pair.lost as f64 / (pair.lost + pair.heard).max(1) as f64;
             if lost > max + network + margin {
