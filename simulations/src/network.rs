@@ -24,6 +24,8 @@ pub struct Network {
     random: Random,
     /// One side of the partition; empty without one.
     side: BTreeSet<Place>,
+    /// These do not reach each other.
+    cut: BTreeSet<Place>,
 }
 
 impl Network {
@@ -34,6 +36,7 @@ impl Network {
             spec,
             random,
             side: BTreeSet::new(),
+            cut: BTreeSet::new(),
         }
     }
 
@@ -42,10 +45,15 @@ impl Network {
         self.side = side;
     }
 
+    /// Cuts all ways among some.
+    pub fn cut(&mut self, among: BTreeSet<Place>) {
+        self.cut = among;
+    }
+
     /// Whether packets travel between two places at all.
     #[must_use]
     pub fn is_joined(&self, a: Place, b: Place) -> bool {
-        self.side.contains(&a) == self.side.contains(&b)
+        self.side.contains(&a) == self.side.contains(&b) && !(self.cut.contains(&a) && self.cut.contains(&b))
     }
 
     /// Whether the network is parted.

@@ -210,7 +210,12 @@ pub enum Action {
         /// One side.
         side: Vec<String>,
     },
-    /// The partition ends.
+    /// These reach each other no more, but everybody else.
+    Cut {
+        /// Members and relays.
+        side: Vec<String>,
+    },
+    /// Partition and cut end.
     Heal {},
 }
 
@@ -224,7 +229,7 @@ pub struct Expect {
     pub gap_ms_max: u64,
     /// Frames lost per thousand without loss on the network.
     pub lost_permille_max: Option<f64>,
-    /// From dialling to the first audio of the host, in round trips plus 25 ms.
+    /// From dialling to the first audio of the host, in round trips plus a frame and jitter.
     pub first_audio_rtts_max: Option<f64>,
     /// From being admitted to hearing everybody, in milliseconds; 0: not checked.
     pub connect_ms_max: u64,
@@ -312,7 +317,7 @@ impl Action {
             | Self::Role { who, by, .. } => vec![who, by],
             Self::Lock { by, .. } => vec![by],
             Self::KillRelay { relay } | Self::Tamper { relay } => vec![relay],
-            Self::Partition { side } => side.iter().collect(),
+            Self::Partition { side } | Self::Cut { side } => side.iter().collect(),
             Self::Heal {} => Vec::new(),
         }
     }

@@ -76,7 +76,13 @@ impl Confidentiality {
         names: &[String],
     ) {
         let (ear, mouth) = (&names[listener], &names[voice.speaker]);
-        if let Some(removed) = self.removed_at[listener].filter(|removed| voice.sealed > *removed + CUT_OFF) {
+        // Beyond a partition, senders cannot know yet.
+        let removed = if self.was_parted {
+            self.learned[voice.speaker][listener]
+        } else {
+            self.removed_at[listener]
+        };
+        if let Some(removed) = removed.filter(|removed| voice.sealed > *removed + CUT_OFF) {
             let late = (voice.sealed - removed).as_millis();
             let what = format!("{ear}, removed, hears what {mouth} sealed {late} ms later");
             violations.add(at, "confidentiality", &what);
@@ -108,7 +114,9 @@ impl Confidentiality {
         let learned = self.learned[from][outsider];
         let in_time = match (learned, self.removed_at[outsider]) {
             (Some(learned), _) if at <= learned + CUT_OFF => true,
-            (_, Some(removed)) => !self.was_parted && at <= removed + NEWS || self.was_parted && learned.is_none(),
+            (_, Some(removed)) => {
+                !self.was_parted && at <= removed + NEWS || self.was_parted && learned.is_none()
+            }
             _ => false,
         };
         if !in_time {

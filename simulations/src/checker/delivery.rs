@@ -14,6 +14,8 @@ use crate::{
 
 /// Frames that are still on their way do not count as lost.
 const FLIGHT: Duration = Duration::from_millis(1_000);
+/// A frame may have to wait for the next tick.
+const FRAME: Duration = Duration::from_millis(20);
 /// Frames that may be lost beyond the network's own share, in thousandths.
 const LOSS_MARGIN_PERMILLE: f64 = 40.0;
 /// A gap may be so much longer where the network loses packets.
@@ -46,6 +48,7 @@ pub(super) struct Delivery {
     pub(super) expect: Expect,
     loss: f64,
     rtt: Duration,
+    jitter: Duration,
     pairs: BTreeMap<(usize, usize), Pair>,
     /// When each node's process started, and when it was in.
     started: Vec<Timestamp>,
@@ -63,6 +66,7 @@ impl Delivery {
             expect: scenario.expect.clone(),
             loss: scenario.network.loss_percent / 100.0,
             rtt: Duration::from_secs_f64(scenario.network.rtt_ms / 1e3),
+            jitter: Duration::from_secs_f64(scenario.network.jitter_ms / 1e3),
             pairs: BTreeMap::new(),
             started: vec![Timestamp::ZERO; nodes],
             joined: vec![None; nodes],
@@ -139,7 +143,11 @@ impl Delivery {
         violations: &mut Violations,
         names: &[String],
     ) {
-        let margin = if self.loss > 0.0 { GAP_MARGIN } else { Duration::ZERO };
+        let margin = if self.loss > 0.0 {
+            GAP_MARGIN
+        } else {
+            Duration::ZERO
+        };
         let max = Duration::from_millis(self.expect.gap_ms_max) + margin;
         if self.expect.gap_ms_max > 0 && gap > max {
             let what = format!(
@@ -154,7 +162,13 @@ impl Delivery {
     }
 
     /// A node is gone: what it said and heard is counted up to now.
-    pub(super) fn ended(&mut self, at: Timestamp, node: usize, violations: &mut Violations, names: &[String]) {
+    pub(super) fn ended(
+        &mut self,
+        at: Timestamp,
+        node: usize,
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let pairs: Vec<(usize, usize)> = self.pairs.keys().copied().collect();
         for pair in pairs.into_iter().filter(|(a, b)| *a == node || *b == node) {
             self.interrupt(at, pair, violations, names);
@@ -177,7 +191,13 @@ impl Delivery {
     }
 
     /// A speaker is silent from now on, or begins again.
-    pub(super) fn paused(&mut self, at: Timestamp, node: usize, violations: &mut Violations, names: &[String]) {
+    pub(super) fn paused(
+        &mut self,
+        at: Timestamp,
+        node: usize,
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let pairs: Vec<(usize, usize)> = self.pairs.keys().copied().collect();
         for pair in pairs.into_iter().filter(|(speaker, _)| *speaker == node) {
             self.interrupt(at, pair, violations, names);
@@ -194,7 +214,13 @@ impl Delivery {
     }
 
     /// Ends a stretch: what was sent until [`FLIGHT`] ago and did not arrive is lost.
-    fn interrupt(&mut self, at: Timestamp, key: (usize, usize), violations: &mut Violations, names: &[String]) {
+    fn interrupt(
+        &mut self,
+        at: Timestamp,
+        key: (usize, usize),
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let Some(pair) = self.pairs.get_mut(&key) else {
             return;
         };
@@ -248,7 +274,13 @@ impl Delivery {
         self.check_first_audio(at, violations, names);
     }
 
-    fn check_connected(&self, at: Timestamp, key: (usize, usize), violations: &mut Violations, names: &[String]) {
+    fn check_connected(
+        &self,
+        at: Timestamp,
+        key: (usize, usize),
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let max = match self.expect.connect_ms_max {
             0 => CONNECT_MAX,
             ms => Duration::from_millis(ms),
@@ -273,7 +305,11 @@ impl Delivery {
         };
         // At worst one relay forwards: two hops.
         let network = 1_000.0 * (1.0 - (1.0 - self.loss).powi(2));
-        let margin = if self.loss > 0.0 { LOSS_MARGIN_PERMILLE } else { 0.0 };
+        let margin = if self.loss > 0.0 {
+            LOSS_MARGIN_PERMILLE
+        } else {
+            0.0
+        };
         for ((speaker, listener), pair) in &self.pairs {
             let lost = 1_000.0 * pair.lost as f64 / (pair.lost + pair.heard).max(1) as f64;
             if lost > max + network + margin {
@@ -293,7 +329,7 @@ impl Delivery {
         let Some(rtts) = self.expect.first_audio_rtts_max.filter(|_| self.loss == 0.0) else {
             return;
         };
-        let max = self.rtt.mul_f64(rtts) + Duration::from_millis(25);
+        let max = self.rtt.mul_f64(rtts) + FRAME + self.jitter * 4;
         for (node, first) in &self.first_audio {
             if *node > 0 && *first > max {
                 let what = format!(

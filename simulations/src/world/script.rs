@@ -105,8 +105,14 @@ impl World<'_> {
                 self.checkers.parted(self.now, true);
                 self.sever_pipes();
             }
+            Action::Cut { side } => {
+                let places = side.iter().filter_map(|name| self.place(name)).collect();
+                self.network.cut(places);
+                self.sever_pipes();
+            }
             Action::Heal {} => {
                 self.network.partition(std::collections::BTreeSet::new());
+                self.network.cut(std::collections::BTreeSet::new());
                 self.checkers.parted(self.now, false);
                 self.release_pipes();
             }
@@ -136,9 +142,7 @@ impl World<'_> {
     fn start(&mut self, index: usize) {
         let node = &self.nodes[index];
         let now = node.now(self.now);
-        let relays = self
-            .scenario
-            .members[index]
+        let relays = self.scenario.members[index]
             .relays
             .iter()
             .filter_map(|name| self.scenario.relay(name))
