@@ -13,7 +13,7 @@ use crate::{
     ids::{Alias, LinkId, PolicyHash, RelayId, RoomId, TrackAlias},
     policy::{permit::Permit, signed_descriptor::VerifiedDescriptor},
     time::{Now, Timestamp},
-    wire::relay_message::{RelayNotice, RelayRequest},
+    wire::relay_message::{Refusable, RefusalCode, RelayNotice, RelayRequest},
 };
 
 /// First pause after a failed dial; doubled up to [`RETRY_MAX`].
@@ -326,6 +326,15 @@ impl RelaySession {
                 .rooms
                 .contains_key(&room)
                 .then(|| SessionEvent::Envelope(room, from, bytes.into_inner())),
+            // It went while the envelope was on its way.
+            RelayNotice::Refused {
+                what: Refusable::Envelope(room, alias),
+                code: RefusalCode::NobodyThere,
+                ..
+            } => {
+                self.rooms.get_mut(&room)?.present.remove(&alias);
+                Some(SessionEvent::Gone(room, alias))
+            }
             RelayNotice::Refused { what, code, detail } => Some(SessionEvent::Refused(
                 format!("{code:?}"),
                 format!("{what:?}: {}", &*detail),

@@ -139,6 +139,11 @@ impl Path {
             if self.waiting.remove(&number).is_none() {
                 continue;
             }
+            // A publisher that ends, or is cut off, signs its last packets no more: only a path that goes on delivering
+            // long after them owes their signature.
+            if self.heard_at < at + LATER_OBJECT {
+                continue;
+            }
             let signed_later = signed_at.is_some_and(|signed| signed >= at + LATER_OBJECT);
             unsent |= signed_later && highest.is_some_and(|highest| number > highest);
             silent |= self.verified_at.is_none_or(|verified| verified < at);
