@@ -19,7 +19,7 @@ use crate::{
 /// First pause after a failed dial; doubled up to [`RETRY_MAX`].
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between dials. Reason: a relay that comes back should be used within seconds.
-pub const RETRY_MAX: Duration = Duration::from_secs(8);
+pub const RETRY_MAX: Duration = Duration::from_secs(4);
 /// Requests that may wait for the link. Reason: two rooms of 200 members with two tracks each, twice.
 const REQUESTS_MAX: usize = 2_048;
 

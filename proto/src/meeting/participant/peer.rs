@@ -23,8 +23,8 @@ pub(super) const EARLY_PACKETS_MAX: usize = 64;
 pub(super) const EARLY_PATIENCE: Duration = Duration::from_millis(500);
 /// First pause after a failed dial; doubled up to [`DIAL_RETRY_MAX`].
 pub(super) const DIAL_RETRY_FIRST: Duration = Duration::from_millis(500);
-/// Longest pause between dials.
-pub(super) const DIAL_RETRY_MAX: Duration = Duration::from_secs(8);
+/// Longest pause between dials. Reason: a partition heals within 5 s.
+pub(super) const DIAL_RETRY_MAX: Duration = Duration::from_secs(4);
 /// A relay whose copies did not match the publisher's signatures is not used for that publisher for so long.
 pub(super) const TAMPERING_PENALTY: Duration = Duration::from_secs(300);
 

@@ -169,6 +169,7 @@ impl Participant {
         }
         for (relay, session) in &mut self.relays {
             for (id, room) in self.rooms.of_members(*relay) {
+                // In a room that is being left, only what the present one does not bring.
                 let members = wanted.get(relay).into_iter().flatten();
                 let tracks = RoomTracks {
                     announced: room.my_track.iter().filter(|_| announce).copied().collect(),
