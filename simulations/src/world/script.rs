@@ -145,9 +145,7 @@ impl World<'_> {
     fn start(&mut self, index: usize) {
         let node = &self.nodes[index];
         let now = node.now(self.now);
-        let relays = self
-            .scenario
-            .members[index]
+        let relays = self.scenario.members[index]
             .relays
             .iter()
             .filter_map(|name| self.scenario.relay(name))

@@ -116,7 +116,8 @@ impl World<'_> {
         pipe.ends[1].ordered_until = acceptor_up;
         self.pipes.push(pipe);
         let dial = Some(knock.dial);
-        self.queue.plan(dialler_up, Occurrence::Up(id, 0, dial, knock.psk));
+        self.queue
+            .plan(dialler_up, Occurrence::Up(id, 0, dial, knock.psk));
         self.queue
             .plan(acceptor_up, Occurrence::Up(id, 1, None, knock.psk));
     }
@@ -150,7 +151,8 @@ impl World<'_> {
                 if let Some(participant) = &mut node.participant {
                     participant.handle_link_up(now, dial, link, peer, psk, remote);
                 }
-                self.trace.note(self.now, index as u32, "up", &link.0.to_le_bytes());
+                self.trace
+                    .note(self.now, index as u32, "up", &link.0.to_le_bytes());
                 self.drain_node(index);
                 return;
             }
@@ -295,9 +297,7 @@ impl World<'_> {
     fn is_running(&self, id: PipeId, side: Side) -> bool {
         let end = &self.pipes[id.0].ends[side];
         match end.place {
-            Place::Node(index) => {
-                self.nodes[index].run == end.run && self.nodes[index].participant.is_some()
-            }
+            Place::Node(index) => self.nodes[index].run == end.run && self.nodes[index].participant.is_some(),
             Place::Relay(index) => self.relays[index].run == end.run,
         }
     }
@@ -316,14 +316,16 @@ impl World<'_> {
         let far = pipe.ends[1 - side].ordered_until.max(self.now + delay);
         let far = if joined { far } else { self.now + IDLE_TIMEOUT };
         self.queue.plan(far, Occurrence::Down(id, 1 - side));
-        if let (Place::Node(index), Some(Handle::Link(link))) = (pipe.ends[side].place, pipe.ends[side].handle)
+        if let (Place::Node(index), Some(Handle::Link(link))) =
+            (pipe.ends[side].place, pipe.ends[side].handle)
         {
             self.nodes[index].links.remove(&link);
             self.tell_down(index, link);
         }
-        if let (Place::Relay(index), Some(Handle::Session(session))) =
-            (self.pipes[id.0].ends[side].place, self.pipes[id.0].ends[side].handle)
-        {
+        if let (Place::Relay(index), Some(Handle::Session(session))) = (
+            self.pipes[id.0].ends[side].place,
+            self.pipes[id.0].ends[side].handle,
+        ) {
             self.relays[index].sessions.remove(&session);
             if let Some(relay) = &mut self.relays[index].relay {
                 relay.handle_session_down(Self::relay_now(self.now), session);
@@ -350,7 +352,8 @@ impl World<'_> {
         match (end.place, end.handle) {
             (Place::Node(index), Some(Handle::Link(link))) => {
                 self.nodes[index].links.remove(&link);
-                self.trace.note(self.now, index as u32, "down", &link.0.to_le_bytes());
+                self.trace
+                    .note(self.now, index as u32, "down", &link.0.to_le_bytes());
                 self.tell_down(index, link);
             }
             (Place::Relay(index), Some(Handle::Session(session))) => {

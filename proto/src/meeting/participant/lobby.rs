@@ -112,7 +112,11 @@ impl Participant {
 
     /// How long to look for somebody in charge.
     pub(super) fn join_patience(&self) -> Duration {
-        if self.me == self.host { RETURN_PATIENCE } else { JOIN_PATIENCE }
+        if self.me == self.host {
+            RETURN_PATIENCE
+        } else {
+            JOIN_PATIENCE
+        }
     }
 
     /// Whether somebody is told our name while we are at the door, and may answer: the host and proven co-hosts. A host
@@ -164,7 +168,13 @@ impl Participant {
     }
 
     /// A co-host proves that it may answer the door: a chain of appointments from the ticket's host to it.
-    pub(super) fn handle_charge(&mut self, now: Now, from: MemberId, conduit: Conduit, chain: &[SignedOperation]) {
+    pub(super) fn handle_charge(
+        &mut self,
+        now: Now,
+        from: MemberId,
+        conduit: Conduit,
+        chain: &[SignedOperation],
+    ) {
         let mut author = self.host;
         for operation in chain {
             let said = operation.operation();

@@ -149,7 +149,9 @@ impl Participant {
     pub(super) fn leave_former_rooms(&mut self, now: Now) {
         let since = self.secrets.former.as_ref().map(|(_, since)| *since);
         let members = self.log.view().members.keys();
-        let missing = members.filter(|id| **id != self.me).any(|id| !self.is_reachable(*id));
+        let missing = members
+            .filter(|id| **id != self.me)
+            .any(|id| !self.is_reachable(*id));
         let waits = since.is_some_and(|since| now.monotonic - since < FORMER_SECRET_MAX);
         if missing && waits {
             self.timers
