@@ -1,4 +1,5 @@
 //! Behaviour tests of Subrosa over real sockets and real processes: one binary, one module per subject.
 
 mod cli_usage;
+mod members_hear_each_other;
 mod support;
