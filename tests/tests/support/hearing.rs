@@ -11,23 +11,23 @@ const COARSE_RATE: usize = 8_000;
 /// How much later than in the file a piece may be heard: transport, jitter buffer, playback on a busy machine.
 const REACH_SECONDS: f64 = 0.8;
 /// Length of a piece.
-pub const PIECE_SECONDS: f64 = 0.1;
+pub(crate) const PIECE_SECONDS: f64 = 0.1;
 /// Correlation from which a piece counts as heard.
 const HEARD: f64 = 0.5;
 
 /// One of the shipped voices, `alice` or `bob`, at 48 kHz.
-pub fn speech(voice: &str) -> Vec<f32> {
+pub(crate) fn speech(voice: &str) -> Vec<f32> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("assets/speech/{voice}.wav"));
     wav::read(&path).expect("the speech is shipped")
 }
 
 /// `seconds` of silence.
-pub fn silence(seconds: f64) -> Vec<f32> {
+pub(crate) fn silence(seconds: f64) -> Vec<f32> {
     vec![0.0; samples(seconds)]
 }
 
 /// `seconds` of speech without pauses: every tenth of a second is recognisable.
-pub fn babble(voice: &str, seconds: f64) -> Vec<f32> {
+pub(crate) fn babble(voice: &str, seconds: f64) -> Vec<f32> {
     let speech = speech(voice);
     let energy = |block: &[f32]| block.iter().map(|s| s * s).sum::<f32>();
     let block = SAMPLE_RATE as usize / 50;
@@ -42,12 +42,12 @@ pub fn babble(voice: &str, seconds: f64) -> Vec<f32> {
 }
 
 /// Writes a clip, 48 kHz, 16 bit, mono.
-pub fn write_clip(path: &Path, sound: &[f32]) {
+pub(crate) fn write_clip(path: &Path, sound: &[f32]) {
     write_at(path, sound, SAMPLE_RATE);
 }
 
 /// Writes samples of any rate.
-pub fn write_at(path: &Path, sound: &[f32], sample_rate: u32) {
+pub(crate) fn write_at(path: &Path, sound: &[f32], sample_rate: u32) {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate,
@@ -64,12 +64,12 @@ pub fn write_at(path: &Path, sound: &[f32], sample_rate: u32) {
 }
 
 /// How well `listener` heard `sound`, wherever in its recording it is.
-pub fn located(listener: &Member, sound: &[f32]) -> measure::Heard {
+pub(crate) fn located(listener: &Member, sound: &[f32]) -> measure::Heard {
     measure::locate(sound, &listener.hearing()).expect("both are sound")
 }
 
 /// Asserts that `listener` heard `sound`.
-pub fn assert_heard(listener: &Member, sound: &[f32], what: &str) {
+pub(crate) fn assert_heard(listener: &Member, sound: &[f32], what: &str) {
     let found = located(listener, sound);
     println!("{what}: {found:?}");
     assert!(
@@ -80,29 +80,29 @@ pub fn assert_heard(listener: &Member, sound: &[f32], what: &str) {
 }
 
 /// Asserts that `listener` did not hear `sound`.
-pub fn assert_not_heard(listener: &Member, sound: &[f32], what: &str) {
+pub(crate) fn assert_not_heard(listener: &Member, sound: &[f32], what: &str) {
     let found = located(listener, sound);
     assert!(found.heard < 0.3, "{what}: {found:?}\n{}", listener.story());
 }
 
 /// A tenth of a second of a clip.
 #[derive(Clone, Copy, Debug)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// Where it lies in the clip, in seconds.
-    pub at: f64,
+    pub(crate) at: f64,
     /// Best correlation with what was heard at that time.
-    pub score: f64,
+    pub(crate) score: f64,
 }
 
 impl Piece {
     /// Whether it was recognised.
-    pub fn is_heard(self) -> bool {
+    pub(crate) fn is_heard(self) -> bool {
         self.score >= HEARD
     }
 }
 
 /// Looks for each piece of `clip`, played by `speaker`, in what `listener` heard, at the time when it must have been.
-pub fn pieces(speaker: &Member, clip: &[f32], listener: &Member) -> Vec<Piece> {
+pub(crate) fn pieces(speaker: &Member, clip: &[f32], listener: &Member) -> Vec<Piece> {
     let heard = coarse(&listener.hearing());
     let clip = coarse(clip);
     let offset = speaker.clip_began() - listener.recording_began();
@@ -127,7 +127,7 @@ pub fn pieces(speaker: &Member, clip: &[f32], listener: &Member) -> Vec<Piece> {
 }
 
 /// The longest stretch of `pieces` within `from..to` (seconds of the clip) in which nothing was recognised, in seconds.
-pub fn longest_gap(pieces: &[Piece], from: f64, to: f64) -> f64 {
+pub(crate) fn longest_gap(pieces: &[Piece], from: f64, to: f64) -> f64 {
     let (mut longest, mut current) = (0.0_f64, 0.0);
     for piece in pieces.iter().filter(|p| p.at >= from && p.at < to) {
         current = if piece.is_heard() {
@@ -141,13 +141,13 @@ pub fn longest_gap(pieces: &[Piece], from: f64, to: f64) -> f64 {
 }
 
 /// Share of the pieces within `from..to` that were recognised; 0 if there are none.
-pub fn share_heard(pieces: &[Piece], from: f64, to: f64) -> f64 {
+pub(crate) fn share_heard(pieces: &[Piece], from: f64, to: f64) -> f64 {
     let within: Vec<_> = pieces.iter().filter(|p| p.at >= from && p.at < to).collect();
     within.iter().filter(|p| p.is_heard()).count() as f64 / within.len().max(1) as f64
 }
 
 /// Root mean square of what `listener` heard between two moments, in seconds since 1970.
-pub fn level_between(listener: &Member, from: f64, to: f64) -> f64 {
+pub(crate) fn level_between(listener: &Member, from: f64, to: f64) -> f64 {
     let began = listener.recording_began();
     let hearing = listener.hearing();
     let index = |unix: f64| samples((unix - began).max(0.0)).min(hearing.len());

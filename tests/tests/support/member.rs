@@ -18,20 +18,20 @@ const LIFETIME_SECONDS: u32 = 200;
 
 /// How to start a member.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// The clip that it plays into its microphone.
-    pub says: Option<PathBuf>,
+    pub(crate) says: Option<PathBuf>,
     /// No sound at all, not even a file of what it hears.
-    pub silent: bool,
+    pub(crate) silent: bool,
     /// Where it keeps its state; a directory of its own by default.
-    pub data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// Further arguments.
-    pub arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Options {
     /// Without sound.
-    pub fn silent() -> Self {
+    pub(crate) fn silent() -> Self {
         Self {
             silent: true,
             ..Self::default()
@@ -39,7 +39,7 @@ impl Options {
     }
 
     /// Speaks the clip at `path`.
-    pub fn says(path: &Path) -> Self {
+    pub(crate) fn says(path: &Path) -> Self {
         Self {
             says: Some(path.to_owned()),
             ..Self::default()
@@ -47,24 +47,24 @@ impl Options {
     }
 
     /// With further arguments.
-    pub fn with(mut self, arguments: &[&str]) -> Self {
+    pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&a| a.to_owned()));
         self
     }
 
     /// With this relay, by its descriptor's line.
-    pub fn relay(self, descriptor: &str) -> Self {
+    pub(crate) fn relay(self, descriptor: &str) -> Self {
         self.with(&["--relay", descriptor])
     }
 }
 
 /// See the module.
-pub struct Member {
+pub(crate) struct Member {
     process: Process,
     /// Where it keeps its state.
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// Where it writes what it hears.
-    pub heard: PathBuf,
+    pub(crate) heard: PathBuf,
 }
 
 impl Deref for Member {
@@ -82,7 +82,7 @@ impl DerefMut for Member {
 
 impl Member {
     /// Founds a meeting that every ticket's holder may enter.
-    pub fn found(home: &Scratch, name: &str, options: &Options) -> Self {
+    pub(crate) fn found(home: &Scratch, name: &str, options: &Options) -> Self {
         let mut options = options.clone();
         if !options.arguments.iter().any(|a| a == "--admit") {
             options = options.with(&["--admit", "ticket"]);
@@ -91,7 +91,7 @@ impl Member {
     }
 
     /// Joins by ticket.
-    pub fn join(home: &Scratch, name: &str, ticket: &str, options: &Options) -> Self {
+    pub(crate) fn join(home: &Scratch, name: &str, ticket: &str, options: &Options) -> Self {
         let mut member = Self::start(home, name, &["join", "-"], options);
         member.say(ticket);
         member
@@ -132,37 +132,37 @@ impl Member {
     }
 
     /// Gives a command.
-    pub fn command(&mut self, command: &Value) {
+    pub(crate) fn command(&mut self, command: &Value) {
         self.process.say(&command.to_string());
     }
 
     /// Gives a command about a member.
-    pub fn about(&mut self, command: &str, member: &str) {
+    pub(crate) fn about(&mut self, command: &str, member: &str) {
         self.command(&json!({"cmd": command, "member": member}));
     }
 
     /// Its ticket.
-    pub fn ticket(&self) -> String {
+    pub(crate) fn ticket(&self) -> String {
         text(&self.wait_for("ticket").event["ticket"])
     }
 
     /// Its identity in hexadecimal.
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         text(&self.wait_for("ready").event["node"])
     }
 
     /// Waits until it is in.
-    pub fn wait_joined(&self) -> Said {
+    pub(crate) fn wait_joined(&self) -> Said {
         self.wait_for("joined")
     }
 
     /// Waits for the first event of this kind.
-    pub fn wait_for(&self, kind: &str) -> Said {
+    pub(crate) fn wait_for(&self, kind: &str) -> Said {
         self.wait(kind, |event| event["event"] == kind)
     }
 
     /// Waits until it has a path to `others` peers at once.
-    pub fn wait_connected(&self, others: usize) {
+    pub(crate) fn wait_connected(&self, others: usize) {
         let mut paths = std::collections::BTreeMap::new();
         self.wait(&format!("path to {others} peers"), |event| {
             if event["event"] == "route" {
@@ -173,7 +173,7 @@ impl Member {
     }
 
     /// The safety code as it was last told.
-    pub fn safety_code(&self) -> String {
+    pub(crate) fn safety_code(&self) -> String {
         let said = self.said();
         let mut codes = said
             .iter()
@@ -183,7 +183,7 @@ impl Member {
     }
 
     /// When its clip's first sample was taken, in seconds since 1970.
-    pub fn clip_began(&self) -> f64 {
+    pub(crate) fn clip_began(&self) -> f64 {
         let said = self.wait("clip", |e| {
             e["event"] == "audio" && e["input_started_unix_us"].is_u64()
         });
@@ -191,7 +191,7 @@ impl Member {
     }
 
     /// When its recording's first sample was heard, in seconds since 1970.
-    pub fn recording_began(&self) -> f64 {
+    pub(crate) fn recording_began(&self) -> f64 {
         let said = self.wait("recording", |e| {
             e["event"] == "audio" && e["output_started_unix_us"].is_u64()
         });
@@ -199,12 +199,12 @@ impl Member {
     }
 
     /// What it heard so far, 48 kHz.
-    pub fn hearing(&self) -> Vec<f32> {
+    pub(crate) fn hearing(&self) -> Vec<f32> {
         wav::read(&self.heard).expect("what was heard can be read")
     }
 
     /// The latest figure about reception from `peer`.
-    pub fn reception(&self, peer: &str, figure: &str) -> u64 {
+    pub(crate) fn reception(&self, peer: &str, figure: &str) -> u64 {
         let said = self.said();
         let peers = said
             .iter()
@@ -218,7 +218,7 @@ impl Member {
     }
 
     /// Leaves; it must end well.
-    pub fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         self.command(&json!({"cmd": "leave"}));
         let status = self.wait_end();
         assert_eq!(status, 0, "{}", self.story());
@@ -226,7 +226,7 @@ impl Member {
 }
 
 /// A JSON string's text.
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 

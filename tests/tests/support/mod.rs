@@ -1,9 +1,9 @@
 //! The `subrosa` binary under test, and scratch directories; members, relays and adversaries in the files beside.
 
 // Each helper serves some of the tests.
-pub mod hearing;
-pub mod member;
-pub mod process;
+pub(crate) mod hearing;
+pub(crate) mod member;
+pub(crate) mod process;
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use std::{
 
 /// The binary: `SUBROSA_BIN`, which `./dev` sets, or else the one beside this test's own executable, built first.
 /// (Cargo tells an integration test the path of its own package's binaries only.)
-pub fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| std::env::var_os("SUBROSA_BIN").map_or_else(build, PathBuf::from))
 }
@@ -46,12 +46,12 @@ fn build() -> PathBuf {
 }
 
 /// The binary in an environment of its own: no settings of the person who runs the tests reach it.
-pub fn subrosa(home: &Scratch) -> Command {
+pub(crate) fn subrosa(home: &Scratch) -> Command {
     isolated(Command::new(binary()), home)
 }
 
 /// A command that nothing of the person who runs the tests reaches.
-pub fn isolated(mut command: Command, home: &Scratch) -> Command {
+pub(crate) fn isolated(mut command: Command, home: &Scratch) -> Command {
     command.env_clear().stdin(Stdio::null());
     for kept in ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE"] {
         if let Some(value) = std::env::var_os(kept) {
@@ -68,10 +68,10 @@ pub fn isolated(mut command: Command, home: &Scratch) -> Command {
 
 /// What a finished process left behind, as text.
 #[derive(Debug)]
-pub struct Finished {
-    pub status: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Finished {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Finished {
@@ -85,7 +85,7 @@ impl From<Output> for Finished {
 }
 
 /// Runs the binary to its end.
-pub fn run(home: &Scratch, arguments: &[&str]) -> Finished {
+pub(crate) fn run(home: &Scratch, arguments: &[&str]) -> Finished {
     subrosa(home)
         .args(arguments)
         .output()
@@ -95,11 +95,11 @@ pub fn run(home: &Scratch, arguments: &[&str]) -> Finished {
 
 /// A directory that goes away with the test.
 #[derive(Debug)]
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// A new, empty one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("subrosa-test-{}-{n}", std::process::id()));
@@ -108,19 +108,19 @@ impl Scratch {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// A path in it that nothing else was given.
-    pub fn unused(&self, name: &str) -> PathBuf {
+    pub(crate) fn unused(&self, name: &str) -> PathBuf {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         self.0.join(format!("{n}-{name}"))
     }
 
     /// A file in it, with its missing parents.
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().expect("below the directory")).expect("writable");
         fs::write(&path, content).expect("writable");

@@ -16,15 +16,15 @@ use serde_json::Value;
 use super::{Scratch, binary, isolated};
 
 /// How long anything may take that is not a promise: the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One line that a process said.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub(crate) struct Said {
     /// When it was read, in seconds since 1970.
-    pub unix: f64,
+    pub(crate) unix: f64,
     /// What.
-    pub event: Value,
+    pub(crate) event: Value,
 }
 
 #[derive(Default)]
@@ -34,7 +34,7 @@ struct Transcript {
 }
 
 /// See the module.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     transcript: Arc<(Mutex<Transcript>, Condvar)>,
@@ -43,7 +43,7 @@ pub struct Process {
 }
 
 /// Seconds since 1970.
-pub fn unix_now() -> f64 {
+pub(crate) fn unix_now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
@@ -52,12 +52,12 @@ pub fn unix_now() -> f64 {
 
 impl Process {
     /// Starts `subrosa ARGUMENTS`; its stderr goes to a file in `home`.
-    pub fn start(home: &Scratch, title: &str, arguments: &[String]) -> Self {
+    pub(crate) fn start(home: &Scratch, title: &str, arguments: &[String]) -> Self {
         Self::start_with(isolated(Command::new(binary()), home), home, title, arguments)
     }
 
     /// Starts any program that ends up being `subrosa`.
-    pub fn start_with(mut command: Command, home: &Scratch, title: &str, arguments: &[String]) -> Self {
+    pub(crate) fn start_with(mut command: Command, home: &Scratch, title: &str, arguments: &[String]) -> Self {
         let log = home.unused(&format!("{title}.log"));
         let mut child = command
             .args(arguments)
@@ -93,7 +93,7 @@ impl Process {
     }
 
     /// Writes a line to its stdin.
-    pub fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("stdin is a pipe");
         writeln!(stdin, "{line}")
             .and_then(|()| stdin.flush())
@@ -101,28 +101,28 @@ impl Process {
     }
 
     /// Everything said so far.
-    pub fn said(&self) -> Vec<Said> {
+    pub(crate) fn said(&self) -> Vec<Said> {
         lock(&self.transcript.0).said.clone()
     }
 
     /// How much was said so far: a mark for [`Process::wait_since`].
-    pub fn mark(&self) -> usize {
+    pub(crate) fn mark(&self) -> usize {
         lock(&self.transcript.0).said.len()
     }
 
     /// The first event, past or future, that `wanted` accepts.
-    pub fn wait(&self, what: &str, wanted: impl FnMut(&Value) -> bool) -> Said {
+    pub(crate) fn wait(&self, what: &str, wanted: impl FnMut(&Value) -> bool) -> Said {
         self.wait_since(0, what, wanted)
     }
 
     /// As [`Process::wait`], without what was said before `mark`.
-    pub fn wait_since(&self, mark: usize, what: &str, wanted: impl FnMut(&Value) -> bool) -> Said {
+    pub(crate) fn wait_since(&self, mark: usize, what: &str, wanted: impl FnMut(&Value) -> bool) -> Said {
         self.look_for(mark, PATIENCE, wanted)
             .unwrap_or_else(|| panic!("{}: no {what}\n{}", self.title, self.story()))
     }
 
     /// The first event that `wanted` accepts, if it comes in time.
-    pub fn look_for(
+    pub(crate) fn look_for(
         &self,
         mark: usize,
         patience: Duration,
@@ -152,7 +152,7 @@ impl Process {
     }
 
     /// Waits for its end; the exit status.
-    pub fn wait_end(&mut self) -> i32 {
+    pub(crate) fn wait_end(&mut self) -> i32 {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
@@ -171,18 +171,18 @@ impl Process {
     }
 
     /// SIGKILL, at once.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// The process's id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Log and transcript, for the message of a test that fails.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         let mut story = String::new();
         for said in &self.said() {
             let _ = writeln!(story, "  {:.3} {}", said.unix % 1_000.0, said.event);

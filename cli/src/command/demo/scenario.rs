@@ -18,14 +18,11 @@ use super::{
 };
 
 /// Silence before the first speaker begins, in seconds: everybody has to be in by then.
-const LEAD_SECONDS: f64 = 6.0;
+const LEAD_SECONDS: f64 = 5.0;
 /// Silence between the speakers, in seconds.
 const PAUSE_SECONDS: f64 = 0.7;
 /// Time for the last words to arrive, in seconds, and for statistics to follow (they come every 2 s).
 const TAIL_SECONDS: f64 = 2.5;
-/// What a process takes from its start to the first sample, in seconds, as a guess: an error moves the second speaker's
-/// beginning and nothing else.
-const START_SECONDS: f64 = 0.3;
 /// Longest wait for a single step.
 const STEP_LIMIT: Duration = Duration::from_secs(20);
 /// Members end by themselves this long after the demo should have been over, should it be killed.
@@ -100,20 +97,13 @@ async fn gather(stage: &mut Stage, speeches: &[Speech; 2]) -> Result<[f64; 2], N
     let founding = ["new", "--policy", "eea", "--admit", "ask"];
     let arguments = arguments(stage, 0, &founding, lifetime);
     stage.start_member(0, &arguments)?;
-    stage
-        .until("founding the meeting", STEP_LIMIT, |stage| {
-            stage.members[0].ticket.is_some() && stage.members[0].audio.is_some()
-        })
-        .await?;
+    let founded = |stage: &Stage| stage.members[0].ticket.is_some();
+    stage.until("founding the meeting", STEP_LIMIT, founded).await?;
     let ticket = stage.members[0].ticket.clone().unwrap_or_default();
 
     stage.progress("Bob and Carol join by ticket; Carol hides her addresses (--no-direct)");
-    let first_begins = stage.members[0]
-        .audio
-        .map_or(0.0, |(input, _)| input as f64 / 1e6)
-        + LEAD_SECONDS;
-    let second_begins = first_begins + speeches[0].seconds() + PAUSE_SECONDS;
-    let second_lead = (second_begins - unix_now() - START_SECONDS).max(0.0);
+    // Bob's clip begins after Alice's, so his turn comes after hers.
+    let second_lead = LEAD_SECONDS + speeches[0].seconds() + PAUSE_SECONDS;
     speeches[1].write_after_silence(second_lead, &spoken_file(&stage.dir, 1))?;
     for (index, joining) in [(1, &["join", "-"][..]), (2, &["join", "-", "--no-direct"][..])] {
         let arguments = self::arguments(stage, index, joining, lifetime);
@@ -122,14 +112,12 @@ async fn gather(stage: &mut Stage, speeches: &[Speech; 2]) -> Result<[f64; 2], N
     }
     admit(stage, 2).await?;
     let connected = |stage: &Stage| {
-        stage
-            .members
-            .iter()
-            .all(|member| member.is_connected(MEMBERS.len() - 1))
+        let mut members = stage.members.iter();
+        members.all(|member| member.audio.is_some() && member.is_connected(MEMBERS.len() - 1))
     };
     stage.until("connecting everybody", STEP_LIMIT, connected).await?;
     stage.progress("all three are in the meeting and have a way to each other");
-    if unix_now() > first_begins {
+    if unix_now() > input_began(stage, 0) + LEAD_SECONDS {
         return Err(NodeError::new(
             ErrorKind::Check,
             format!("it took longer than {LEAD_SECONDS} s until everybody was in: Alice had begun to speak"),
@@ -156,9 +144,7 @@ async fn admit(stage: &mut Stage, count: usize) -> Result<(), NodeError> {
 /// Waits while the speeches are played and statistics come in.
 async fn speak(stage: &mut Stage, speeches: &[Speech; 2], leads: [f64; 2]) -> Result<(), NodeError> {
     for (index, speech) in speeches.iter().enumerate() {
-        let began = stage.members[index]
-            .audio
-            .map_or(0.0, |(input, _)| input as f64 / 1e6);
+        let began = input_began(stage, index);
         watch_until(stage, began + leads[index]).await?;
         stage.progress(&format!(
             "{} speaks for {:.1} s",
@@ -174,6 +160,13 @@ async fn watch_until(stage: &mut Stage, unix: f64) -> Result<(), NodeError> {
     stage
         .watch_for(Duration::from_secs_f64((unix - unix_now()).max(0.0)))
         .await
+}
+
+/// When member `index` took its first sample, in seconds of Unix time.
+fn input_began(stage: &Stage, index: usize) -> f64 {
+    stage.members[index]
+        .audio
+        .map_or(0.0, |(input, _)| input as f64 / 1e6)
 }
 
 /// Looks for what `speaker` said in what `listener` heard.
