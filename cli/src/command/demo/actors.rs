@@ -49,8 +49,10 @@ pub(super) struct Member {
     /// Refusals: what, clause, reason.
     pub(super) refusals: Vec<(String, String, String)>,
     pub(super) errors: Vec<String>,
-    /// When its input and output began: microseconds of Unix time.
-    pub(super) audio: Option<(u64, u64)>,
+    /// When its first sample was taken: microseconds of Unix time.
+    pub(super) input_began_us: Option<u64>,
+    /// When its first sample was heard, likewise.
+    pub(super) output_began_us: Option<u64>,
     pub(super) left: Option<String>,
     pub(super) ended: bool,
 }
@@ -84,9 +86,8 @@ impl Member {
                 .errors
                 .push(format!("{} ({})", text("message"), text("code"))),
             "audio" => {
-                self.audio = event["input_started_unix_us"]
-                    .as_u64()
-                    .zip(event["output_started_unix_us"].as_u64());
+                self.input_began_us = event["input_started_unix_us"].as_u64().or(self.input_began_us);
+                self.output_began_us = event["output_started_unix_us"].as_u64().or(self.output_began_us);
             }
             "left" => self.left = Some(text("reason")),
             _ => {}

@@ -209,6 +209,7 @@ impl EventLoop {
             self.stats.datagrams_received += 1;
             let mut response = Vec::new();
             let Received { from, to, ecn, data } = datagram;
+            self.stats.udp_bytes_received += data.len() as u64;
             match self.endpoint.handle(at, from, to, ecn, data, &mut response) {
                 Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                     if let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) {
@@ -386,6 +387,7 @@ impl EventLoop {
                 sent = true;
                 let contents = &self.transmit_buffer[..transmit.size];
                 self.stats.sends += 1;
+                self.stats.udp_bytes_sent += transmit.size as u64;
                 self.stats.datagrams_sent += transmit
                     .segment_size
                     .map_or(1, |segment| transmit.size.div_ceil(segment))
@@ -433,6 +435,7 @@ impl EventLoop {
     fn respond(&mut self, transmit: &Transmit, response: &[u8]) {
         self.stats.sends += 1;
         self.stats.datagrams_sent += 1;
+        self.stats.udp_bytes_sent += transmit.size as u64;
         if self.socket.send(transmit, &response[..transmit.size]).is_err() {
             self.stats.send_failures += 1;
         }
