@@ -2,8 +2,13 @@
 
 // Each helper serves some of the tests.
 pub(crate) mod hearing;
+pub(crate) mod hostile_relay;
+pub(crate) mod markers;
 pub(crate) mod member;
+pub(crate) mod peer;
 pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod relay;
 
 use std::{
     fs,
