@@ -174,15 +174,18 @@ impl RelaySession {
 
     /// Whether the relay is to be dialled now; the owner then dials and answers with a link or a failure.
     pub fn poll_dial(&mut self, now: Now, policy: PolicyHash) -> bool {
-        match self.state {
-            State::Down { retry_at }
-                if retry_at <= now.monotonic && self.permit.is_valid(now.unix, policy) =>
-            {
-                self.state = State::Dialling;
-                true
-            }
-            _ => false,
+        let State::Down { retry_at } = &mut self.state else {
+            return false;
+        };
+        if *retry_at > now.monotonic {
+            return false;
         }
+        if !self.permit.is_valid(now.unix, policy) {
+            *retry_at = now.monotonic + RETRY_FIRST;
+            return false;
+        }
+        self.state = State::Dialling;
+        true
     }
 
     /// When [`RelaySession::poll_dial`] or a ping is due.

@@ -36,6 +36,8 @@ pub const OPERATION_BATCH_BYTES_MAX: usize = 10 * 1_024;
 pub const PEERS_MAX: usize = 32;
 /// Heads of a roster log.
 pub const HEADS_MAX: usize = 8;
+/// Operations in a [`ControlMessage::Charge`]. Reason: the host appoints co-hosts; handing over more than twice is rare.
+pub const CHARGE_MAX: usize = 4;
 /// Bytes of a ticket's text.
 pub const TICKET_BYTES_MAX: usize = 6_144;
 
@@ -139,6 +141,9 @@ pub enum ControlMessage {
     Ping(u64),
     /// Yes.
     Pong(u64),
+    /// To somebody at the door, from a co-host: I am in charge. The host of the ticket signed the first, whom it names
+    /// signed the next, the last names the sender.
+    Charge(BoundedVec<SignedOperation, CHARGE_MAX>),
 }
 
 impl ControlMessage {

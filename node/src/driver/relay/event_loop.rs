@@ -311,8 +311,9 @@ impl EventLoop {
             self.links[handle.0] = None;
             return;
         }
-        // An acknowledgement may have made room.
+        // An acknowledgement may have made room, and may want an answer.
         link.stuck = false;
+        link.thorough = true;
         if link.state == LinkState::Up {
             self.relay.handle_writable(link.session);
         }
@@ -402,6 +403,10 @@ impl EventLoop {
                     self.stats.send_failures += 1;
                 }
                 self.transmit_buffer.clear();
+                if !link.thorough && !link.has_media() {
+                    // Asking QUIC once more costs a quarter of its work for a packet, and would give nothing.
+                    break;
+                }
             }
             // What the machine still holds goes next, unless the connection is held back.
             if !sent || link.stuck || self.relay.queued_bytes(link.session) == 0 {
@@ -409,6 +414,7 @@ impl EventLoop {
             }
         }
         link.stuck = self.relay.queued_bytes(link.session) > 0;
+        link.thorough = false;
         if link.state == LinkState::Up && link.connection.is_closed() {
             // Closed from this side: no event says so.
             link.state = LinkState::Lost;

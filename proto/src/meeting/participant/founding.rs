@@ -14,7 +14,7 @@ use super::{
     lobby::Phase,
     rooms::Rooms,
     secrets::Secrets,
-    timers::{HEARTBEAT_INTERVAL, JOIN_PATIENCE, Timer, Timers, WATCH_INTERVAL},
+    timers::{HEARTBEAT_INTERVAL, Timer, Timers, WATCH_INTERVAL},
 };
 use crate::{
     identity::Identity,
@@ -152,7 +152,7 @@ impl Participant {
         participant.timers.set(Timer::Knock, now.monotonic);
         participant
             .timers
-            .set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
+            .set(Timer::JoinDeadline, now.monotonic + participant.join_patience());
         participant.begin_joining(now);
         participant.settle(now);
         participant
@@ -199,6 +199,7 @@ impl Participant {
             judge: RouteJudge::new(policy),
             random,
             phase: Phase::Lobby { waiting: false },
+            doorkeepers: BTreeSet::new(),
             ticket,
             ticket_terms,
             secrets,

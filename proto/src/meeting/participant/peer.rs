@@ -24,7 +24,7 @@ pub(super) const EARLY_PATIENCE: Duration = Duration::from_millis(500);
 /// First pause after a failed dial; doubled up to [`DIAL_RETRY_MAX`].
 pub(super) const DIAL_RETRY_FIRST: Duration = Duration::from_millis(500);
 /// Longest pause between dials.
-pub(super) const DIAL_RETRY_MAX: Duration = Duration::from_secs(16);
+pub(super) const DIAL_RETRY_MAX: Duration = Duration::from_secs(8);
 /// A relay whose copies did not match the publisher's signatures is not used for that publisher for so long.
 pub(super) const TAMPERING_PENALTY: Duration = Duration::from_secs(300);
 
@@ -60,6 +60,8 @@ pub(super) struct Redial {
     pub(super) at: Timestamp,
     pub(super) pause: Duration,
     pub(super) dialling: bool,
+    /// The next dial uses the ticket's key: for a host that may have lost its log.
+    pub(super) lobby: bool,
 }
 
 /// See the module.
@@ -98,6 +100,7 @@ impl Peer {
                 at: now,
                 pause: DIAL_RETRY_FIRST,
                 dialling: false,
+                lobby: false,
             },
             keys: Receiver::new(meeting, id, me),
             verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),

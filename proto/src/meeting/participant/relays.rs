@@ -190,6 +190,12 @@ impl Participant {
         let expected = room.members.get(&key.alias).copied();
         let starts = match (room.kind, self.phase) {
             (RoomKind::Lobby, Phase::Lobby { .. }) => expected == Some(self.host),
+            // The host is at its own door again; anybody else of whom nothing is known looks for somebody in charge.
+            // Such people greet the host themselves.
+            (RoomKind::Lobby, Phase::Member) => match expected {
+                Some(member) => member == self.host && !self.is_reachable(member),
+                None => self.me != self.host && self.is_in_charge(),
+            },
             (RoomKind::Members, Phase::Member) => expected.is_some_and(|member| self.me < member),
             _ => false,
         };
@@ -296,9 +302,8 @@ impl Participant {
         }
     }
 
-    /// Sends what waits for relays: dials, envelopes, requests. Only with a valid permit.
-    pub(super) fn pump_relays(&mut self, now: Now) {
-        self.open_missing_channels(now);
+    /// Hands envelopes to the relays' sessions.
+    pub(super) fn flush_channels(&mut self) {
         for (key, channel) in &mut self.channels {
             while let Some(content) = channel.poll_envelope() {
                 if let Some(session) = self.relays.get_mut(&key.relay) {
@@ -306,6 +311,11 @@ impl Participant {
                 }
             }
         }
+    }
+
+    /// Sends what waits for relays: dials, envelopes, requests. Only with a valid permit.
+    pub(super) fn pump_relays(&mut self, now: Now) {
+        self.flush_channels();
         let policy = self.judge.policy().hash();
         for (relay, session) in &mut self.relays {
             if session.poll_dial(now, policy) {

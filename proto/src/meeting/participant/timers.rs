@@ -24,10 +24,14 @@ pub(super) enum Timer {
     Watch,
 }
 
-/// Knocking is repeated after so long.
-pub(super) const KNOCK_INTERVAL: Duration = Duration::from_secs(1);
-/// Joining fails if the host was not reached for so long.
+/// Knocking is repeated after so long until somebody answers; then as `admission` says.
+pub(super) const KNOCK_RETRY: Duration = Duration::from_secs(1);
+/// Joining fails if nobody in charge answered for so long.
 pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+/// A host that comes back waits longer: where there is no relay, members have to try its door.
+pub(super) const RETURN_PATIENCE: Duration = Duration::from_secs(40);
+/// Whoever waited at the door when those in charge vanished goes on looking for so long: their machines may restart.
+pub(super) const WAITING_PATIENCE: Duration = Duration::from_secs(60);
 /// Heads are told to all members so often (security.md §4).
 pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// News are passed on after so long; several that come together go together.
