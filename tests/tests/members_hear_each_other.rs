@@ -46,7 +46,9 @@ fn two_members_hear_each_other_and_see_one_safety_code() {
     assert_eq!(bob.reception(&alice.id(), "undecryptable"), 0);
     assert_eq!(alice.reception(&bob.id(), "undecryptable"), 0);
     bob.leave();
-    alice.wait("leaving of bob", |e| e["event"] == "member" && e["state"] == "left");
+    alice.wait("leaving of bob", |e| {
+        e["event"] == "member" && e["state"] == "left"
+    });
     alice.leave();
 }
 
@@ -90,7 +92,11 @@ fn five_members_hear_each_other_and_see_one_safety_code() {
 
     assert_one_safety_code(&members.iter().collect::<Vec<_>>());
     for (listener, member) in members.iter().enumerate() {
-        for (speaker, says) in says.iter().enumerate().filter(|(speaker, _)| *speaker != listener) {
+        for (speaker, says) in says
+            .iter()
+            .enumerate()
+            .filter(|(speaker, _)| *speaker != listener)
+        {
             assert_heard(member, says, &format!("{listener} hears {speaker}"));
         }
     }

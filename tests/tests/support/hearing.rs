@@ -56,9 +56,7 @@ pub(crate) fn write_at(path: &Path, sound: &[f32], sample_rate: u32) {
     };
     let mut writer = hound::WavWriter::create(path, spec).expect("writable");
     for sample in sound {
-        writer
-            .write_sample((sample * 32_767.0) as i16)
-            .expect("writable");
+        writer.write_sample((sample * 32_767.0) as i16).expect("writable");
     }
     writer.finalize().expect("writable");
 }

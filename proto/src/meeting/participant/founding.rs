@@ -175,7 +175,8 @@ impl Participant {
             meeting,
             policy.hash(),
             random.fork("sender keys"),
-        );
+        )
+        .counting_from(u16::from_le_bytes(random.bytes()));
         let authenticator = SourceAuthenticator::new(
             config.identity.clone(),
             meeting,
