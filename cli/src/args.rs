@@ -167,7 +167,7 @@ pub(crate) enum Admit {
 Example:
   subrosa relay --config relay.toml
 
-Prints the relay's signed descriptor: the line that others give to --relay. Every key of the file: docs/relay.md.
+Prints the relay's signed descriptor: the line that others give to --relay. Every key of the file: docs/relay.toml; running one: docs/relay.md.
 Ctrl-C ends it: sessions are told.")]
 pub(crate) struct RelayArgs {
     /// The relay's configuration.
