@@ -1,5 +1,7 @@
 //! The `subrosa` binary under test, and scratch directories.
 
+pub(crate) mod live;
+
 use std::{
     fs,
     path::{Path, PathBuf},
