@@ -49,6 +49,8 @@ pub(super) struct Delivery {
     loss: f64,
     rtt: Duration,
     jitter: Duration,
+    /// When the network was last parted or joined again.
+    turned: Timestamp,
     pairs: BTreeMap<(usize, usize), Pair>,
     /// When each node's process started, and when it was in.
     started: Vec<Timestamp>,
@@ -67,6 +69,7 @@ impl Delivery {
             loss: scenario.network.loss_percent / 100.0,
             rtt: Duration::from_secs_f64(scenario.network.rtt_ms / 1e3),
             jitter: Duration::from_secs_f64(scenario.network.jitter_ms / 1e3),
+            turned: Timestamp::ZERO,
             pairs: BTreeMap::new(),
             started: vec![Timestamp::ZERO; nodes],
             joined: vec![None; nodes],
@@ -105,7 +108,9 @@ impl Delivery {
             (Some(a), Some(b)) => Some(a.max(b)),
             _ => None,
         };
-        let both_in = both_in.max(self.speaking_since[voice.speaker]);
+        let both_in = both_in
+            .max(self.speaking_since[voice.speaker])
+            .map(|since| since.max(self.turned));
         let pair = self.pairs.entry((voice.speaker, listener)).or_default();
         if pair.connected.is_none() {
             pair.connected = both_in.map(|since| at - since);
@@ -207,6 +212,7 @@ impl Delivery {
 
     /// The network parts or heals: silences between the sides are no fault of the protocol.
     pub(super) fn parted(&mut self, at: Timestamp, violations: &mut Violations, names: &[String]) {
+        self.turned = at;
         let pairs: Vec<(usize, usize)> = self.pairs.keys().copied().collect();
         for pair in pairs {
             self.interrupt(at, pair, violations, names);

@@ -138,7 +138,7 @@ impl<'a> World<'a> {
             Occurrence::NodeTimer(node) => self.fire_node(node),
             Occurrence::RelayTimer(relay) => self.fire_relay(relay),
             Occurrence::Microphone(node) => self.speak(node),
-            Occurrence::Knock(knock) => self.answer(&knock),
+            Occurrence::Knock(knock) => self.answer(knock),
             Occurrence::Up(pipe, side, dial, psk) => self.bring_up(pipe, side, dial, psk),
             Occurrence::DialFailed(node, run, dial) => self.fail_dial(node, run, dial),
             Occurrence::Control(pipe, side, bytes) => self.deliver_control(pipe, side, &bytes),

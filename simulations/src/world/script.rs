@@ -111,9 +111,12 @@ impl World<'_> {
                 self.sever_pipes();
             }
             Action::Heal {} => {
+                let was_parted = self.network.is_parted();
                 self.network.partition(std::collections::BTreeSet::new());
                 self.network.cut(std::collections::BTreeSet::new());
-                self.checkers.parted(self.now, false);
+                if was_parted {
+                    self.checkers.parted(self.now, false);
+                }
                 self.release_pipes();
             }
         }

@@ -19,6 +19,8 @@ use crate::{
 
 /// A dial without an answer is given up after so long (as the node's driver does).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Message 1 is repeated so often.
+const MESSAGE1_INTERVAL: Duration = Duration::from_millis(500);
 /// A connection on which nothing comes is dead after so long (as in the node's driver).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,9 +76,17 @@ impl World<'_> {
     }
 
     /// Message 1 arrives: answered only if the key is known.
-    pub(crate) fn answer(&mut self, knock: &Knock) {
+    pub(crate) fn answer(&mut self, knock: Knock) {
         let from = Place::Node(knock.from);
-        if !self.network.is_joined(from, knock.to) || self.nodes[knock.from].run != knock.run {
+        if self.nodes[knock.from].run != knock.run {
+            return;
+        }
+        if !self.network.is_joined(from, knock.to) {
+            // Repeated until the dialler gives up.
+            let again = self.now + MESSAGE1_INTERVAL;
+            if again < knock.deadline {
+                self.queue.plan(again, Occurrence::Knock(knock));
+            }
             return;
         }
         let run = match knock.to {
