@@ -81,7 +81,9 @@ mod tests {
         for (at, event) in [(5, 'c'), (1, 'a'), (5, 'd'), (3, 'b')] {
             queue.plan(Timestamp::from_micros(at), event);
         }
-        let order: String = std::iter::from_fn(|| queue.next()).map(|(_, event)| event).collect();
+        let order: String = std::iter::from_fn(|| queue.next())
+            .map(|(_, event)| event)
+            .collect();
         assert_eq!(order, "abcd");
     }
 }

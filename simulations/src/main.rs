@@ -81,7 +81,11 @@ fn main() -> ExitCode {
             println!("repeat: {}\n", command(path, &report));
         }
     }
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// The command that repeats a run.

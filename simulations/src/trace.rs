@@ -40,6 +40,9 @@ impl Trace {
     #[must_use]
     pub fn finish(self) -> String {
         let hash = self.hash.finish();
-        hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.as_ref()[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }

@@ -6,6 +6,7 @@ mod a_wrong_ticket_fails;
 mod bad_input_is_explained;
 mod cli_meeting;
 mod cli_usage;
+mod documentation;
 mod keys_follow_the_roster;
 mod members_hear_each_other;
 mod support;

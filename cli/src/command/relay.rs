@@ -19,6 +19,8 @@ use crate::{args::RelayArgs, output, signals::Signals};
 
 /// How often statistics are printed with `--json`, and a renewed descriptor is looked for.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often statistics are looked at while the relay drains.
+const DRAIN_REPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// The version of the JSON lines.
 const RELAY_EVENT_VERSION: u32 = 1;
 
@@ -41,18 +43,30 @@ pub(super) fn run(args: &RelayArgs) -> Result<u8, NodeError> {
         let relay = RelayNode::start(settings).await.map_err(|e| explain(&e))?;
         let printer = Printer { json: args.json };
         let ended = serve(&relay, &mut signals, &printer).await;
+        let mut last = relay.stats().await;
         if ended.is_ok() {
             printer.draining(drain);
             tokio::select! {
                 () = relay.drain() => {}
                 () = signals.next() => {}
+                () = keep_latest(&relay, &mut last) => {}
             }
         }
-        let report = relay.stats().await;
         relay.shutdown().await;
-        printer.stopped(&report);
+        printer.stopped(&last);
         ended.map(|()| 0)
     })
+}
+
+/// Keeps the latest statistics while the relay drains: once it has ended there are none. Never returns.
+async fn keep_latest(relay: &RelayNode, last: &mut RelayReport) {
+    loop {
+        tokio::time::sleep(DRAIN_REPORT_INTERVAL).await;
+        let report = relay.stats().await;
+        if report != RelayReport::default() {
+            *last = report;
+        }
+    }
 }
 
 /// Until the first signal, or until stdout takes no more.

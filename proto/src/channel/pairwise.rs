@@ -170,7 +170,10 @@ impl PairwiseChannel {
     }
 
     fn enter(&mut self, open: Open) {
-        self.former = self.open.replace(open).filter(|former| Some(former.peer) == self.peer());
+        self.former = self
+            .open
+            .replace(open)
+            .filter(|former| Some(former.peer) == self.peer());
     }
 
     /// The next envelope's content to send to the peer.

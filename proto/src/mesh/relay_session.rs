@@ -13,13 +13,13 @@ use crate::{
     ids::{Alias, LinkId, PolicyHash, RelayId, RoomId, TrackAlias},
     policy::{permit::Permit, signed_descriptor::VerifiedDescriptor},
     time::{Now, Timestamp},
-    wire::relay_message::{RelayNotice, RelayRequest},
+    wire::relay_message::{Refusable, RefusalCode, RelayNotice, RelayRequest},
 };
 
 /// First pause after a failed dial; doubled up to [`RETRY_MAX`].
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between dials. Reason: a relay that comes back should be used within seconds.
-pub const RETRY_MAX: Duration = Duration::from_secs(8);
+pub const RETRY_MAX: Duration = Duration::from_secs(4);
 /// Requests that may wait for the link. Reason: two rooms of 200 members with two tracks each, twice.
 const REQUESTS_MAX: usize = 2_048;
 
@@ -326,6 +326,15 @@ impl RelaySession {
                 .rooms
                 .contains_key(&room)
                 .then(|| SessionEvent::Envelope(room, from, bytes.into_inner())),
+            // It went while the envelope was on its way.
+            RelayNotice::Refused {
+                what: Refusable::Envelope(room, alias),
+                code: RefusalCode::NobodyThere,
+                ..
+            } => {
+                self.rooms.get_mut(&room)?.present.remove(&alias);
+                Some(SessionEvent::Gone(room, alias))
+            }
             RelayNotice::Refused { what, code, detail } => Some(SessionEvent::Refused(
                 format!("{code:?}"),
                 format!("{what:?}: {}", &*detail),

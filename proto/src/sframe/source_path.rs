@@ -18,9 +18,12 @@ const ARRIVALS_MAX: usize = 256;
 /// An object that arrives so much later than a packet was made after the publisher sent that packet.
 const LATER_OBJECT: Duration = Duration::from_millis(500);
 /// Shares are taken over so much time.
-const TALLY: Duration = Duration::from_secs(2);
+const TALLY: Duration = Duration::from_secs(10);
 /// Fewer unsigned packets than this within [`TALLY`] are no finding.
 const UNSIGNED_MIN: u32 = 3;
+/// Fewer packets than this are no sample. Reason: at a third of all packets lost, each object's hashes get lost with all
+/// repetitions every few seconds, and hide ten packets at a time.
+const SAMPLE_MIN: u32 = 200;
 
 /// For each key, the first and the last number that an object names: between them it names all that was sent.
 pub(super) type Spans = BTreeMap<KeyId, (PacketNumber, PacketNumber)>;
@@ -139,6 +142,11 @@ impl Path {
             if self.waiting.remove(&number).is_none() {
                 continue;
             }
+            // A publisher that ends, or is cut off, signs its last packets no more: only a path that goes on delivering
+            // long after them owes their signature.
+            if self.heard_at < at + LATER_OBJECT {
+                continue;
+            }
             let signed_later = signed_at.is_some_and(|signed| signed >= at + LATER_OBJECT);
             unsent |= signed_later && highest.is_some_and(|highest| number > highest);
             silent |= self.verified_at.is_none_or(|verified| verified < at);
@@ -147,8 +155,9 @@ impl Path {
         if unsent {
             return Some(Overdue::Unsent);
         }
-        // Some objects may get lost with all their repetitions. All of them, or a quarter, do not.
-        let too_many = silent || self.unsigned * 4 >= self.unsigned + self.verified;
+        // Some objects may get lost with all their repetitions. All of them within a second, or half of them, do not.
+        let sample = self.unsigned + self.verified;
+        let too_many = silent || sample >= SAMPLE_MIN && self.unsigned * 2 >= sample;
         if self.unsigned < UNSIGNED_MIN || !too_many {
             return None;
         }

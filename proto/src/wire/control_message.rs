@@ -146,6 +146,10 @@ pub enum ControlMessage {
     Charge(BoundedVec<SignedOperation, CHARGE_MAX>),
 }
 
+#[cfg(test)]
+#[path = "control_message_tests.rs"]
+mod tests;
+
 impl ControlMessage {
     /// The canonical encoding.
     #[must_use]

@@ -114,7 +114,9 @@ impl Confidentiality {
         let learned = self.learned[from][outsider];
         let in_time = match (learned, self.removed_at[outsider]) {
             (Some(learned), _) if at <= learned + CUT_OFF => true,
-            (_, Some(removed)) => !self.was_parted && at <= removed + NEWS || self.was_parted && learned.is_none(),
+            (_, Some(removed)) => {
+                !self.was_parted && at <= removed + NEWS || self.was_parted && learned.is_none()
+            }
             _ => false,
         };
         if !in_time {

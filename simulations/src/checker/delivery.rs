@@ -49,6 +49,8 @@ pub(super) struct Delivery {
     loss: f64,
     rtt: Duration,
     jitter: Duration,
+    /// When the network was last parted or joined again.
+    turned: Timestamp,
     pairs: BTreeMap<(usize, usize), Pair>,
     /// When each node's process started, and when it was in.
     started: Vec<Timestamp>,
@@ -67,6 +69,7 @@ impl Delivery {
             loss: scenario.network.loss_percent / 100.0,
             rtt: Duration::from_secs_f64(scenario.network.rtt_ms / 1e3),
             jitter: Duration::from_secs_f64(scenario.network.jitter_ms / 1e3),
+            turned: Timestamp::ZERO,
             pairs: BTreeMap::new(),
             started: vec![Timestamp::ZERO; nodes],
             joined: vec![None; nodes],
@@ -105,7 +108,9 @@ impl Delivery {
             (Some(a), Some(b)) => Some(a.max(b)),
             _ => None,
         };
-        let both_in = both_in.max(self.speaking_since[voice.speaker]);
+        let both_in = both_in
+            .max(self.speaking_since[voice.speaker])
+            .map(|since| since.max(self.turned));
         let pair = self.pairs.entry((voice.speaker, listener)).or_default();
         if pair.connected.is_none() {
             pair.connected = both_in.map(|since| at - since);
@@ -143,7 +148,11 @@ impl Delivery {
         violations: &mut Violations,
         names: &[String],
     ) {
-        let margin = if self.loss > 0.0 { GAP_MARGIN } else { Duration::ZERO };
+        let margin = if self.loss > 0.0 {
+            GAP_MARGIN
+        } else {
+            Duration::ZERO
+        };
         let max = Duration::from_millis(self.expect.gap_ms_max) + margin;
         if self.expect.gap_ms_max > 0 && gap > max {
             let what = format!(
@@ -158,7 +167,13 @@ impl Delivery {
     }
 
     /// A node is gone: what it said and heard is counted up to now.
-    pub(super) fn ended(&mut self, at: Timestamp, node: usize, violations: &mut Violations, names: &[String]) {
+    pub(super) fn ended(
+        &mut self,
+        at: Timestamp,
+        node: usize,
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let pairs: Vec<(usize, usize)> = self.pairs.keys().copied().collect();
         for pair in pairs.into_iter().filter(|(a, b)| *a == node || *b == node) {
             self.interrupt(at, pair, violations, names);
@@ -181,7 +196,13 @@ impl Delivery {
     }
 
     /// A speaker is silent from now on, or begins again.
-    pub(super) fn paused(&mut self, at: Timestamp, node: usize, violations: &mut Violations, names: &[String]) {
+    pub(super) fn paused(
+        &mut self,
+        at: Timestamp,
+        node: usize,
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let pairs: Vec<(usize, usize)> = self.pairs.keys().copied().collect();
         for pair in pairs.into_iter().filter(|(speaker, _)| *speaker == node) {
             self.interrupt(at, pair, violations, names);
@@ -191,6 +212,7 @@ impl Delivery {
 
     /// The network parts or heals: silences between the sides are no fault of the protocol.
     pub(super) fn parted(&mut self, at: Timestamp, violations: &mut Violations, names: &[String]) {
+        self.turned = at;
         let pairs: Vec<(usize, usize)> = self.pairs.keys().copied().collect();
         for pair in pairs {
             self.interrupt(at, pair, violations, names);
@@ -198,7 +220,13 @@ impl Delivery {
     }
 
     /// Ends a stretch: what was sent until [`FLIGHT`] ago and did not arrive is lost.
-    fn interrupt(&mut self, at: Timestamp, key: (usize, usize), violations: &mut Violations, names: &[String]) {
+    fn interrupt(
+        &mut self,
+        at: Timestamp,
+        key: (usize, usize),
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let Some(pair) = self.pairs.get_mut(&key) else {
             return;
         };
@@ -252,7 +280,13 @@ impl Delivery {
         self.check_first_audio(at, violations, names);
     }
 
-    fn check_connected(&self, at: Timestamp, key: (usize, usize), violations: &mut Violations, names: &[String]) {
+    fn check_connected(
+        &self,
+        at: Timestamp,
+        key: (usize, usize),
+        violations: &mut Violations,
+        names: &[String],
+    ) {
         let max = match self.expect.connect_ms_max {
             0 => CONNECT_MAX,
             ms => Duration::from_millis(ms),
@@ -277,7 +311,11 @@ impl Delivery {
         };
         // At worst one relay forwards: two hops.
         let network = 1_000.0 * (1.0 - (1.0 - self.loss).powi(2));
-        let margin = if self.loss > 0.0 { LOSS_MARGIN_PERMILLE } else { 0.0 };
+        let margin = if self.loss > 0.0 {
+            LOSS_MARGIN_PERMILLE
+        } else {
+            0.0
+        };
         for ((speaker, listener), pair) in &self.pairs {
             let lost = 1_000.0 * pair.lost as f64 / (pair.lost + pair.heard).max(1) as f64;
             if lost > max + network + margin {

@@ -132,7 +132,10 @@ impl Checkers {
     }
 
     pub(crate) fn spins(&mut self, at: Timestamp, node: usize) {
-        let what = format!("the timer of {} fires again and again without effect", self.names[node]);
+        let what = format!(
+            "the timer of {} fires again and again without effect",
+            self.names[node]
+        );
         self.violations.add(at, "bounds", &what);
     }
 
@@ -169,10 +172,18 @@ impl Checkers {
     /// A newcomer whose time to be tried has come.
     pub(crate) fn take_probe(&mut self, at: Timestamp) -> Option<usize> {
         let due = self.probes.front().is_some_and(|(due, _)| *due <= at);
-        due.then(|| self.probes.pop_front()).flatten().map(|(_, node)| node)
+        due.then(|| self.probes.pop_front())
+            .flatten()
+            .map(|(_, node)| node)
     }
 
-    pub(crate) fn probe(&mut self, at: Timestamp, newcomer: usize, participant: &Participant, ids: &[MemberId]) {
+    pub(crate) fn probe(
+        &mut self,
+        at: Timestamp,
+        newcomer: usize,
+        participant: &Participant,
+        ids: &[MemberId],
+    ) {
         self.confidentiality
             .probe(at, newcomer, participant, ids, &mut self.violations, &self.names);
     }

@@ -21,7 +21,8 @@ pub(super) struct Timeline {
 impl Timeline {
     pub(super) fn note(&mut self, at: Timestamp, who: &str, what: &str) {
         if self.lines.len() < LINES_MAX {
-            self.lines.push(format!("{:>9.3} s  {who:<8} {what}", seconds(at)));
+            self.lines
+                .push(format!("{:>9.3} s  {who:<8} {what}", seconds(at)));
             self.told.push((who.to_owned(), what.to_owned()));
         }
     }
@@ -74,6 +75,8 @@ pub(super) fn describe(event: &Event, name: impl Fn(MemberId) -> String) -> Stri
 fn describe_path(path: &RoutePath) -> String {
     match path {
         RoutePath::Direct => "direct".to_owned(),
-        RoutePath::Relay { operator, hosting, .. } => format!("relay {operator} {hosting}"),
+        RoutePath::Relay {
+            operator, hosting, ..
+        } => format!("relay {operator} {hosting}"),
     }
 }

@@ -90,9 +90,10 @@ impl<'a> World<'a> {
         let mut random = Random::from_seed(root);
         let network = Network::new(scenario.network.clone(), random.fork("network"));
         let mut identities = random.fork("identities");
-        let nodes = scenario.members.iter().enumerate().map(|(index, spec)| {
-            Node::new(index, spec.clone(), Identity::from_seed(&identities.bytes()))
-        });
+        let nodes =
+            scenario.members.iter().enumerate().map(|(index, spec)| {
+                Node::new(index, spec.clone(), Identity::from_seed(&identities.bytes()))
+            });
         let nodes: Vec<Node> = nodes.collect();
         let relays = scenario.relays.iter().enumerate().map(|(index, spec)| {
             RelaySite::new(index, spec.clone(), &Identity::from_seed(&identities.bytes()))
@@ -137,7 +138,7 @@ impl<'a> World<'a> {
             Occurrence::NodeTimer(node) => self.fire_node(node),
             Occurrence::RelayTimer(relay) => self.fire_relay(relay),
             Occurrence::Microphone(node) => self.speak(node),
-            Occurrence::Knock(knock) => self.answer(&knock),
+            Occurrence::Knock(knock) => self.answer(knock),
             Occurrence::Up(pipe, side, dial, psk) => self.bring_up(pipe, side, dial, psk),
             Occurrence::DialFailed(node, run, dial) => self.fail_dial(node, run, dial),
             Occurrence::Control(pipe, side, bytes) => self.deliver_control(pipe, side, &bytes),
@@ -200,8 +201,7 @@ impl<'a> World<'a> {
         self.queue.plan(self.now + LOOK_INTERVAL, Occurrence::Look);
         for (index, node) in self.nodes.iter().enumerate() {
             if let Some(participant) = &node.participant {
-                self.checkers
-                    .look(self.now, index, participant, node.links.len());
+                self.checkers.look(self.now, index, participant, node.links.len());
             }
         }
     }

@@ -11,7 +11,10 @@ use subrosa_proto::{
     wire::ticket::Ticket,
 };
 
-use crate::{pipe::{PipeId, Side}, scenario::MemberSpec};
+use crate::{
+    pipe::{PipeId, Side},
+    scenario::MemberSpec,
+};
 
 /// When every scenario begins, by the wall clock.
 pub(crate) const UNIX_START: u64 = 1_795_300_000;

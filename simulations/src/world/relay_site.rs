@@ -14,7 +14,10 @@ use subrosa_proto::{
 };
 
 use super::node::{UNIX_START, unix};
-use crate::{pipe::{PipeId, Side}, scenario::RelaySpec};
+use crate::{
+    pipe::{PipeId, Side},
+    scenario::RelaySpec,
+};
 
 /// See the module.
 pub(crate) struct RelaySite {
@@ -37,7 +40,10 @@ impl RelaySite {
     /// # Errors
     /// A sentence if the spec names no countries.
     pub(crate) fn new(index: usize, spec: RelaySpec, identity: &Identity) -> Result<Self, String> {
-        let country = |code: &str| code.parse().map_err(|error| format!("relay {}: {error}", spec.name));
+        let country = |code: &str| {
+            code.parse()
+                .map_err(|error| format!("relay {}: {error}", spec.name))
+        };
         let hosting = country(&spec.hosting)?;
         let seat = country(spec.legal_seat.as_deref().unwrap_or(&spec.hosting))?;
         let label = |text: &str| text.to_owned();
@@ -51,8 +57,11 @@ impl RelaySite {
             operator: Operator {
                 name: subrosa_proto::policy::descriptor::OperatorName::new(label(&spec.name))
                     .map_err(|error| error.to_string())?,
-                contact: subrosa_proto::policy::descriptor::Contact::new(format!("ops@{}.example", spec.name))
-                    .map_err(|error| error.to_string())?,
+                contact: subrosa_proto::policy::descriptor::Contact::new(format!(
+                    "ops@{}.example",
+                    spec.name
+                ))
+                .map_err(|error| error.to_string())?,
                 legal_seat: seat,
                 parent_seat: seat,
             },

@@ -111,9 +111,12 @@ impl World<'_> {
                 self.sever_pipes();
             }
             Action::Heal {} => {
+                let was_parted = self.network.is_parted();
                 self.network.partition(std::collections::BTreeSet::new());
                 self.network.cut(std::collections::BTreeSet::new());
-                self.checkers.parted(self.now, false);
+                if was_parted {
+                    self.checkers.parted(self.now, false);
+                }
                 self.release_pipes();
             }
         }
@@ -142,9 +145,7 @@ impl World<'_> {
     fn start(&mut self, index: usize) {
         let node = &self.nodes[index];
         let now = node.now(self.now);
-        let relays = self
-            .scenario
-            .members[index]
+        let relays = self.scenario.members[index]
             .relays
             .iter()
             .filter_map(|name| self.scenario.relay(name))

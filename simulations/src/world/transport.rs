@@ -19,6 +19,8 @@ use crate::{
 
 /// A dial without an answer is given up after so long (as the node's driver does).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Message 1 is repeated so often.
+const MESSAGE1_INTERVAL: Duration = Duration::from_millis(500);
 /// A connection on which nothing comes is dead after so long (as in the node's driver).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,9 +76,17 @@ impl World<'_> {
     }
 
     /// Message 1 arrives: answered only if the key is known.
-    pub(crate) fn answer(&mut self, knock: &Knock) {
+    pub(crate) fn answer(&mut self, knock: Knock) {
         let from = Place::Node(knock.from);
-        if !self.network.is_joined(from, knock.to) || self.nodes[knock.from].run != knock.run {
+        if self.nodes[knock.from].run != knock.run {
+            return;
+        }
+        if !self.network.is_joined(from, knock.to) {
+            // Repeated until the dialler gives up.
+            let again = self.now + MESSAGE1_INTERVAL;
+            if again < knock.deadline {
+                self.queue.plan(again, Occurrence::Knock(knock));
+            }
             return;
         }
         let run = match knock.to {
@@ -106,7 +116,8 @@ impl World<'_> {
         pipe.ends[1].ordered_until = acceptor_up;
         self.pipes.push(pipe);
         let dial = Some(knock.dial);
-        self.queue.plan(dialler_up, Occurrence::Up(id, 0, dial, knock.psk));
+        self.queue
+            .plan(dialler_up, Occurrence::Up(id, 0, dial, knock.psk));
         self.queue
             .plan(acceptor_up, Occurrence::Up(id, 1, None, knock.psk));
     }
@@ -140,7 +151,8 @@ impl World<'_> {
                 if let Some(participant) = &mut node.participant {
                     participant.handle_link_up(now, dial, link, peer, psk, remote);
                 }
-                self.trace.note(self.now, index as u32, "up", &link.0.to_le_bytes());
+                self.trace
+                    .note(self.now, index as u32, "up", &link.0.to_le_bytes());
                 self.drain_node(index);
                 return;
             }
@@ -285,9 +297,7 @@ impl World<'_> {
     fn is_running(&self, id: PipeId, side: Side) -> bool {
         let end = &self.pipes[id.0].ends[side];
         match end.place {
-            Place::Node(index) => {
-                self.nodes[index].run == end.run && self.nodes[index].participant.is_some()
-            }
+            Place::Node(index) => self.nodes[index].run == end.run && self.nodes[index].participant.is_some(),
             Place::Relay(index) => self.relays[index].run == end.run,
         }
     }
@@ -306,14 +316,16 @@ impl World<'_> {
         let far = pipe.ends[1 - side].ordered_until.max(self.now + delay);
         let far = if joined { far } else { self.now + IDLE_TIMEOUT };
         self.queue.plan(far, Occurrence::Down(id, 1 - side));
-        if let (Place::Node(index), Some(Handle::Link(link))) = (pipe.ends[side].place, pipe.ends[side].handle)
+        if let (Place::Node(index), Some(Handle::Link(link))) =
+            (pipe.ends[side].place, pipe.ends[side].handle)
         {
             self.nodes[index].links.remove(&link);
             self.tell_down(index, link);
         }
-        if let (Place::Relay(index), Some(Handle::Session(session))) =
-            (self.pipes[id.0].ends[side].place, self.pipes[id.0].ends[side].handle)
-        {
+        if let (Place::Relay(index), Some(Handle::Session(session))) = (
+            self.pipes[id.0].ends[side].place,
+            self.pipes[id.0].ends[side].handle,
+        ) {
             self.relays[index].sessions.remove(&session);
             if let Some(relay) = &mut self.relays[index].relay {
                 relay.handle_session_down(Self::relay_now(self.now), session);
@@ -340,7 +352,8 @@ impl World<'_> {
         match (end.place, end.handle) {
             (Place::Node(index), Some(Handle::Link(link))) => {
                 self.nodes[index].links.remove(&link);
-                self.trace.note(self.now, index as u32, "down", &link.0.to_le_bytes());
+                self.trace
+                    .note(self.now, index as u32, "down", &link.0.to_le_bytes());
                 self.tell_down(index, link);
             }
             (Place::Relay(index), Some(Handle::Session(session))) => {

@@ -124,6 +124,8 @@ impl Member {
 #[derive(Debug, Default)]
 pub(super) struct Relay {
     pub(super) descriptor: Option<String>,
+    /// What refusals name it by.
+    pub(super) fingerprint: String,
     /// The latest statistics line.
     pub(super) stats: Value,
     pub(super) stats_seen: u64,
@@ -135,7 +137,10 @@ impl Relay {
     /// Takes in one line of `subrosa relay --json`.
     pub(super) fn apply(&mut self, event: &Value) {
         match event["event"].as_str().unwrap_or_default() {
-            "relay_ready" => self.descriptor = event["descriptor"].as_str().map(str::to_owned),
+            "relay_ready" => {
+                self.descriptor = event["descriptor"].as_str().map(str::to_owned);
+                self.fingerprint = event["fingerprint"].as_str().unwrap_or_default().to_owned();
+            }
             "relay_stats" | "relay_stopped" => {
                 self.stats_seen += 1;
                 self.stats = event.clone();
@@ -145,6 +150,11 @@ impl Relay {
                 .push(format!("{} ({})", event["message"], event["code"])),
             _ => {}
         }
+    }
+
+    /// Whether a refusal with this reason is about this relay.
+    pub(super) fn is_meant_by(&self, reason: &str) -> bool {
+        !self.fingerprint.is_empty() && reason.contains(&self.fingerprint)
     }
 
     /// A counter of the latest statistics.

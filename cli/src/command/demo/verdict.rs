@@ -144,11 +144,11 @@ fn permitted_relay(outcome: &Outcome) -> Check {
 }
 
 fn forbidden_refused(outcome: &Outcome) -> Check {
-    let (operator, _) = RELAYS[FORBIDDEN];
+    let relay = &outcome.relays[FORBIDDEN];
     let refused = |index: usize| {
         let mut refusals = outcome.refusals[index].iter();
         refusals
-            .any(|(what, clause, reason)| what == "relay" && clause == "hosting" && reason.contains(operator))
+            .any(|(what, clause, reason)| what == "relay" && clause == "hosting" && relay.is_meant_by(reason))
     };
     let who: Vec<&str> = (0..MEMBERS.len())
         .filter(|&i| refused(i))
@@ -158,7 +158,7 @@ fn forbidden_refused(outcome: &Outcome) -> Check {
         .refusals
         .iter()
         .flatten()
-        .find(|(_, _, reason)| reason.contains(operator));
+        .find(|(_, _, reason)| relay.is_meant_by(reason));
     Check {
         what: "the relay in the United States was refused",
         ok: who.len() == MEMBERS.len(),

@@ -1,7 +1,11 @@
 //! What checkers and user interfaces may look at without changing anything.
 
 use super::Participant;
-use crate::{ids::{MemberId, StreamId}, meeting::roster::Roster, wire::media_packet::MediaHeader};
+use crate::{
+    ids::{MemberId, StreamId},
+    meeting::roster::Roster,
+    wire::media_packet::MediaHeader,
+};
 
 /// How much a participant holds of what peers could make grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

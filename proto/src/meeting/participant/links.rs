@@ -258,6 +258,11 @@ impl Participant {
                     .member_psk(&self.meeting)
                     .filter(|_| self.is_member()),
             );
+            keys.extend(
+                self.secrets
+                    .former_psk(&self.meeting)
+                    .filter(|_| self.is_member()),
+            );
             let returns = self.me == self.host && matches!(self.phase, Phase::Lobby { .. });
             if returns || self.is_member() && self.is_in_charge() {
                 keys.push(self.secrets.lobby_psk(&self.meeting));

@@ -6,7 +6,7 @@ use super::{
     Event, LeftReason, Participant,
     conduits::{Conduit, fit},
     links::Scope,
-    timers::{JOIN_PATIENCE, KNOCK_RETRY, RETURN_PATIENCE, Timer, WAITING_PATIENCE},
+    timers::{JOIN_PATIENCE, KNOCK_RETRY, LOBBY_LINGER, RETURN_PATIENCE, Timer, WAITING_PATIENCE},
 };
 use crate::{
     ids::{MemberId, OperationHash},
@@ -43,7 +43,8 @@ impl Participant {
     pub(super) fn uses_lobby(&self) -> bool {
         match self.phase {
             Phase::Lobby { .. } => true,
-            Phase::Member => self.is_in_charge() || self.misses_host(),
+            // The first keys come through the lobby, while the way to the members' room is long.
+            Phase::Member => self.timers.is_set(Timer::Lobby) || self.is_in_charge() || self.misses_host(),
             Phase::Left => false,
         }
     }
@@ -111,7 +112,11 @@ impl Participant {
 
     /// How long to look for somebody in charge.
     pub(super) fn join_patience(&self) -> Duration {
-        if self.me == self.host { RETURN_PATIENCE } else { JOIN_PATIENCE }
+        if self.me == self.host {
+            RETURN_PATIENCE
+        } else {
+            JOIN_PATIENCE
+        }
     }
 
     /// Whether somebody is told our name while we are at the door, and may answer: the host and proven co-hosts. A host
@@ -163,7 +168,13 @@ impl Participant {
     }
 
     /// A co-host proves that it may answer the door: a chain of appointments from the ticket's host to it.
-    pub(super) fn handle_charge(&mut self, now: Now, from: MemberId, conduit: Conduit, chain: &[SignedOperation]) {
+    pub(super) fn handle_charge(
+        &mut self,
+        now: Now,
+        from: MemberId,
+        conduit: Conduit,
+        chain: &[SignedOperation],
+    ) {
         let mut author = self.host;
         for operation in chain {
             let said = operation.operation();
@@ -267,6 +278,7 @@ impl Participant {
             self.timers.clear(Timer::Knock);
             self.timers.clear(Timer::JoinDeadline);
             self.doorkeepers.clear();
+            self.timers.set(Timer::Lobby, now.monotonic + LOBBY_LINGER);
             self.raise_scope(from);
             self.accept_keys();
             self.dirty.roster();

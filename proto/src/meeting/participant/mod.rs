@@ -43,8 +43,8 @@ use std::{
     net::SocketAddr,
 };
 
-pub use inspection::Holdings;
 pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
+pub use inspection::Holdings;
 pub use output::{
     Command, DialId, DialTarget, Event, LeftReason, LinkPeer, MediaFrame, MemberState, Output, RoutePath,
 };
