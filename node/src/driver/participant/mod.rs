@@ -69,6 +69,8 @@ struct Driver {
     store: Option<DataDir>,
     leave_after: Option<Duration>,
     leave_at: Option<tokio::time::Instant>,
+    /// Whether relays may lead to the host where its addresses do not.
+    other_ways: bool,
     /// Why the last dial failed, for the message if nothing succeeds.
     last_dial_error: Option<DialError>,
     /// The end was announced; its reason.

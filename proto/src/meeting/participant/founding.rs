@@ -28,6 +28,7 @@ use crate::{
         roster_log::{AuthorError, RosterLog},
     },
     policy::{
+        DescriptorBook,
         permit::RouteJudge,
         route_policy::RoutePolicy,
         signed_descriptor::{SignedDescriptor, VerifiedDescriptor},
@@ -214,6 +215,7 @@ impl Participant {
             links: BTreeMap::new(),
             relays: BTreeMap::new(),
             relay_links: BTreeMap::new(),
+            descriptors: DescriptorBook::new(),
             refused_relays: BTreeMap::new(),
             dials: BTreeMap::new(),
             next_dial: 0,

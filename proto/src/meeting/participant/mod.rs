@@ -66,7 +66,7 @@ use crate::{
     identity::Identity,
     ids::{LinkId, MeetingId, MemberId, RelayId},
     mesh::relay_session::RelaySession,
-    policy::permit::RouteJudge,
+    policy::{DescriptorBook, permit::RouteJudge},
     random::Random,
     sframe::source_authenticator::SourceAuthenticator,
     time::{Now, Timestamp},
@@ -107,6 +107,8 @@ pub struct Participant {
     links: BTreeMap<LinkId, MemberLink>,
     relays: BTreeMap<RelayId, RelaySession>,
     relay_links: BTreeMap<LinkId, RelayId>,
+    /// The newest descriptor of each relay that was judged: an older one does not take it back.
+    descriptors: DescriptorBook,
     /// Relays that the policy refused, with the sentence that says why; each is reported once.
     refused_relays: BTreeMap<RelayId, String>,
     dials: BTreeMap<DialId, DialPurpose>,
