@@ -11,9 +11,7 @@ use crate::support::{
 
 fn refusal(member: &Member, operator: &str) -> Value {
     let refused = |event: &Value| {
-        event["event"] == "refused"
-            && event["what"] == "relay"
-            && text(&event["reason"]).contains(operator)
+        event["event"] == "refused" && event["what"] == "relay" && text(&event["reason"]).contains(operator)
     };
     member.wait("refusal", refused).event
 }
@@ -22,10 +20,22 @@ fn refusal(member: &Member, operator: &str) -> Value {
 fn a_relay_outside_the_policy_gets_no_packet_and_the_refusal_names_the_clause() {
     let home = Scratch::new();
     let traps = [Trap::new(), Trap::new()];
-    let hosted = paper(&Identity::from_seed(&[1; 32]), traps[0].address(), "Overseas", "US", |_| {});
-    let owned = paper(&Identity::from_seed(&[2; 32]), traps[1].address(), "Subsidiary", "DE", |descriptor| {
-        descriptor.operator.parent_seat = "US".parse().expect("a country");
-    });
+    let hosted = paper(
+        &Identity::from_seed(&[1; 32]),
+        traps[0].address(),
+        "Overseas",
+        "US",
+        |_| {},
+    );
+    let owned = paper(
+        &Identity::from_seed(&[2; 32]),
+        traps[1].address(),
+        "Subsidiary",
+        "DE",
+        |descriptor| {
+            descriptor.operator.parent_seat = "US".parse().expect("a country");
+        },
+    );
     let relay = Relay::start(&home, "Nordlicht", "DE");
     let with_all = |options: Options| {
         options
@@ -46,21 +56,39 @@ fn a_relay_outside_the_policy_gets_no_packet_and_the_refusal_names_the_clause() 
         assert_eq!(by_parent["clause"], "parent_seat", "{by_parent}");
     }
     // What is used is reported, with what the relay declares.
-    let route = guest.wait("route", |e| e["event"] == "route" && e["path"] == "relay").event;
+    let route = guest
+        .wait("route", |e| e["event"] == "route" && e["path"] == "relay")
+        .event;
     assert_eq!(route["via"], "Nordlicht", "{route}");
-    assert_eq!((&route["hosting"], &route["legal_seat"]), (&"DE".into(), &"DE".into()), "{route}");
+    assert_eq!(
+        (&route["hosting"], &route["legal_seat"]),
+        (&"DE".into(), &"DE".into()),
+        "{route}"
+    );
     assert_eq!(route["evidence"], "declared", "{route}");
-    guest.wait("statistics or time", |e| e["event"] == "stats" || e["event"] == "safety_code");
+    guest.wait("statistics or time", |e| {
+        e["event"] == "stats" || e["event"] == "safety_code"
+    });
     guest.leave();
     host.leave();
-    assert_eq!(traps.map(|trap| trap.packets()), [0, 0], "packets at the refused relays");
+    assert_eq!(
+        traps.map(|trap| trap.packets()),
+        [0, 0],
+        "packets at the refused relays"
+    );
 }
 
 #[test]
 fn without_a_permitted_path_the_call_fails_and_names_the_clause() {
     let home = Scratch::new();
     let trap = Trap::new();
-    let relay = paper(&Identity::from_seed(&[3; 32]), trap.address(), "Overseas", "US", |_| {});
+    let relay = paper(
+        &Identity::from_seed(&[3; 32]),
+        trap.address(),
+        "Overseas",
+        "US",
+        |_| {},
+    );
     let host = Member::found(&home, "host", &Options::silent().with(&["--policy", "eea"]));
     let hidden = Options::silent().with(&["--no-direct"]).relay(&relay.to_text());
     let mut guest = Member::join(&home, "guest", &host.ticket(), &hidden);
@@ -68,7 +96,10 @@ fn without_a_permitted_path_the_call_fails_and_names_the_clause() {
     let error = guest.wait_for("error").event;
     assert_eq!(error["code"], "no_permitted_path", "{error}");
     let message = text(&error["message"]);
-    assert!(message.contains("Overseas") && message.contains("US"), "{message}");
+    assert!(
+        message.contains("Overseas") && message.contains("US"),
+        "{message}"
+    );
     assert_eq!(guest.wait_for("left").event["reason"], "no_permitted_path");
     assert_eq!(trap.packets(), 0);
 }

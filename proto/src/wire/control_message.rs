@@ -137,7 +137,7 @@ pub enum ControlMessage {
     /// See [`PeerHint`].
     Peers(BoundedVec<PeerHint, PEERS_MAX>),
     /// A sender key.
-    Key(KeyMessage),
+    Key(Box<KeyMessage>),
     /// The sender key arrived and is good.
     KeyAck(KeyAck),
     /// Send me this track on this link (direct links only; relays have their own request).

@@ -77,12 +77,6 @@ pub(crate) fn assert_heard(listener: &Member, sound: &[f32], what: &str) {
     );
 }
 
-/// Asserts that `listener` did not hear `sound`.
-pub(crate) fn assert_not_heard(listener: &Member, sound: &[f32], what: &str) {
-    let found = located(listener, sound);
-    assert!(found.heard < 0.3, "{what}: {found:?}\n{}", listener.story());
-}
-
 /// A tenth of a second of a clip.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece {
