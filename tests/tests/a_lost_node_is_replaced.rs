@@ -18,23 +18,42 @@ fn a_relay_killed_in_mid_call_is_replaced_within_one_second() {
     const BEFORE_SECONDS: f64 = 6.0;
     const AFTER_SECONDS: f64 = 6.0;
     let home = Scratch::new();
-    let mut relays = [Relay::start(&home, "First", "DE"), Relay::start(&home, "Second", "FR")];
+    let mut relays = [
+        Relay::start(&home, "First", "DE"),
+        Relay::start(&home, "Second", "FR"),
+    ];
     let sound = babble("bob", 40.0);
     let clip = home.path().join("clip.wav");
     write_clip(&clip, &sound);
     let with_relays = |options: Options| {
         let options = options.with(&["--no-direct", "--policy", "eea"]);
-        relays.iter().fold(options, |options, relay| options.relay(&relay.descriptor))
+        relays
+            .iter()
+            .fold(options, |options, relay| options.relay(&relay.descriptor))
     };
     let speaker = Member::found(&home, "speaker", &with_relays(Options::says(&clip)));
-    let listener = Member::join(&home, "listener", &speaker.ticket(), &with_relays(Options::default()));
+    let listener = Member::join(
+        &home,
+        "listener",
+        &speaker.ticket(),
+        &with_relays(Options::default()),
+    );
     listener.wait_connected(1);
     let began = speaker.clip_began();
-    thread::sleep(Duration::from_secs_f64((began + BEFORE_SECONDS - unix_now()).max(0.0)));
+    thread::sleep(Duration::from_secs_f64(
+        (began + BEFORE_SECONDS - unix_now()).max(0.0),
+    ));
 
     // The one that carries the call, or the first of two.
-    let route = listener.said().into_iter().rev().find(|said| said.event["event"] == "route");
-    let via = route.expect("a route").event["via"].as_str().unwrap_or_default().to_owned();
+    let route = listener
+        .said()
+        .into_iter()
+        .rev()
+        .find(|said| said.event["event"] == "route");
+    let via = route.expect("a route").event["via"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let carrier = usize::from(!via.starts_with("First"));
     relays[carrier].kill();
     let killed = unix_now() - began;
@@ -44,10 +63,16 @@ fn a_relay_killed_in_mid_call_is_replaced_within_one_second() {
     let before = share_heard(&pieces, 2.0, killed - 0.5);
     let after = share_heard(&pieces, killed + 2.0, killed + AFTER_SECONDS);
     let gap = longest_gap(&pieces, killed - 0.5, killed + AFTER_SECONDS);
-    println!("via {via}: killed at {killed:.2} s; heard before {before:.2}, after {after:.2}; gap {gap:.1} s");
+    println!(
+        "via {via}: killed at {killed:.2} s; heard before {before:.2}, after {after:.2}; gap {gap:.1} s"
+    );
     assert!(before > 0.9, "heard {before} before\n{}", listener.story());
     assert!(after > 0.9, "heard {after} after\n{}", listener.story());
-    assert!(gap <= REPLACED_SECONDS, "a gap of {gap:.1} s\n{}", listener.story());
+    assert!(
+        gap <= REPLACED_SECONDS,
+        "a gap of {gap:.1} s\n{}",
+        listener.story()
+    );
 }
 
 #[test]
@@ -80,6 +105,10 @@ fn a_participant_killed_and_started_again_comes_back_and_is_heard() {
     assert_heard(&host, &second, "after");
     assert_eq!(host.safety_code(), again.safety_code());
     // One member, not two.
-    let members = host.said().into_iter().rev().find(|said| said.event["event"] == "safety_code");
+    let members = host
+        .said()
+        .into_iter()
+        .rev()
+        .find(|said| said.event["event"] == "safety_code");
     assert_eq!(members.expect("told").event["members"], 2, "{}", host.story());
 }

@@ -25,7 +25,14 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(15);
 
 /// Joins with `ticket`; must fail in time with this status and code. The message.
-fn fails(home: &Scratch, ticket: &str, arguments: &[&str], status: i32, code: &str, within: Duration) -> String {
+fn fails(
+    home: &Scratch,
+    ticket: &str,
+    arguments: &[&str],
+    status: i32,
+    code: &str,
+    within: Duration,
+) -> String {
     let began = Instant::now();
     let mut guest = Member::join(home, "guest", ticket, &Options::silent().with(arguments));
     let ended = guest.wait_end();
@@ -65,7 +72,11 @@ fn a_damaged_ticket_and_one_of_another_version_fail_at_once() {
     let cut = &ticket[..ticket.len() / 2];
     fails(&home, cut, &[], 10, "ticket_damaged", AT_ONCE);
     let middle = ticket.len() / 2;
-    let other = if ticket.as_bytes()[middle] == b'A' { "B" } else { "A" };
+    let other = if ticket.as_bytes()[middle] == b'A' {
+        "B"
+    } else {
+        "A"
+    };
     let changed = format!("{}{other}{}", &ticket[..middle], &ticket[middle + 1..]);
     fails(&home, &changed, &[], 10, "ticket_damaged", AT_ONCE);
 
@@ -99,8 +110,16 @@ fn a_ticket_with_a_forged_secret_meets_silence_and_says_so() {
     terms.secret = Zeroizing::new([0x83; 32]);
     let forged = signed_by_another(&terms);
     let message = fails(&home, &forged, &[], 20, "unreachable", SOON);
-    assert!(message.contains("not valid there") || message.contains("does not answer"), "{message}");
-    assert!(host.look_for(0, Duration::ZERO, |e| e["event"] == "knock").is_none(), "{}", host.story());
+    assert!(
+        message.contains("not valid there") || message.contains("does not answer"),
+        "{message}"
+    );
+    assert!(
+        host.look_for(0, Duration::ZERO, |e| e["event"] == "knock")
+            .is_none(),
+        "{}",
+        host.story()
+    );
 }
 
 #[test]

@@ -33,7 +33,14 @@ fn last_error(finished: &Finished) -> Value {
 /// Runs headless; must fail with this status and code. The message and the advice.
 fn fails(home: &Scratch, arguments: &[&str], status: i32, code: &str) -> String {
     let mut all = arguments.to_vec();
-    all.extend(["--headless", "--json", "--listen", "127.0.0.1:0", "--leave-after", "1"]);
+    all.extend([
+        "--headless",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--leave-after",
+        "1",
+    ]);
     if !arguments.contains(&"--audio") {
         all.extend(["--audio", "null"]);
     }
@@ -55,7 +62,11 @@ fn a_wav_file_of_another_rate_is_resampled() {
     let home = Scratch::new();
     let said = speech("bob");
     let clip = home.path().join("clip.wav");
-    write_at(&clip, &resample(&said, 48_000, 22_050).expect("a plausible rate"), 22_050);
+    write_at(
+        &clip,
+        &resample(&said, 48_000, 22_050).expect("a plausible rate"),
+        22_050,
+    );
     let host = Member::found(&home, "host", &Options::says(&clip));
     let guest = Member::join(&home, "guest", &host.ticket(), &Options::default());
     let end = host.clip_began() + said.len() as f64 / 48_000.0;
@@ -68,7 +79,10 @@ fn a_wav_file_of_another_rate_is_resampled() {
 #[test]
 fn a_policy_file_with_an_unknown_key_or_country_is_explained() {
     let home = Scratch::new();
-    let known = home.file("known.toml", "hosting = [\"DE\"]\nlegal_seat = [\"EU\"]\nparent_seat = [\"EU\"]\n");
+    let known = home.file(
+        "known.toml",
+        "hosting = [\"DE\"]\nlegal_seat = [\"EU\"]\nparent_seat = [\"EU\"]\n",
+    );
     let key = home.file("key.toml", "hosting = [\"DE\"]\nlegal_sea = [\"EU\"]\n");
     let country = home.file("country.toml", "hosting = [\"DE\", \"XX\"]\n");
     let message = fails(&home, &["new", "--policy", path(&key)], 51, "config");
@@ -76,7 +90,10 @@ fn a_policy_file_with_an_unknown_key_or_country_is_explained() {
         assert!(message.contains(expected), "{message}");
     }
     let message = fails(&home, &["new", "--policy", path(&country)], 51, "config");
-    assert!(message.contains("country.toml") && message.contains("XX"), "{message}");
+    assert!(
+        message.contains("country.toml") && message.contains("XX"),
+        "{message}"
+    );
     let message = fails(&home, &["new", "--policy", "/nowhere/policy.toml"], 51, "config");
     assert!(message.contains("/nowhere/policy.toml"), "{message}");
     drop(known);
@@ -121,12 +138,18 @@ fn a_descriptor_that_is_damaged_forged_or_expired_is_explained_and_its_relay_get
     let prefix = "subrosa-relay:";
     let (version, payload) = armor::read(prefix, &good).expect("undamaged");
     let mut altered = payload.to_vec();
-    let place = altered.windows(2).position(|pair| pair == b"DE").expect("it says DE");
+    let place = altered
+        .windows(2)
+        .position(|pair| pair == b"DE")
+        .expect("it says DE");
     altered[place..place + 2].copy_from_slice(b"FR");
     let forged = armor::write(prefix, version, &altered);
     assert!(SignedDescriptor::from_text(&forged).is_ok(), "its form is good");
     let message = fails(&forged);
-    assert!(message.contains("sign") || message.contains("forged"), "{message}");
+    assert!(
+        message.contains("sign") || message.contains("forged"),
+        "{message}"
+    );
     let message = fails("127.0.0.1:9");
     assert!(message.contains("descriptor"), "{message}");
     assert_eq!(trap.packets(), 0);
@@ -137,8 +160,14 @@ fn a_replayed_descriptor_does_not_take_back_what_its_relay_said_later() {
     let home = Scratch::new();
     let trap = Trap::new();
     let relay = Identity::from_seed(&[5; 32]);
-    let before = paper(&relay, trap.address(), "Mover", "DE", |descriptor| descriptor.sequence = 6);
-    let now_abroad = paper(&relay, trap.address(), "Mover", "US", |descriptor| descriptor.sequence = 7);
+    let before = paper(&relay, trap.address(), "Mover", "DE", |descriptor| {
+        descriptor.sequence = 6
+    });
+    let hash = before.clone().verify(unix_now()).expect("valid").hash();
+    let now_abroad = paper(&relay, trap.address(), "Mover", "US", |descriptor| {
+        descriptor.sequence = 7;
+        descriptor.previous = Some(hash);
+    });
     // In the order in which they were made, the later one counts.
     let options = Options::silent()
         .with(&["--policy", "eea"])
@@ -155,10 +184,23 @@ fn a_replayed_descriptor_does_not_take_back_what_its_relay_said_later() {
     guest.leave();
     let _ = trap.packets();
     thread::sleep(Duration::from_secs(2));
-    assert_eq!(trap.packets(), 0, "dialled by its old descriptor\n{}", host.story());
+    assert_eq!(
+        trap.packets(),
+        0,
+        "dialled by its old descriptor\n{}",
+        host.story()
+    );
     host.leave();
     // Whoever is handed the old one while the newer one is known is told.
-    let arguments = ["new", "--policy", "eea", "--relay", &now_abroad.to_text(), "--relay", &before.to_text()];
+    let arguments = [
+        "new",
+        "--policy",
+        "eea",
+        "--relay",
+        &now_abroad.to_text(),
+        "--relay",
+        &before.to_text(),
+    ];
     let message = fails(&home, &arguments, 26, "descriptor");
     assert!(message.contains("is old"), "{message}");
 }
@@ -174,7 +216,12 @@ fn a_relay_that_is_down_is_named_and_does_not_hold_up_a_direct_call() {
     let ticket = host.ticket();
     let direct = Member::join(&home, "direct", &ticket, &Options::silent());
     direct.wait_connected(1);
-    let mut hidden = Member::join(&home, "hidden", &ticket, &Options::silent().with(&["--no-direct"]));
+    let mut hidden = Member::join(
+        &home,
+        "hidden",
+        &ticket,
+        &Options::silent().with(&["--no-direct"]),
+    );
     assert_eq!(hidden.wait_end(), 20, "{}", hidden.story());
     let error = hidden.wait_for("error").event;
     assert_eq!(error["code"], "unreachable", "{error}");
@@ -185,7 +232,10 @@ fn a_relay_that_is_down_is_named_and_does_not_hold_up_a_direct_call() {
 fn a_missing_audio_server_is_explained() {
     let home = Scratch::new();
     let message = fails(&home, &["new", "--audio", "pulse"], 41, "audio_device");
-    assert!(message.contains("audio") || message.contains("sound"), "{message}");
+    assert!(
+        message.contains("audio") || message.contains("sound"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -204,9 +254,9 @@ fn a_line_that_is_no_command_is_answered_and_the_meeting_goes_on() {
     host.leave();
 }
 
-/// Runs `subrosa ARGUMENTS` with a disk of `kib` KiB at `mount`, in a mount namespace of its own. `None` where the system
-/// does not allow that.
-fn with_small_disk(home: &Scratch, title: &str, mount: &Path, kib: u32, arguments: &[&str]) -> Option<Process> {
+/// Runs `subrosa ARGUMENTS` with a disk of `free_kib` KiB at `mount`, in a mount namespace of its own. `None` where the
+/// system does not allow that.
+fn with_small_disk(home: &Scratch, mount: &Path, free_kib: u32, arguments: &[&str]) -> Option<Process> {
     let allowed = Command::new("unshare")
         .args(["-rm", "true"])
         .stderr(Stdio::null())
@@ -217,11 +267,22 @@ fn with_small_disk(home: &Scratch, title: &str, mount: &Path, kib: u32, argument
         return None;
     }
     let mut command = isolated(Command::new("unshare"), home);
-    let script = format!("mount -t tmpfs -o size={kib}k none \"$0\" && exec \"$@\"");
-    command.args(["-rm", "sh", "-c", &script, path(mount)]);
+    // A tmpfs has no size of zero: the rest is filled.
+    let script = "mount -t tmpfs -o size=512k none \"$0\" && head -c \"$1\" /dev/zero > \"$0/filler\" && shift && exec \"$@\"";
+    let filler = (512 - free_kib) * 1_024;
+    command.args(["-rm", "sh", "-c", script, path(mount), &filler.to_string()]);
     command.arg(crate::support::binary());
-    let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
-    Some(Process::start_with(command, home, title, &arguments))
+    let mut arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
+    let always = [
+        "--headless",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--leave-after",
+        "60",
+    ];
+    arguments.extend(always.map(str::to_owned));
+    Some(Process::start_with(command, home, "host", &arguments))
 }
 
 #[test]
@@ -230,20 +291,47 @@ fn a_full_disk_at_the_start_is_explained() {
     let disk = home.path().join("disk");
     fs::create_dir(&disk).expect("writable");
     let data = disk.join("data");
-    let out = disk.join("filler");
-    // One page: the directory fits, a file's content does not.
-    let arguments = [
-        "new", "--headless", "--json", "--audio", "null", "--listen", "127.0.0.1:0", "--data-dir", path(&data),
-        "--leave-after", "5",
-    ];
-    drop(out);
-    let Some(mut node) = with_small_disk(&home, "node", &disk, 4, &arguments) else {
+    let arguments = ["new", "--audio", "null", "--data-dir", path(&data)];
+    let Some(mut host) = with_small_disk(&home, &disk, 0, &arguments) else {
         return;
     };
-    let status = node.wait_end();
-    let error = node.wait("error", |e| e["event"] == "error").event;
-    assert_eq!((status, text(&error["code"]).as_str()), (50, "storage"), "{}", node.story());
+    let status = host.wait_end();
+    let error = host.wait("error", |e| e["event"] == "error").event;
+    assert_eq!(
+        (status, text(&error["code"]).as_str()),
+        (50, "storage"),
+        "{}",
+        host.story()
+    );
     assert!(text(&error["hint"]).contains("space"), "{error}");
+}
+
+#[test]
+fn a_ticket_that_cannot_be_kept_is_told_and_the_meeting_goes_on() {
+    let home = Scratch::new();
+    let disk = home.path().join("disk");
+    fs::create_dir(&disk).expect("writable");
+    let data = disk.join("data");
+    let arguments = [
+        "new",
+        "--admit",
+        "ticket",
+        "--audio",
+        "null",
+        "--data-dir",
+        path(&data),
+    ];
+    // One page: the identity fits, the ticket does not.
+    let Some(mut host) = with_small_disk(&home, &disk, 4, &arguments) else {
+        return;
+    };
+    let error = host.wait("error", |e| e["event"] == "error").event;
+    assert_eq!(error["code"], "storage", "{}", host.story());
+    let ticket = text(&host.wait("ticket", |e| e["event"] == "ticket").event["ticket"]);
+    let guest = Member::join(&home, "guest", &ticket, &Options::silent());
+    guest.wait_connected(1);
+    host.say(r#"{"cmd":"leave"}"#);
+    assert_eq!(host.wait_end(), 0, "{}", host.story());
 }
 
 #[test]
@@ -254,11 +342,16 @@ fn a_disk_that_fills_up_while_recording_is_told_and_the_call_goes_on() {
     let audio = format!("file:,{}", disk.join("heard.wav").display());
     let data = home.path().join("host");
     let arguments = [
-        "new", "--headless", "--json", "--admit", "ticket", "--audio", &audio, "--listen", "127.0.0.1:0",
-        "--data-dir", path(&data), "--leave-after", "60",
+        "new",
+        "--admit",
+        "ticket",
+        "--audio",
+        &audio,
+        "--data-dir",
+        path(&data),
     ];
     // 256 KiB are less than three seconds.
-    let Some(mut host) = with_small_disk(&home, "host", &disk, 256, &arguments) else {
+    let Some(mut host) = with_small_disk(&home, &disk, 256, &arguments) else {
         return;
     };
     let error = host.wait("error", |e| e["event"] == "error").event;
@@ -269,6 +362,10 @@ fn a_disk_that_fills_up_while_recording_is_told_and_the_call_goes_on() {
     guest.wait_connected(1);
     host.say(r#"{"cmd":"leave"}"#);
     assert_eq!(host.wait_end(), 0, "{}", host.story());
-    let errors = host.said().into_iter().filter(|said| said.event["event"] == "error").count();
+    let errors = host
+        .said()
+        .into_iter()
+        .filter(|said| said.event["event"] == "error")
+        .count();
     assert!(errors <= 2, "one message, not a flood\n{}", host.story());
 }

@@ -33,9 +33,7 @@ async fn stubborn_member_hears_nothing(options: PeerOptions, relay: Option<&Rela
     let mut stubborn = Peer::join("stubborn", &host.ticket(), options);
     stubborn.stubborn = true;
     let bystander = Member::join(&home, "bystander", &host.ticket(), &Options::silent());
-    stubborn
-        .run_until("sound", |peer| peer.media.len() > 100)
-        .await;
+    stubborn.run_until("sound", |peer| peer.media.len() > 100).await;
     bystander.wait_connected(1);
 
     let mark = host.mark();
@@ -92,9 +90,7 @@ async fn a_newcomer_cannot_decrypt_earlier_frames() {
     let sender: MemberId = host.id().parse().expect("an identity");
     // Somebody who was there before records everything, ciphertext as it came.
     let mut recorder = Peer::join("recorder", &ticket, PeerOptions::default());
-    recorder
-        .run_until("sound", |peer| peer.media.len() > 150)
-        .await;
+    recorder.run_until("sound", |peer| peer.media.len() > 150).await;
     let recorded: Vec<_> = recorder.datagrams.clone();
     assert!(recorder.counters(sender).opened > 150);
 
@@ -103,7 +99,11 @@ async fn a_newcomer_cannot_decrypt_earlier_frames() {
     while newcomer.media.len() < 50 {
         newcomer.run_for(Duration::from_millis(50)).await;
         recorder.run_for(Duration::from_millis(5)).await;
-        assert!(unix_now() - begun < 30.0, "the newcomer hears nothing: {:?}", newcomer.events);
+        assert!(
+            unix_now() - begun < 30.0,
+            "the newcomer hears nothing: {:?}",
+            newcomer.events
+        );
     }
     let (_, link, live) = newcomer.datagrams.last().expect("it hears").clone();
     let (alias, _) = MediaHeader::parse(&live).expect("a media packet");
@@ -116,7 +116,11 @@ async fn a_newcomer_cannot_decrypt_earlier_frames() {
             continue;
         };
         let mut dressed = Vec::new();
-        MediaHeader { track: alias.track, ..header }.write(&mut dressed);
+        MediaHeader {
+            track: alias.track,
+            ..header
+        }
+        .write(&mut dressed);
         dressed.extend_from_slice(sframe);
         newcomer.feed(link, &dressed);
         fed += 1;
@@ -130,5 +134,9 @@ async fn a_newcomer_cannot_decrypt_earlier_frames() {
     for (_, link, datagram) in &recorded {
         recorder.feed(*link, datagram);
     }
-    assert!(recorder.counters(sender).duplicates > known + 100, "{:?}", recorder.counters(sender));
+    assert!(
+        recorder.counters(sender).duplicates > known + 100,
+        "{:?}",
+        recorder.counters(sender)
+    );
 }

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use crate::support::{
     Scratch,
-    hearing::{assert_heard, silence, speech, write_clip},
+    hearing::{assert_heard, assert_recognised, silence, speech, write_clip},
     member::{Member, Options},
     process::unix_now,
 };
@@ -46,7 +46,9 @@ fn two_members_hear_each_other_and_see_one_safety_code() {
     assert_eq!(bob.reception(&alice.id(), "undecryptable"), 0);
     assert_eq!(alice.reception(&bob.id(), "undecryptable"), 0);
     bob.leave();
-    alice.wait("leaving of bob", |e| e["event"] == "member" && e["state"] == "left");
+    alice.wait("leaving of bob", |e| {
+        e["event"] == "member" && e["state"] == "left"
+    });
     alice.leave();
 }
 
@@ -90,8 +92,12 @@ fn five_members_hear_each_other_and_see_one_safety_code() {
 
     assert_one_safety_code(&members.iter().collect::<Vec<_>>());
     for (listener, member) in members.iter().enumerate() {
-        for (speaker, says) in says.iter().enumerate().filter(|(speaker, _)| *speaker != listener) {
-            assert_heard(member, says, &format!("{listener} hears {speaker}"));
+        for (speaker, says) in says
+            .iter()
+            .enumerate()
+            .filter(|(speaker, _)| *speaker != listener)
+        {
+            assert_recognised(member, says, &format!("{listener} hears {speaker}"));
         }
     }
     for member in members.iter_mut().rev() {

@@ -24,9 +24,9 @@ fn speaker(home: &Scratch, relays: &[&HostileRelay]) -> Member {
     let clip = home.path().join("clip.wav");
     write_clip(&clip, &babble("alice", 40.0));
     let options = Options::says(&clip).with(&["--no-direct"]);
-    let options = relays
-        .iter()
-        .fold(options, |options, relay| options.relay(&relay.descriptor.to_text()));
+    let options = relays.iter().fold(options, |options, relay| {
+        options.relay(&relay.descriptor.to_text())
+    });
     Member::found(home, "speaker", &options)
 }
 
@@ -44,9 +44,7 @@ async fn no_frame_with_any_altered_byte_is_accepted_and_the_relay_is_named() {
     let host = speaker(&home, &[&relay]);
     let sender: MemberId = host.id().parse().expect("an identity");
     let mut listener = Peer::join("listener", &host.ticket(), hidden());
-    listener
-        .run_until("sound", |peer| peer.media.len() > 50)
-        .await;
+    listener.run_until("sound", |peer| peer.media.len() > 50).await;
 
     // From now on each datagram comes with one byte changed: every byte in turn, first to last.
     let (next, longest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -71,14 +69,18 @@ async fn no_frame_with_any_altered_byte_is_accepted_and_the_relay_is_named() {
         .await;
     let after = listener.counters(sender);
     let altered = next.load(Ordering::Relaxed) - skipped;
-    println!("{altered} altered datagrams of at most {} bytes: {before:?} → {after:?}", longest.load(Ordering::Relaxed));
+    println!(
+        "{altered} altered datagrams of at most {} bytes: {before:?} → {after:?}",
+        longest.load(Ordering::Relaxed)
+    );
     assert_eq!(listener.media.len(), from, "altered frames were accepted");
     assert_eq!(after.opened, before.opened);
     // All but those whose track nobody knows any more, or whose kind or key does not exist, were seen to be altered.
-    assert!(after.tampered > before.tampered + altered as u64 / 2, "{before:?} → {after:?}");
-    let named = |event: &Event| {
-        matches!(event, Event::Fault { code: "tampering", message, .. } if message.contains(OPERATOR))
-    };
+    assert!(
+        after.tampered > before.tampered + altered as u64 / 2,
+        "{before:?} → {after:?}"
+    );
+    let named = |event: &Event| matches!(event, Event::Fault { code: "tampering", message, .. } if message.contains(OPERATOR));
     assert!(listener.events.iter().any(named), "{:#?}", listener.events);
 
     // Honest again, it is used again: nothing was broken by what it did.
@@ -95,15 +97,17 @@ async fn replayed_frames_are_heard_once() {
     let host = speaker(&home, &[&relay]);
     let sender: MemberId = host.id().parse().expect("an identity");
     let mut listener = Peer::join("listener", &host.ticket(), hidden());
-    listener
-        .run_until("sound", |peer| peer.media.len() > 100)
-        .await;
+    listener.run_until("sound", |peer| peer.media.len() > 100).await;
     // The relay replaces each second datagram by an old one.
     let mut kept: Vec<Vec<u8>> = Vec::new();
     relay.alter(Box::new(move |datagram| {
         kept.push(datagram.to_vec());
         let n = kept.len();
-        Some(if n % 2 == 0 { kept[n / 2].clone() } else { datagram.to_vec() })
+        Some(if n % 2 == 0 {
+            kept[n / 2].clone()
+        } else {
+            datagram.to_vec()
+        })
     }));
     let from = listener.counters(sender);
     listener.run_for(Duration::from_secs(4)).await;
@@ -119,12 +123,13 @@ async fn replayed_frames_are_heard_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sound_goes_on_over_an_honest_relay() {
     let home = Scratch::new();
-    let relays = [HostileRelay::start(0x93, OPERATOR), HostileRelay::start(0x94, "Baldur")];
+    let relays = [
+        HostileRelay::start(0x93, OPERATOR),
+        HostileRelay::start(0x94, "Baldur"),
+    ];
     let host = speaker(&home, &[&relays[0], &relays[1]]);
     let mut listener = Peer::join("listener", &host.ticket(), hidden());
-    listener
-        .run_until("sound", |peer| peer.media.len() > 100)
-        .await;
+    listener.run_until("sound", |peer| peer.media.len() > 100).await;
     relays[0].alter(Box::new(|datagram| {
         let mut altered = datagram.to_vec();
         if let Some(last) = altered.last_mut() {

@@ -41,9 +41,14 @@ async fn the_port_is_silent_to_ten_thousand_random_and_replayed_initials() {
         .map(|passed| passed.bytes.clone())
         .collect();
     assert!(initials.len() >= 2, "m1 spans two Initials");
-    assert!(passed.iter().any(|passed| !passed.inward), "the join was answered");
+    assert!(
+        passed.iter().any(|passed| !passed.inward),
+        "the join was answered"
+    );
 
-    let answered = tokio::task::spawn_blocking(move || bombard(listen, &initials)).await.expect("no panic");
+    let answered = tokio::task::spawn_blocking(move || bombard(listen, &initials))
+        .await
+        .expect("no panic");
     assert_eq!(answered, 0, "datagrams that came back");
 
     // The port still works for those whom it knows, and the first guest is still there.

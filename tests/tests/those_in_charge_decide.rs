@@ -17,7 +17,9 @@ const SILENCE: f64 = 0.001;
 const SOUND: f64 = 0.01;
 
 fn knock_of(host: &Process, name: &str) -> String {
-    let said = host.wait(&format!("knock of {name}"), |e| e["event"] == "knock" && e["name"] == name);
+    let said = host.wait(&format!("knock of {name}"), |e| {
+        e["event"] == "knock" && e["name"] == name
+    });
     assert!(!text(&said.event["fingerprint"]).is_empty(), "{}", said.event);
     text(&said.event["member"])
 }
@@ -45,7 +47,10 @@ fn the_host_admits_one_and_refuses_another() {
     welcome.wait_joined();
     assert_eq!(stranger.wait_end(), 22, "{}", stranger.story());
     assert_eq!(stranger.wait_for("error").event["code"], "refused");
-    let met = stranger.said().into_iter().find(|said| said.event["event"] == "member");
+    let met = stranger
+        .said()
+        .into_iter()
+        .find(|said| said.event["event"] == "member");
     assert!(met.is_none(), "the refused one learnt of a member: {met:?}");
 }
 
@@ -86,7 +91,10 @@ fn a_listener_is_not_heard_until_made_a_speaker_again() {
     assert!(level_between(&host, began + 1.0, silenced) > SOUND, "before");
     let quiet = level_between(&host, silenced + 1.0, restored);
     assert!(quiet < SILENCE, "as a listener: {quiet}");
-    assert!(level_between(&host, restored + 2.0, restored + 3.5) > SOUND, "after");
+    assert!(
+        level_between(&host, restored + 2.0, restored + 3.5) > SOUND,
+        "after"
+    );
 }
 
 #[test]
@@ -106,7 +114,10 @@ fn whoever_is_muted_is_not_heard() {
     assert!(level_between(&host, began + 1.0, muted) > SOUND, "before");
     let quiet = level_between(&host, muted + 1.0, unmuted);
     assert!(quiet < SILENCE, "muted: {quiet}");
-    assert!(level_between(&host, unmuted + 1.0, unmuted + 2.5) > SOUND, "after");
+    assert!(
+        level_between(&host, unmuted + 1.0, unmuted + 2.5) > SOUND,
+        "after"
+    );
 }
 
 #[test]
@@ -123,11 +134,17 @@ fn a_co_host_removes_a_member_and_a_speaker_cannot() {
     // A speaker is told that this is not theirs to do.
     nuisance.about("remove", &deputy.id());
     let refused = nuisance.wait_for("refused").event;
-    assert_eq!((&refused["what"], &refused["clause"]), (&"command".into(), &"role".into()), "{refused}");
+    assert_eq!(
+        (&refused["what"], &refused["clause"]),
+        (&"command".into(), &"role".into()),
+        "{refused}"
+    );
 
     let mark = deputy.mark();
     host.command(&json!({"cmd": "role", "member": deputy.id(), "role": "co_host"}));
-    deputy.wait_since(mark, "promotion", |e| e["event"] == "member" && e["role"] == "co_host");
+    deputy.wait_since(mark, "promotion", |e| {
+        e["event"] == "member" && e["role"] == "co_host"
+    });
     let host_mark = host.mark();
     deputy.about("remove", &nuisance.id());
     assert_eq!(nuisance.wait_end(), 23, "{}", nuisance.story());
@@ -136,12 +153,17 @@ fn a_co_host_removes_a_member_and_a_speaker_cannot() {
     let removed = |e: &Value| e["event"] == "member" && e["state"] == "removed";
     let told = host.wait_since(host_mark, "removal", removed).event;
     assert_eq!(told["id"], nuisance.id(), "{told}");
-    host.wait_since(host_mark, "new keys", |e| e["event"] == "keys" && e["reason"] == "remove");
+    host.wait_since(host_mark, "new keys", |e| {
+        e["event"] == "keys" && e["reason"] == "remove"
+    });
     thread::sleep(Duration::from_millis(500));
     assert_eq!(host.safety_code(), deputy.safety_code());
 
     // The old ticket and the same identity do not lead back in.
-    let options = Options { data_dir: Some(nuisance.data_dir.clone()), ..Options::silent() };
+    let options = Options {
+        data_dir: Some(nuisance.data_dir.clone()),
+        ..Options::silent()
+    };
     let mut again = Member::join(&home, "nuisance", &ticket, &options);
     let status = again.wait_end();
     assert!([14, 20, 22].contains(&status), "{status}\n{}", again.story());

@@ -56,9 +56,7 @@ pub(crate) fn write_at(path: &Path, sound: &[f32], sample_rate: u32) {
     };
     let mut writer = hound::WavWriter::create(path, spec).expect("writable");
     for sample in sound {
-        writer
-            .write_sample((sample * 32_767.0) as i16)
-            .expect("writable");
+        writer.write_sample((sample * 32_767.0) as i16).expect("writable");
     }
     writer.finalize().expect("writable");
 }
@@ -79,10 +77,16 @@ pub(crate) fn assert_heard(listener: &Member, sound: &[f32], what: &str) {
     );
 }
 
-/// Asserts that `listener` did not hear `sound`.
-pub(crate) fn assert_not_heard(listener: &Member, sound: &[f32], what: &str) {
+/// Asserts that `listener` recognisably heard `sound`, though voices may overlap and a busy machine stretches them.
+/// Other speech has a similarity below 0.2.
+pub(crate) fn assert_recognised(listener: &Member, sound: &[f32], what: &str) {
     let found = located(listener, sound);
-    assert!(found.heard < 0.3, "{what}: {found:?}\n{}", listener.story());
+    println!("{what}: {found:?}");
+    assert!(
+        found.similarity > 0.4 && found.heard > 0.4,
+        "{what}: {found:?}\n{}",
+        listener.story()
+    );
 }
 
 /// A tenth of a second of a clip.

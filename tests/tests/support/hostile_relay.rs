@@ -47,8 +47,8 @@ impl HostileRelay {
         let address: SocketAddr = socket.local_addr().expect("bound");
         let identity = Identity::from_seed(&[seed; 32]);
         let descriptor = paper(&identity, address, operator, "DE", |_| {});
-        let endpoint = Endpoint::relay(socket, identity, &PAPER_SECRET, &EndpointOptions::relay())
-            .expect("an endpoint");
+        let endpoint =
+            Endpoint::relay(socket, identity, &PAPER_SECRET, &EndpointOptions::relay()).expect("an endpoint");
         let machine = Relay::new(RelayConfig {
             descriptor: descriptor.to_bytes().try_into().expect("short enough"),
             ..RelayConfig::default()
@@ -133,7 +133,9 @@ fn flush(
 ) {
     let now = clock.now();
     while let Some(id) = relay.poll_ready(now) {
-        let Some(session) = sessions.get(&id) else { continue };
+        let Some(session) = sessions.get(&id) else {
+            continue;
+        };
         while let Some(frame) = relay.poll_control(id) {
             let _ = session.control.send(frame);
         }

@@ -87,7 +87,11 @@ impl Markers {
                     found.extend(self.found_in(&chunk[..read]));
                 }
                 // Chunks overlap, so that a marker across a border is seen.
-                let step = length.saturating_sub(if at + length as u64 == end { 0 } else { self.longest });
+                let step = length.saturating_sub(if at + length as u64 == end {
+                    0
+                } else {
+                    self.longest
+                });
                 at += step.max(1) as u64;
             }
         }

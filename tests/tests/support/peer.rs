@@ -101,8 +101,8 @@ impl Peer {
         let identity = identity_file::fresh().expect("randomness");
         let ticket = Ticket::parse(ticket, now.unix).expect("a ticket");
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        let endpoint =
-            Endpoint::member(socket, identity.clone(), &[], &EndpointOptions::default()).expect("an endpoint");
+        let endpoint = Endpoint::member(socket, identity.clone(), &[], &EndpointOptions::default())
+            .expect("an endpoint");
         let relays = options.relays.iter().map(|line| {
             let signed = subrosa_proto::policy::SignedDescriptor::from_text(line).expect("a descriptor");
             signed.verify(now.unix).expect("a valid descriptor")
@@ -249,7 +249,10 @@ impl Peer {
             Leg::Relay => LinkPeer::Relay(RelayId(connection.peer.key)),
             _ => LinkPeer::Member(MemberId(connection.peer.key)),
         };
-        let (remote, psk) = (connection.connection.remote_address(), connection.peer.psk.clone());
+        let (remote, psk) = (
+            connection.connection.remote_address(),
+            connection.peer.psk.clone(),
+        );
         let link = LinkId(self.next_link);
         self.next_link += 1;
         let (control, queue) = mpsc::unbounded_channel();
@@ -308,7 +311,9 @@ impl Peer {
             } => {
                 let address = place(&addresses);
                 tokio::spawn(async move {
-                    let outcome = endpoint.connect_member(address, meeting, &psk, Some(member)).await;
+                    let outcome = endpoint
+                        .connect_member(address, meeting, &psk, Some(member))
+                        .await;
                     let _ = happenings.send(Happened::Dialled(dial, outcome.ok()));
                 });
             }

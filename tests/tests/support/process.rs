@@ -57,7 +57,12 @@ impl Process {
     }
 
     /// Starts any program that ends up being `subrosa`.
-    pub(crate) fn start_with(mut command: Command, home: &Scratch, title: &str, arguments: &[String]) -> Self {
+    pub(crate) fn start_with(
+        mut command: Command,
+        home: &Scratch,
+        title: &str,
+        arguments: &[String],
+    ) -> Self {
         let log = home.unused(&format!("{title}.log"));
         let mut child = command
             .args(arguments)

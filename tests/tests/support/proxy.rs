@@ -61,11 +61,7 @@ impl Proxy {
 
     /// From now on packets go there.
     pub(crate) fn set_target(&self, target: SocketAddr) {
-        *self
-            .shared
-            .target
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(target);
+        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
     }
 
     /// Everything that passed so far.
