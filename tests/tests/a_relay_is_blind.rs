@@ -11,7 +11,7 @@ use subrosa_proto::{
 
 use crate::support::{
     Scratch,
-    hearing::{assert_heard, babble, silence, write_clip},
+    hearing::{babble, pieces, share_heard, silence, write_clip},
     markers::Markers,
     member::{Member, Options},
     peer::{Peer, PeerOptions},
@@ -30,9 +30,9 @@ async fn a_relay_holds_neither_sound_nor_any_secret_of_the_meeting() {
     let proxy = Proxy::start(None);
     let relay = Relay::start_behind(&home, OPERATOR, "DE", Some(proxy.address()));
     proxy.set_target(relay.listen);
-    let sound = babble("alice", 12.0);
+    let clip_sound = [silence(2.0), babble("alice", 12.0)].concat();
     let clip = home.path().join("clip.wav");
-    write_clip(&clip, &[silence(2.0), sound.clone()].concat());
+    write_clip(&clip, &clip_sound);
 
     // The host may be dialled directly, so that the observer's direct link tells it the room secret; the guest is
     // reached over the relay only.
@@ -50,7 +50,7 @@ async fn a_relay_holds_neither_sound_nor_any_secret_of_the_meeting() {
     observer.run_until("sound", |peer| peer.media.len() > 300).await;
 
     let (markers, controls) = markers(&ticket, &host, &guest, &observer);
-    observer.run_for(Duration::from_secs(1)).await;
+    observer.run_for(Duration::from_secs(2)).await;
     let captured: Vec<u8> = proxy
         .passed()
         .into_iter()
@@ -66,7 +66,13 @@ async fn a_relay_holds_neither_sound_nor_any_secret_of_the_meeting() {
     );
     assert_eq!(found, [""; 0], "in the relay's memory");
     assert!(relay.counter("frames_forwarded") > 100, "{}", relay.story());
-    assert_heard(&guest, &sound[..48_000 * 5], "over the relay");
+    let clip_pieces = pieces(&host, &clip_sound, &guest);
+    let heard = share_heard(&clip_pieces, 3.0, 5.0);
+    assert!(
+        heard > 0.5,
+        "the relay carried {heard} of the sound\n{}",
+        guest.story()
+    );
 
     // The search finds what is there: what the relay must know in its memory, the host's secrets in the host's.
     let (found, _) = controls.found_in_memory(relay.pid());

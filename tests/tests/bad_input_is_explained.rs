@@ -161,10 +161,12 @@ fn a_replayed_descriptor_does_not_take_back_what_its_relay_said_later() {
     let trap = Trap::new();
     let relay = Identity::from_seed(&[5; 32]);
     let before = paper(&relay, trap.address(), "Mover", "DE", |descriptor| {
-        descriptor.sequence = 6;
+        descriptor.sequence = 6
     });
+    let hash = before.clone().verify(unix_now()).expect("valid").hash();
     let now_abroad = paper(&relay, trap.address(), "Mover", "US", |descriptor| {
         descriptor.sequence = 7;
+        descriptor.previous = Some(hash);
     });
     // In the order in which they were made, the later one counts.
     let options = Options::silent()
@@ -252,15 +254,9 @@ fn a_line_that_is_no_command_is_answered_and_the_meeting_goes_on() {
     host.leave();
 }
 
-/// Runs `subrosa ARGUMENTS` with a disk of `kib` KiB at `mount`, in a mount namespace of its own. `None` where the system
-/// does not allow that.
-fn with_small_disk(
-    home: &Scratch,
-    title: &str,
-    mount: &Path,
-    kib: u32,
-    arguments: &[&str],
-) -> Option<Process> {
+/// Runs `subrosa ARGUMENTS` with a disk of `free_kib` KiB at `mount`, in a mount namespace of its own. `None` where the
+/// system does not allow that.
+fn with_small_disk(home: &Scratch, mount: &Path, free_kib: u32, arguments: &[&str]) -> Option<Process> {
     let allowed = Command::new("unshare")
         .args(["-rm", "true"])
         .stderr(Stdio::null())
@@ -271,11 +267,22 @@ fn with_small_disk(
         return None;
     }
     let mut command = isolated(Command::new("unshare"), home);
-    let script = format!("mount -t tmpfs -o size={kib}k none \"$0\" && exec \"$@\"");
-    command.args(["-rm", "sh", "-c", &script, path(mount)]);
+    // A tmpfs has no size of zero: the rest is filled.
+    let script = "mount -t tmpfs -o size=512k none \"$0\" && head -c \"$1\" /dev/zero > \"$0/filler\" && shift && exec \"$@\"";
+    let filler = (512 - free_kib) * 1_024;
+    command.args(["-rm", "sh", "-c", script, path(mount), &filler.to_string()]);
     command.arg(crate::support::binary());
-    let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
-    Some(Process::start_with(command, home, title, &arguments))
+    let mut arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
+    let always = [
+        "--headless",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--leave-after",
+        "60",
+    ];
+    arguments.extend(always.map(str::to_owned));
+    Some(Process::start_with(command, home, "host", &arguments))
 }
 
 #[test]
@@ -284,34 +291,47 @@ fn a_full_disk_at_the_start_is_explained() {
     let disk = home.path().join("disk");
     fs::create_dir(&disk).expect("writable");
     let data = disk.join("data");
-    let out = disk.join("filler");
-    // One page: the directory fits, a file's content does not.
-    let arguments = [
-        "new",
-        "--headless",
-        "--json",
-        "--audio",
-        "null",
-        "--listen",
-        "127.0.0.1:0",
-        "--data-dir",
-        path(&data),
-        "--leave-after",
-        "5",
-    ];
-    drop(out);
-    let Some(mut node) = with_small_disk(&home, "node", &disk, 4, &arguments) else {
+    let arguments = ["new", "--audio", "null", "--data-dir", path(&data)];
+    let Some(mut host) = with_small_disk(&home, &disk, 0, &arguments) else {
         return;
     };
-    let status = node.wait_end();
-    let error = node.wait("error", |e| e["event"] == "error").event;
+    let status = host.wait_end();
+    let error = host.wait("error", |e| e["event"] == "error").event;
     assert_eq!(
         (status, text(&error["code"]).as_str()),
         (50, "storage"),
         "{}",
-        node.story()
+        host.story()
     );
     assert!(text(&error["hint"]).contains("space"), "{error}");
+}
+
+#[test]
+fn a_ticket_that_cannot_be_kept_is_told_and_the_meeting_goes_on() {
+    let home = Scratch::new();
+    let disk = home.path().join("disk");
+    fs::create_dir(&disk).expect("writable");
+    let data = disk.join("data");
+    let arguments = [
+        "new",
+        "--admit",
+        "ticket",
+        "--audio",
+        "null",
+        "--data-dir",
+        path(&data),
+    ];
+    // One page: the identity fits, the ticket does not.
+    let Some(mut host) = with_small_disk(&home, &disk, 4, &arguments) else {
+        return;
+    };
+    let error = host.wait("error", |e| e["event"] == "error").event;
+    assert_eq!(error["code"], "storage", "{}", host.story());
+    let ticket = text(&host.wait("ticket", |e| e["event"] == "ticket").event["ticket"]);
+    let guest = Member::join(&home, "guest", &ticket, &Options::silent());
+    guest.wait_connected(1);
+    host.say(r#"{"cmd":"leave"}"#);
+    assert_eq!(host.wait_end(), 0, "{}", host.story());
 }
 
 #[test]
@@ -323,21 +343,15 @@ fn a_disk_that_fills_up_while_recording_is_told_and_the_call_goes_on() {
     let data = home.path().join("host");
     let arguments = [
         "new",
-        "--headless",
-        "--json",
         "--admit",
         "ticket",
         "--audio",
         &audio,
-        "--listen",
-        "127.0.0.1:0",
         "--data-dir",
         path(&data),
-        "--leave-after",
-        "60",
     ];
     // 256 KiB are less than three seconds.
-    let Some(mut host) = with_small_disk(&home, "host", &disk, 256, &arguments) else {
+    let Some(mut host) = with_small_disk(&home, &disk, 256, &arguments) else {
         return;
     };
     let error = host.wait("error", |e| e["event"] == "error").event;

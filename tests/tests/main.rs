@@ -1,6 +1,7 @@
 //! Behaviour tests of Subrosa over real sockets and real processes: one binary, one module per subject.
 
 mod a_lost_node_is_replaced;
+mod a_relay_carries_media_and_envelopes_between_two_members;
 mod a_relay_is_blind;
 mod a_wrong_ticket_fails;
 mod bad_input_is_explained;

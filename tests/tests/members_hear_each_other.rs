@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use crate::support::{
     Scratch,
-    hearing::{assert_heard, silence, speech, write_clip},
+    hearing::{assert_heard, assert_recognised, silence, speech, write_clip},
     member::{Member, Options},
     process::unix_now,
 };
@@ -97,7 +97,7 @@ fn five_members_hear_each_other_and_see_one_safety_code() {
             .enumerate()
             .filter(|(speaker, _)| *speaker != listener)
         {
-            assert_heard(member, says, &format!("{listener} hears {speaker}"));
+            assert_recognised(member, says, &format!("{listener} hears {speaker}"));
         }
     }
     for member in members.iter_mut().rev() {

@@ -77,6 +77,18 @@ pub(crate) fn assert_heard(listener: &Member, sound: &[f32], what: &str) {
     );
 }
 
+/// Asserts that `listener` recognisably heard `sound`, though voices may overlap and a busy machine stretches them.
+/// Other speech has a similarity below 0.2.
+pub(crate) fn assert_recognised(listener: &Member, sound: &[f32], what: &str) {
+    let found = located(listener, sound);
+    println!("{what}: {found:?}");
+    assert!(
+        found.similarity > 0.4 && found.heard > 0.4,
+        "{what}: {found:?}\n{}",
+        listener.story()
+    );
+}
+
 /// A tenth of a second of a clip.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece {

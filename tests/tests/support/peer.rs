@@ -249,7 +249,10 @@ impl Peer {
             Leg::Relay => LinkPeer::Relay(RelayId(connection.peer.key)),
             _ => LinkPeer::Member(MemberId(connection.peer.key)),
         };
-        let (remote, psk) = (connection.connection.remote_address(), connection.peer.psk);
+        let (remote, psk) = (
+            connection.connection.remote_address(),
+            connection.peer.psk.clone(),
+        );
         let link = LinkId(self.next_link);
         self.next_link += 1;
         let (control, queue) = mpsc::unbounded_channel();
