@@ -476,7 +476,9 @@ impl World {
             } => {
                 let other = 1 - number;
                 let known = other < self.nodes.len() && self.between.is_none();
-                if !known || self.nodes[other].participant.id() != whom {
+                let answers =
+                    known && self.nodes[other].participant.id() == whom && self.nodes[other].accepts(&psk);
+                if !answers {
                     self.nodes[number].participant.handle_dial_failed(now, dial);
                     return;
                 }

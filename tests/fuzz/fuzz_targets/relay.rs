@@ -37,6 +37,8 @@ struct World {
     /// What each session asked for and has not taken back, whatever the relay answered.
     wanted: BTreeMap<SessionId, BTreeSet<(RoomId, TrackAlias)>>,
     forwards: BTreeMap<(SessionId, ForwardId), StreamHeader>,
+    /// Forwards to sessions that went: the driver has forgotten them, the relay may still end them.
+    ended: BTreeSet<(SessionId, ForwardId)>,
     serial: u64,
     streams: u64,
 }
@@ -100,6 +102,7 @@ impl World {
             sent: BTreeSet::new(),
             wanted: BTreeMap::new(),
             forwards: BTreeMap::new(),
+            ended: BTreeSet::new(),
             serial: 0,
             streams: 0,
         })
@@ -159,7 +162,8 @@ impl World {
     fn gone(&mut self, id: SessionId) {
         self.up.remove(&id);
         self.wanted.remove(&id);
-        self.forwards.retain(|(session, _), _| *session != id);
+        let ended = self.forwards.extract_if(.., |(session, _), _| *session == id);
+        self.ended.extend(ended.map(|(name, _)| name));
     }
 
     fn packet(&mut self, u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
@@ -302,8 +306,9 @@ impl World {
                 );
             }
             RelayOutput::StreamFinish { session, stream } | RelayOutput::StreamReset { session, stream } => {
+                let known = self.forwards.remove(&(session, stream)).is_some();
                 assert!(
-                    self.forwards.remove(&(session, stream)).is_some(),
+                    known || self.ended.contains(&(session, stream)),
                     "the end of nothing"
                 );
             }

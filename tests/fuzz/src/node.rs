@@ -12,6 +12,7 @@ use subrosa_proto::{
             Event, FoundingTerms, LinkPeer, MediaFrame, MemberState, Output, Participant, ParticipantConfig,
         },
     },
+    noise::{ACCEPT_KEYS_MAX, Psk},
     policy::{Preset, RoutePolicy, VerifiedDescriptor},
     random::Random,
     time::Now,
@@ -39,6 +40,8 @@ pub struct Node {
     pub members: BTreeSet<MemberId>,
     /// Where each link leads.
     pub links: BTreeMap<LinkId, LinkPeer>,
+    /// The keys under which its port opens.
+    accepted: Vec<Psk>,
     next_link: u64,
     me: MemberId,
 }
@@ -96,6 +99,7 @@ impl Node {
             participant,
             members: BTreeSet::new(),
             links: BTreeMap::new(),
+            accepted: Vec::new(),
             next_link: 1,
         }
     }
@@ -106,6 +110,12 @@ impl Node {
         self.next_link += 1;
         self.links.insert(link, peer);
         link
+    }
+
+    /// Whether a dial under `psk` gets an answer.
+    #[must_use]
+    pub fn accepts(&self, psk: &Psk) -> bool {
+        self.accepted.contains(psk)
     }
 
     /// Lets what is due happen.
@@ -166,6 +176,10 @@ impl Node {
                 } else {
                     self.members.remove(member);
                 }
+            }
+            Output::Accept { keys } => {
+                assert!(keys.len() <= ACCEPT_KEYS_MAX);
+                self.accepted.clone_from(keys);
             }
             _ => {}
         }
