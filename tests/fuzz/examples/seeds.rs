@@ -46,7 +46,33 @@ pub fn main() -> std::io::Result<()> {
     tickets()?;
     descriptors()?;
     policies()?;
-    audio()
+    audio()?;
+    machines()
+}
+
+/// Inputs of some length for the targets that read a sequence of steps: libFuzzer begins with a few bytes and takes long
+/// to make them longer.
+fn machines() -> std::io::Result<()> {
+    let targets = [
+        "noise_pairwise",
+        "pairwise_channel",
+        "participant_peers",
+        "participant_relay",
+        "playout",
+        "relay",
+        "roster_log",
+        "sender_keys",
+        "silent_port",
+    ];
+    for target in targets {
+        let mut random = Random::from_seed([1; 32]).fork(target);
+        for number in 0..12_usize {
+            let mut bytes = vec![0; 60 + 30 * number];
+            random.fill(&mut bytes);
+            write(target, &format!("random{number:02}"), &bytes)?;
+        }
+    }
+    Ok(())
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) -> std::io::Result<()> {

@@ -126,7 +126,7 @@ fn book(u: &mut Unstructured<'_>) -> Result<()> {
         let relay = identity(8 + number);
         let mut descriptor = values::descriptor(8 + number, if u.arbitrary()? { "DE" } else { "US" });
         descriptor.sequence = u.int_in_range(0..=6)?;
-        descriptor.valid_from = UnixSeconds(now.0 - u.int_in_range(0..=80_000)?);
+        descriptor.valid_from = UnixSeconds(now.0 - u.int_in_range(0..=70_000)?);
         descriptor.valid_until = UnixSeconds(descriptor.valid_from.0 + u.int_in_range(1..=86_400)?);
         descriptor.previous = if u.arbitrary()? {
             book.newest_hash(relay.relay_id())
@@ -160,7 +160,7 @@ fn book(u: &mut Unstructured<'_>) -> Result<()> {
             assert!(now < known.valid_until && known.sequence == newest[usize::from(number)]);
         }
         assert!(book.iter(now).count() <= 3);
-        // Within a day nothing may be forgotten.
+        // All within 24 hours of the earliest beginning: nothing may be forgotten.
         now = UnixSeconds(now.0 + u.int_in_range(0..=1_000)?);
     }
     Ok(())

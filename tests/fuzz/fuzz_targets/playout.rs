@@ -55,7 +55,11 @@ fuzz_target!(|data: &[u8]| {
 
 fn run(u: &mut Unstructured<'_>) -> Result<()> {
     // The driver's clock may have begun long ago.
-    let mut now = if u.arbitrary()? { 0 } else { u.int_in_range(0..=1 << 52)? };
+    let mut now = if u.arbitrary()? {
+        0
+    } else {
+        u.int_in_range(0..=1 << 52)?
+    };
     let (mut playout, mut buffer) = (Playout::new(), JitterBuffer::default());
     let mut decoder = Model { phase: 0.0 };
     let mut sequence: u32 = u.arbitrary()?;
@@ -80,10 +84,17 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
                 inserted += 1;
             }
             3..=5 => {
-                let len = if u.ratio(7, 8)? { BLOCK_SAMPLES } else { u.int_in_range(1..=BLOCK_SAMPLES)? };
+                let len = if u.ratio(7, 8)? {
+                    BLOCK_SAMPLES
+                } else {
+                    u.int_in_range(1..=BLOCK_SAMPLES)?
+                };
                 let mut out = [f32::NAN; BLOCK_SAMPLES];
                 playout.pull(at(now).monotonic, &mut decoder, &mut out[..len]);
-                assert!(out[..len].iter().all(|sample| sample.abs() <= 1.01), "samples out of range");
+                assert!(
+                    out[..len].iter().all(|sample| sample.abs() <= 1.01),
+                    "samples out of range"
+                );
                 let had = buffer.has_next();
                 if let Decision::Play(frame) | Decision::Fec(frame) = buffer.pull(at(now).monotonic) {
                     assert!(!frame.is_empty());
@@ -119,12 +130,20 @@ fn payload(u: &mut Unstructured<'_>, sequence: u32) -> Result<AudioPayload> {
     let redundancy = u.int_in_range(0..=3)?;
     let header = AudioHeader {
         sequence,
-        duration: if u.ratio(1, 32)? { FrameDuration::Ms10 } else { FrameDuration::Ms20 },
+        duration: if u.ratio(1, 32)? {
+            FrameDuration::Ms10
+        } else {
+            FrameDuration::Ms20
+        },
         level: SpeechLevel::new(u.arbitrary()?),
         in_band_fec: u.arbitrary()?,
         pause_follows: u.ratio(1, 16)?,
         redundancy,
-        spacing: if redundancy == 0 { 1 } else { u.int_in_range(1..=4)? },
+        spacing: if redundancy == 0 {
+            1
+        } else {
+            u.int_in_range(1..=4)?
+        },
     };
     let newest = [u.arbitrary()?];
     let copy = [u.arbitrary()?];
@@ -162,7 +181,10 @@ fn counters(stats: &ReceptionStats) -> [u64; 16] {
 
 fn grow(before: &ReceptionStats, after: &ReceptionStats) {
     let (then, now) = (counters(before), counters(after));
-    assert!(then.iter().zip(&now).all(|(then, now)| then <= now), "a counter fell");
+    assert!(
+        then.iter().zip(&now).all(|(then, now)| then <= now),
+        "a counter fell"
+    );
     assert!(after.recovered() <= after.lost, "more recovered than lost");
     assert!(after.inserted <= after.concealed);
     assert!(after.duplicates + after.reordered <= after.received);

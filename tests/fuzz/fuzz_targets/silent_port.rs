@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use subrosa_fuzz::{at, some_bytes};
+use subrosa_fuzz::{at, random, some_bytes};
 use subrosa_proto::{
     noise::{
         Psk, QUIC_VERSION,
@@ -20,6 +20,8 @@ struct World {
     filter: InitialFilter,
     relay: InitialFilter,
     random: Random,
+    /// Five keys, other ones in each run; the filter begins with the second and the third.
+    psks: [Psk; 5],
     now: u64,
     /// Ids that holders of a key made.
     made: Vec<(u8, Vec<u8>)>,
@@ -30,10 +32,13 @@ struct World {
 
 fuzz_target!(|data: &[u8]| {
     let mut u = Unstructured::new(data);
+    let mut random = random(data);
+    let psks = [0; 5].map(|_| Psk(random.bytes()));
     let mut world = World {
-        filter: InitialFilter::member(&[Psk([1; 32]), Psk([2; 32])]),
+        filter: InitialFilter::member(&psks[1..3]),
         relay: InitialFilter::relay(),
-        random: Random::from_seed([3; 32]),
+        random,
+        psks,
         now: 0,
         made: Vec::new(),
         handshakes: BTreeMap::new(),
@@ -55,7 +60,7 @@ impl World {
                 // Up to a day off, in either direction.
                 let offset = u.int_in_range(0..=172_800_u64)?;
                 let unix = UnixSeconds(at(self.now).unix.0 + offset - 86_400);
-                let cid = initial_dst_cid(&Psk([key; 32]), unix, &mut self.random);
+                let cid = initial_dst_cid(&self.psks[usize::from(key)], unix, &mut self.random);
                 self.made.push((key, cid.to_vec()));
             }
             1 => self.now += u.int_in_range(0..=20_000_000)?,
@@ -67,12 +72,16 @@ impl World {
                 }
             }
             3 => {
-                let key = u.int_in_range(1..=4_u8)?;
-                self.filter.dials(&Psk([key; 32]));
+                let key = u.int_in_range(1..=4_usize)?;
+                self.filter.dials(&self.psks[key]);
             }
             4 => {
                 self.keys = (1..=4).filter(|_| u.arbitrary().unwrap_or(false)).collect();
-                let keys: Vec<Psk> = self.keys.iter().map(|&key| Psk([key; 32])).collect();
+                let keys: Vec<Psk> = self
+                    .keys
+                    .iter()
+                    .map(|&key| self.psks[usize::from(key)].clone())
+                    .collect();
                 self.filter.set_keys(&keys);
             }
             5 => {

@@ -12,6 +12,7 @@ use subrosa_proto::{
     wire::codec,
 };
 
+pub mod node;
 pub mod values;
 
 /// 2026-11-21T20:32:00Z, the wall-clock time at which every target begins.
