@@ -103,7 +103,7 @@ async fn replayed_frames_are_heard_once() {
     relay.alter(Box::new(move |datagram| {
         kept.push(datagram.to_vec());
         let n = kept.len();
-        Some(if n % 2 == 0 {
+        Some(if n.is_multiple_of(2) {
             kept[n / 2].clone()
         } else {
             datagram.to_vec()
