@@ -60,7 +60,7 @@ impl<E> EventQueue<E> {
     }
 
     /// The next event and its time.
-    pub fn next(&mut self) -> Option<(Timestamp, E)> {
+    pub fn pop(&mut self) -> Option<(Timestamp, E)> {
         self.heap.pop().map(|entry| (entry.at, entry.event))
     }
 
@@ -81,7 +81,7 @@ mod tests {
         for (at, event) in [(5, 'c'), (1, 'a'), (5, 'd'), (3, 'b')] {
             queue.plan(Timestamp::from_micros(at), event);
         }
-        let order: String = std::iter::from_fn(|| queue.next())
+        let order: String = std::iter::from_fn(|| queue.pop())
             .map(|(_, event)| event)
             .collect();
         assert_eq!(order, "abcd");

@@ -16,9 +16,9 @@ fn file(name: &str) -> PathBuf {
 
 fn holds(name: &str) {
     for (loss, seed) in CASES {
-        let mut scenario = Scenario::read(&file(name)).unwrap();
+        let mut scenario = Scenario::read(&file(name)).expect("a scenario of ours");
         scenario.network.loss_percent = loss;
-        let report = run(&scenario, seed).unwrap();
+        let report = run(&scenario, seed).expect("a scenario that can run");
         assert!(
             report.is_good(),
             "{}\n{report}\nrepeat: cargo run -p subrosa-sim -- run simulations/scenarios/{name}.toml --seed {seed} --loss {loss}",
@@ -53,7 +53,7 @@ scenarios! {
 #[test]
 fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
     for name in ["removal", "relay_killed"] {
-        let mut scenario = Scenario::read(&file(name)).unwrap();
+        let mut scenario = Scenario::read(&file(name)).expect("a scenario of ours");
         scenario.network.loss_percent = 7.0;
         let (a, b, c) = (run(&scenario, 1), run(&scenario, 1), run(&scenario, 2));
         assert_eq!(a, b);

@@ -34,7 +34,7 @@ pub(super) fn run(args: &RelayArgs) -> Result<u8, NodeError> {
         NodeError::new(
             ErrorKind::Config,
             e.to_string(),
-            "docs/relay.md explains every key",
+            "docs/relay.toml explains every key",
         )
     })?;
     let drain = settings.drain;
@@ -210,7 +210,7 @@ fn explain(error: &RelayStartError) -> NodeError {
         ),
         RelayStartError::Descriptor(_) => (
             ErrorKind::Config,
-            "correct the relay's file; docs/relay.md explains every key",
+            "correct the relay's file; docs/relay.toml explains every key",
         ),
         _ => (
             ErrorKind::Internal,

@@ -117,7 +117,6 @@ impl RelaySession {
     }
 
     /// The permit under which it is used.
-    #[must_use]
     pub fn permit(&self) -> &Permit {
         &self.permit
     }

@@ -113,13 +113,18 @@ impl Relay {
         if !session.media.allows(now, bytes) {
             return Err((DropReason::SessionBitrate, RefusalCode::SessionBitrate));
         }
-        if let Some(block) = self.blocks.get_mut(&session.block)
-            && !block.media.take(now, bytes)
+        let mut block = self.blocks.get_mut(&session.block);
+        if let Some(block) = &mut block
+            && !block.media.allows(now, bytes)
         {
             return Err((DropReason::AddressBlockBitrate, RefusalCode::AddressBlockBitrate));
         }
         if !self.rooms[room].media.take(now, forwarded) {
             return Err((DropReason::RoomBitrate, RefusalCode::RoomBitrate));
+        }
+        // Only now: what a full room refuses costs the sender's neighbours nothing.
+        if let Some(block) = block {
+            block.media.take(now, bytes);
         }
         session.media.take(now, bytes);
         Ok(())

@@ -97,7 +97,8 @@ pub struct RelayStats {
     pub envelopes_forwarded: u64,
     /// Stream objects' groups forwarded, one for each listener.
     pub streams_forwarded: u64,
-    /// Groups cut off for a listener that was too slow, or for a quota.
+    /// Groups that were refused as a whole, or cut off for a listener that was too slow or for a quota. They are no frames
+    /// and count in no [`DropReason`].
     pub streams_dropped: u64,
     /// Refusals sent, by code.
     pub refusals: BTreeMap<RefusalCode, u64>,

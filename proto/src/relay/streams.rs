@@ -11,7 +11,6 @@ use crate::{
         machine::{Relay, RelayOutput},
         room::Index,
         session::SessionId,
-        stats::DropReason,
     },
     time::Now,
     wire::{
@@ -59,7 +58,7 @@ impl Relay {
             .session_ref(sender)
             .and_then(|s| s.announced.get(&header.track).copied());
         let Some(track) = announced.filter(|a| a.room == header.room).map(|a| a.track) else {
-            self.stats.drop_frames(DropReason::NotAnnounced, 1);
+            self.stats.streams_dropped += 1;
             self.refuse_media(now, sender, header.track, RefusalCode::NotAnnounced);
             return self.output.push_back(stop);
         };
@@ -71,7 +70,7 @@ impl Relay {
             .filter(|&l| l != sender)
             .collect();
         if listeners.is_empty() || open >= STREAMS_PER_SESSION_MAX {
-            self.stats.drop_frames(DropReason::NoListener, 1);
+            self.stats.streams_dropped += 1;
             return self.output.push_back(stop);
         }
         let room = self.tracks[track].room;

@@ -571,6 +571,46 @@ fn media_quotas_name_themselves_and_spare_others() {
 }
 
 #[test]
+fn what_a_full_room_refuses_costs_the_address_block_nothing() {
+    let packets = 20;
+    let rate = |packets: u32| MediaRate {
+        bits_per_second: 8,
+        burst_bytes: packets * 1_010,
+    };
+    let mut bench = Bench::new(RelayLimits {
+        room_media: rate(1),
+        address_block_media: rate(packets),
+        ..limits()
+    });
+    let (sender, _listener) = (bench.member(1, &[2]), bench.member(2, &[1]));
+    let frame = packet(track(1), &[0; 1_000]);
+    for _ in 0..2 * packets {
+        bench.relay.handle_datagram(bench.now, sender, &frame);
+    }
+    let stats = bench.relay.stats();
+    assert_eq!(stats.dropped(DropReason::RoomBitrate), u64::from(2 * packets - 1));
+    assert_eq!(stats.dropped(DropReason::AddressBlockBitrate), 0);
+}
+
+#[test]
+fn refused_stream_objects_count_as_streams_and_not_as_frames() {
+    let mut bench = Bench::new(limits());
+    let sender = bench.member(1, &[]);
+    for (n, of) in [(4, 9), (8, 1)] {
+        let header = StreamHeader {
+            room: ROOM,
+            track: track(of),
+            group: 0,
+            priority: 0,
+        };
+        bench.relay.handle_stream_object(bench.now, sender, n, header);
+    }
+    let stats = bench.relay.stats();
+    assert_eq!((stats.dropped_total(), stats.frames_received), (0, 0));
+    assert_eq!(stats.streams_dropped, 2);
+}
+
+#[test]
 fn the_monthly_cap_ends_with_the_month() {
     let mut bench = Bench::new(RelayLimits {
         monthly_bytes_max: Some(1_000),

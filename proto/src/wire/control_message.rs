@@ -104,8 +104,17 @@ pub struct RoomSecretGrant {
     pub ticket: Option<BoundedText<TICKET_BYTES_MAX>>,
 }
 
+impl std::fmt::Debug for RoomSecretGrant {
+    /// The epoch only: the secret and the ticket open doors.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RoomSecretGrant")
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One message.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ControlMessage {
     /// See [`Hello`].
     Hello(Hello),
@@ -128,7 +137,7 @@ pub enum ControlMessage {
     /// See [`PeerHint`].
     Peers(BoundedVec<PeerHint, PEERS_MAX>),
     /// A sender key.
-    Key(KeyMessage),
+    Key(Box<KeyMessage>),
     /// The sender key arrived and is good.
     KeyAck(KeyAck),
     /// Send me this track on this link (direct links only; relays have their own request).

@@ -16,8 +16,9 @@ use crate::{
 const FLIGHT: Duration = Duration::from_millis(1_000);
 /// A frame may have to wait for the next tick.
 const FRAME: Duration = Duration::from_millis(20);
-/// Frames that may be lost beyond the network's own share, in thousandths.
-const LOSS_MARGIN_PERMILLE: f64 = 40.0;
+/// How many standard deviations of the network's own loss are chance. Reason: a few hundred pairs are checked in the
+/// tests, and four are exceeded once in 30,000.
+const LOSS_DEVIATIONS: f64 = 4.0;
 /// A gap may be so much longer where the network loses packets.
 const GAP_MARGIN: Duration = Duration::from_millis(400);
 /// Whatever has no bound of its own is connected within this time.
@@ -310,14 +311,12 @@ impl Delivery {
             return;
         };
         // At worst one relay forwards: two hops.
-        let network = 1_000.0 * (1.0 - (1.0 - self.loss).powi(2));
-        let margin = if self.loss > 0.0 {
-            LOSS_MARGIN_PERMILLE
-        } else {
-            0.0
-        };
+        let share = 1.0 - (1.0 - self.loss).powi(2);
+        let network = 1_000.0 * share;
         for ((speaker, listener), pair) in &self.pairs {
-            let lost = 1_000.0 * pair.lost as f64 / (pair.lost + pair.heard).max(1) as f64;
+            let frames = (pair.lost + pair.heard).max(1) as f64;
+            let lost = 1_000.0 * pair.lost as f64 / frames;
+            let margin = 1_000.0 * LOSS_DEVIATIONS * (share * (1.0 - share) / frames).sqrt();
             if lost > max + network + margin {
                 let what = format!(
                     "{} lost {lost:.1} ‰ of {} ({} frames, at most {:.1} ‰)",

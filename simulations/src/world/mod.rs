@@ -120,7 +120,7 @@ impl<'a> World<'a> {
         self.plan_script();
         self.queue.plan(Timestamp::ZERO + LOOK_INTERVAL, Occurrence::Look);
         let end = Timestamp::ZERO + Duration::from_secs(self.scenario.seconds);
-        while let Some((at, occurrence)) = self.queue.next() {
+        while let Some((at, occurrence)) = self.queue.pop() {
             if at > end {
                 break;
             }

@@ -10,6 +10,8 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod relay;
 
+pub(crate) mod live;
+
 use std::{
     fs,
     path::{Path, PathBuf},

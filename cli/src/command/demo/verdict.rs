@@ -12,6 +12,8 @@ const RECOGNISED_MIN: f64 = 0.95;
 /// Longest mouth-to-ear delay in ms. The goal is 60 on a quiet machine (`./dev bench` measures it); this one says that
 /// something is wrong even on a busy one.
 const MOUTH_TO_EAR_MS_MAX: f64 = 200.0;
+/// Most frames that may be lost for want of a key, over all members: 100 ms for each of the six directions.
+const UNDECRYPTABLE_MAX: u64 = 30;
 /// Index of the relay in the EEA and of the other one.
 const PERMITTED: usize = 0;
 const FORBIDDEN: usize = 1;
@@ -73,9 +75,12 @@ fn delay(outcome: &Outcome) -> Check {
 
 fn decryption(outcome: &Outcome) -> Check {
     Check {
-        what: "every frame was decrypted",
-        ok: outcome.undecryptable == 0,
-        detail: format!("{} could not be", outcome.undecryptable),
+        what: "frames were decrypted",
+        ok: outcome.undecryptable <= UNDECRYPTABLE_MAX,
+        detail: format!(
+            "{} could not be (allowed {UNDECRYPTABLE_MAX}: when somebody joins, sound may overtake its key)",
+            outcome.undecryptable
+        ),
     }
 }
 

@@ -46,7 +46,7 @@ const GOODBYE_PATIENCE: Duration = Duration::from_millis(700);
 pub(crate) async fn start(config: NodeConfig) -> Result<Node, NodeError> {
     let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE_MAX);
     let (event_sender, events) = mpsc::channel(EVENT_QUEUE_MAX);
-    let driver = setup::prepare(config, commands, event_sender)?;
+    let driver = setup::prepare(&config, commands, event_sender)?;
     tokio::spawn(driver.run());
     Ok(Node::from_channels(command_sender, events))
 }

@@ -15,8 +15,8 @@ use subrosa_proto::{
         participant::{FoundingTerms, Participant, ParticipantConfig},
     },
     policy::{
-        route_policy::{Preset, RoutePolicy},
         DescriptorBook,
+        route_policy::{Preset, RoutePolicy},
         signed_descriptor::{DescriptorError, SignedDescriptor, VerifiedDescriptor},
     },
     time::Now,
@@ -41,7 +41,7 @@ const DIAL_QUEUE_MAX: usize = 64;
 
 /// Opens everything. Nothing runs yet but the audio threads.
 pub(super) fn prepare(
-    config: NodeConfig,
+    config: &NodeConfig,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
 ) -> Result<Driver, NodeError> {
@@ -63,7 +63,7 @@ pub(super) fn prepare(
         Some(store) => store::identity_file::load_or_create(store.path())?,
         None => store::identity_file::fresh()?,
     };
-    let (audio, audio_events) = start_audio(&config, clock, &mut random)?;
+    let (audio, audio_events) = start_audio(config, clock, &mut random)?;
     let socket = bind(config.listen)?;
     let endpoint =
         Endpoint::member(socket, identity.clone(), &[], &EndpointOptions::default()).map_err(|error| {

@@ -177,7 +177,7 @@ impl Participant {
         ControlMessage::Hello(Hello {
             name: self.name.clone(),
             addresses: fit(addresses.map(|address| (*address).into()).collect()),
-            relays: fit(descriptors.map(|bytes| fit(bytes)).collect()),
+            relays: fit(descriptors.map(fit).collect()),
         })
     }
 

@@ -146,9 +146,7 @@ impl Participant {
         let secrets = Secrets::new(TicketSecret::from_bytes(*terms.secret), terms.epoch);
         let log = RosterLog::new(terms.meeting, ticket.host());
         // A descriptor of the ticket that expired meanwhile is of no use; the host's node has a newer one.
-        config
-            .relays
-            .extend(ticket.relays(now.unix).into_iter().flatten());
+        config.relays.extend(ticket.relays(now.unix).flatten());
         let mut participant = Self::assemble(config, ticket, terms, secrets, log, random, now);
         participant.timers.set(Timer::Knock, now.monotonic);
         participant
@@ -176,7 +174,8 @@ impl Participant {
             meeting,
             policy.hash(),
             random.fork("sender keys"),
-        );
+        )
+        .counting_from(u16::from_le_bytes(random.bytes()));
         let authenticator = SourceAuthenticator::new(
             config.identity.clone(),
             meeting,

@@ -45,7 +45,7 @@ impl Participant {
                 self.handle_as_member(now, from, conduit, message);
             }
             message if self.scope_of(conduit) == Scope::Members => {
-                self.handle_from_unknown(now, from, conduit, message)
+                self.handle_from_unknown(now, from, conduit, message);
             }
             // From somebody at the door: nothing but a greeting is listened to.
             _ => {}
@@ -78,7 +78,7 @@ impl Participant {
             ControlMessage::Heads(heads) => self.handle_heads(conduit, &heads),
             // Good for nothing until the roster has it, which will be soon.
             ControlMessage::Key(message) => {
-                self.peer_mut(now, from).pending_key = Some(message);
+                self.peer_mut(now, from).pending_key = Some(*message);
             }
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             _ => {}
@@ -93,7 +93,7 @@ impl Participant {
             ControlMessage::Heads(heads) => self.handle_heads(conduit, &heads),
             ControlMessage::WantOperations(heads) => self.send_operations_since(conduit, &heads),
             ControlMessage::RoomSecret(grant) | ControlMessage::Welcome(grant) => {
-                self.handle_grant(now, from, &grant)
+                self.handle_grant(now, from, &grant);
             }
             ControlMessage::WantRoomSecret(operation) => {
                 // Only members get here, and a removed one is none: what they lack they may have.
@@ -108,7 +108,7 @@ impl Participant {
                 }
             }
             ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
-            ControlMessage::Key(message) => self.handle_key(now, from, conduit, message),
+            ControlMessage::Key(message) => self.handle_key(now, from, conduit, *message),
             ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             ControlMessage::Unsubscribe(stream) => self.handle_subscribe(from, conduit, stream, false),

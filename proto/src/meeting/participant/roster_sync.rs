@@ -298,7 +298,7 @@ impl Participant {
             });
         }
         while let Some((member, message)) = self.publisher.poll_transmit(now.monotonic) {
-            self.send_to(Some(now), member, &ControlMessage::Key(message));
+            self.send_to(Some(now), member, &ControlMessage::Key(Box::new(message)));
         }
     }
 

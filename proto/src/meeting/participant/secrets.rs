@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Participant,
-    timers::{FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, ROOM_SECRET_INTERVAL, Timer},
+    timers::{FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer},
 };
 use crate::{
     ids::{MeetingId, MemberId, OperationHash},
@@ -140,8 +140,9 @@ impl Participant {
             self.renew_ticket(now);
             self.accept_keys();
         } else if self.secrets.current_epoch() != Some(epoch.operation) && self.is_member() {
+            // It mostly follows the operation at once; if it does not, whoever has it may soon leave the former rooms.
             self.timers
-                .set_if_unset(Timer::RoomSecret, now.monotonic + ROOM_SECRET_INTERVAL);
+                .set_if_unset(Timer::RoomSecret, now.monotonic + ROOM_SECRET_PATIENCE);
         }
     }
 

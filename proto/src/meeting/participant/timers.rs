@@ -45,6 +45,8 @@ pub(super) const FORMER_ROOMS_LINGER: Duration = Duration::from_secs(2);
 pub(super) const FORMER_SECRET_MAX: Duration = Duration::from_secs(600);
 /// How long a newcomer stays in the lobby's rooms: until channels in the members' rooms have opened.
 pub(super) const LOBBY_LINGER: Duration = Duration::from_secs(2);
+/// How long a room secret may come after its operation before it is asked for.
+pub(super) const ROOM_SECRET_PATIENCE: Duration = Duration::from_millis(50);
 /// A missing room secret is asked for so often.
 pub(super) const ROOM_SECRET_INTERVAL: Duration = Duration::from_millis(500);
 /// How often what has no event of its own is looked at. Reason: silence of a link must be acted on within 1 s.

@@ -1,0 +1,76 @@
+//! What members say to each other. Whatever decodes is canonical and within its bounds.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::net::SocketAddr;
+
+use subrosa_fuzz::canonical;
+use subrosa_proto::{
+    meeting::{
+        admission::{KNOCK_ADDRESSES_MAX, Knock},
+        name::NAME_BYTES_MAX,
+        operation::{OPERATION_BYTES_MAX, PARENTS_MAX, SEQ_MAX},
+    },
+    wire::control_message::{
+        ADDRESSES_MAX, ControlMessage, HEADS_MAX, OPERATIONS_MAX, PEERS_MAX, RELAYS_MAX, TICKET_BYTES_MAX,
+        WireAddress,
+    },
+};
+
+fuzz_target!(|data: &[u8]| {
+    let Some(message) = canonical::<ControlMessage>(data) else {
+        return;
+    };
+    assert_eq!(message.encode(), data);
+    match message {
+        ControlMessage::Hello(hello) => {
+            assert!(hello.name.as_str().len() <= NAME_BYTES_MAX);
+            assert!(hello.addresses.len() <= ADDRESSES_MAX && hello.relays.len() <= RELAYS_MAX);
+            addresses(&hello.addresses);
+            // The participant makes a knock of it.
+            let stated: Vec<SocketAddr> = hello.addresses.iter().map(|address| (*address).into()).collect();
+            let direct = !stated.is_empty();
+            assert!(stated.len() <= KNOCK_ADDRESSES_MAX && Knock::new(hello.name, stated, direct).is_ok());
+        }
+        ControlMessage::Operations(operations) => {
+            assert!(operations.len() <= OPERATIONS_MAX);
+            for signed in operations.iter() {
+                let operation = signed.operation();
+                assert!(signed.body().len() <= OPERATION_BYTES_MAX && operation.seq < SEQ_MAX);
+                assert!(
+                    operation.parents.len() <= PARENTS_MAX && operation.parents.is_sorted_by(|a, b| a < b)
+                );
+                let _ = signed.verify();
+                let _ = format!("{signed:?}");
+            }
+        }
+        ControlMessage::Heads(heads) | ControlMessage::WantOperations(heads) => {
+            assert!(heads.len() <= HEADS_MAX);
+        }
+        ControlMessage::Welcome(grant) | ControlMessage::RoomSecret(grant) => {
+            assert!(grant.ticket.is_none_or(|ticket| {
+                ticket.len() <= TICKET_BYTES_MAX && !ticket.chars().any(char::is_control)
+            }));
+        }
+        ControlMessage::Peers(hints) => {
+            assert!(hints.len() <= PEERS_MAX);
+            for hint in hints.iter() {
+                addresses(&hint.addresses);
+            }
+        }
+        ControlMessage::Key(message) => {
+            let _ = message.statement.verify(&message.signature);
+        }
+        ControlMessage::Report(report) => assert!((0.0..=1.0).contains(&report.loss())),
+        _ => {}
+    }
+});
+
+fn addresses(addresses: &[WireAddress]) {
+    assert!(addresses.len() <= ADDRESSES_MAX);
+    for &address in addresses {
+        // An address that a peer wrote may be IPv4 dressed up as IPv6; turning it over once settles its form.
+        let settled = WireAddress::from(SocketAddr::from(address));
+        assert_eq!(WireAddress::from(SocketAddr::from(settled)), settled);
+    }
+}
