@@ -161,7 +161,7 @@ fn a_replayed_descriptor_does_not_take_back_what_its_relay_said_later() {
     let trap = Trap::new();
     let relay = Identity::from_seed(&[5; 32]);
     let before = paper(&relay, trap.address(), "Mover", "DE", |descriptor| {
-        descriptor.sequence = 6
+        descriptor.sequence = 6;
     });
     let hash = before.clone().verify(unix_now()).expect("valid").hash();
     let now_abroad = paper(&relay, trap.address(), "Mover", "US", |descriptor| {

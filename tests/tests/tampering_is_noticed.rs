@@ -121,7 +121,7 @@ impl Log {
         }
         self.seen += 1;
         self.longest = self.longest.max(datagram.len());
-        if self.seen % 4 != 0 {
+        if !self.seen.is_multiple_of(4) {
             copy[self.altered % datagram.len()] ^= 1 << (self.altered % 8);
             self.altered += 1;
             self.changed.insert(copy.clone());
@@ -165,7 +165,7 @@ async fn replayed_frames_are_heard_once() {
     relay.alter(Box::new(move |datagram| {
         kept.push(datagram.to_vec());
         let n = kept.len();
-        Some(if n % 2 == 0 {
+        Some(if n.is_multiple_of(2) {
             kept[n / 2].clone()
         } else {
             datagram.to_vec()

@@ -249,10 +249,7 @@ impl Peer {
             Leg::Relay => LinkPeer::Relay(RelayId(connection.peer.key)),
             _ => LinkPeer::Member(MemberId(connection.peer.key)),
         };
-        let (remote, psk) = (
-            connection.connection.remote_address(),
-            connection.peer.psk.clone(),
-        );
+        let (remote, psk) = (connection.connection.remote_address(), connection.peer.psk);
         let link = LinkId(self.next_link);
         self.next_link += 1;
         let (control, queue) = mpsc::unbounded_channel();
