@@ -117,7 +117,7 @@ pub(crate) struct MeetingArgs {
     /// Start with the microphone muted.
     #[arg(long, env = "SUBROSA_MUTED", value_parser = FalseyValueParser::new())]
     pub(crate) muted: bool,
-    /// Address of the media socket; port 0 takes a free one [default: [::]:0].
+    /// Address of the media socket; port 0 takes a free one [default: any address, a free port].
     #[arg(long, value_name = "ADDR", env = "SUBROSA_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
     /// A relay to use if the policy permits it: its descriptor line, a file that holds one, or a known relay's
@@ -167,7 +167,7 @@ pub(crate) enum Admit {
 Example:
   subrosa relay --config relay.toml
 
-Prints the relay's signed descriptor: the line that others give to --relay. Every key of the file: docs/relay.md.
+Prints the relay's signed descriptor: the line that others give to --relay. Every key of the file: docs/relay.toml; running one: docs/relay.md.
 Ctrl-C ends it: sessions are told.")]
 pub(crate) struct RelayArgs {
     /// The relay's configuration.

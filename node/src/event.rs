@@ -109,7 +109,8 @@ pub enum Event {
     },
     /// The audio device runs: a common time base for measuring delay between two nodes of one computer.
     Audio {
-        /// When the first sample of the input (with `file:`, of the clip) was taken: microseconds since 1970-01-01T00:00:00Z.
+        /// When the first sample of the input (with `file:`, of the clip) was taken: microseconds since
+        /// 1970-01-01T00:00:00Z.
         input_started_unix_us: Option<u64>,
         /// When the first sample of the output is heard: microseconds since 1970-01-01T00:00:00Z.
         output_started_unix_us: Option<u64>,

@@ -9,5 +9,5 @@ pub mod error;
 pub mod event;
 pub mod node;
 pub mod quic;
-pub mod store;
 pub mod relay_config;
+pub mod store;

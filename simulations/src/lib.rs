@@ -1,1 +1,32 @@
-//! .
+//! Subrosa's protocol under virtual time: the production state machines of participants and relays, a modelled network,
+//! a script of people and faults, and checkers of what must hold.
+//!
+//! [`run`] is a pure function: the same scenario and seed give the same trace hash on any machine.
+//!
+//! | module | concern |
+//! |---|---|
+//! | `scenario` | what happens, read from TOML |
+//! | `event_queue`, `network`, `pipe` | virtual time and the modelled transport |
+//! | `world` | machines, and doing what they ask for |
+//! | `checker` | confidentiality, jurisdiction, convergence, delivery, bounds |
+//! | `report`, `trace` | what is told in the end |
+
+mod checker;
+pub mod event_queue;
+pub mod network;
+pub mod pipe;
+pub mod report;
+pub mod scenario;
+pub mod trace;
+mod world;
+
+use report::Report;
+use scenario::Scenario;
+
+/// Runs a scenario.
+///
+/// # Errors
+/// A sentence if the scenario cannot be built (an unknown country, a name that nobody may have).
+pub fn run(scenario: &Scenario, seed: u64) -> Result<Report, String> {
+    Ok(world::World::new(scenario, seed)?.run(seed))
+}

@@ -11,6 +11,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
 };
 
 use subrosa_node::audio::{
@@ -19,8 +20,8 @@ use subrosa_node::audio::{
 use subrosa_proto::{
     ids::MemberId,
     media::{
-        payload::{AudioPayload, FrameDuration, SpeechLevel},
-        playout::Playout,
+        payload::{AudioPayload, SpeechLevel},
+        playout::{FrameDecoder, Playout},
         reception_report::{REPORT_INTERVAL_MS, ReceptionReport},
         reception_stats::ReceptionStats,
         redundancy::{LadderConfig, RedundancyLadder},
@@ -34,10 +35,10 @@ use subrosa_proto::{
 const PESQ_RATE: u32 = 16_000;
 /// Limit of payload bit/s that the goals are stated for.
 const PAYLOAD_BPS_MAX: f64 = 72_000.0;
-/// Delay that each packet and each report has.
+/// Mean delay of packets and of reports.
 const NETWORK_DELAY_US: u64 = 20_000;
-/// On top of it, a uniformly distributed share of this, for each packet on its own.
-const JITTER_US: u64 = 8_000;
+/// Each packet's own delay differs from the mean by at most this, uniformly; packets of 10 ms would overtake each other.
+const JITTER_US: u64 = 4_000;
 /// Speech before the part that is scored: the ladder learns from three reports.
 const WARM_UP_SECONDS: usize = 7;
 /// Length of the pieces that are scored; ITU-T P.862.3 recommends 8 to 12 s of material.
@@ -136,10 +137,10 @@ impl Network {
 
     fn send(&mut self, now: u64, packet: Vec<u8>) {
         self.sent += 1;
-        let jitter = (uniform(&mut self.random) * JITTER_US as f64) as u64;
+        let jitter = (uniform(&mut self.random) * 2.0 * JITTER_US as f64) as u64;
         if !self.lose() {
             self.packets
-                .insert((now + NETWORK_DELAY_US + jitter, self.sent), packet);
+                .insert((now + NETWORK_DELAY_US - JITTER_US + jitter, self.sent), packet);
         }
     }
 
@@ -172,7 +173,7 @@ fn run(speech: &[f32], loss: Loss, seed: u8) -> Result<Run, Failure> {
     });
     let mut encoder = OpusEncoder::new(duration, config.bitrate, false)?;
     let mut sender = AudioSender::new(duration, &mut random);
-    let (mut playout, mut decoder) = (Playout::new(), OpusDecoder::new()?);
+    let (mut playout, mut decoder) = (Playout::new(), OpusDecoder::new(true)?);
     let receiver = MemberId([1; 32]);
     let mut reports: Vec<(u64, ReceptionReport)> = Vec::new();
     // The listener's sound card ticks at some moment between the speaker's frames.
@@ -228,20 +229,35 @@ fn run(speech: &[f32], loss: Loss, seed: u8) -> Result<Run, Failure> {
     })
 }
 
-/// Opus alone at its full bitrate, without network or jitter buffer: the most that any path can score.
+/// Opus alone at its full bitrate, without network or jitter buffer: the most that any path can score. Prints what a
+/// frame costs.
 fn codec_only(speech: &[f32]) -> Result<Run, Failure> {
-    let duration = FrameDuration::Ms20;
-    let mut encoder = OpusEncoder::new(duration, 32_000, false)?;
-    let mut decoder = OpusDecoder::new()?;
-    let mut heard = Vec::new();
-    for frame in speech.chunks_exact(duration.samples()) {
+    let config = AudioConfig::default();
+    let duration = config.frame_duration;
+    let mut encoder = OpusEncoder::new(duration, config.bitrate, false)?;
+    let mut decoder = OpusDecoder::new(true)?;
+    let (mut heard, mut encoding, mut decoding) = (Vec::new(), Duration::ZERO, Duration::ZERO);
+    let frames = speech.chunks_exact(duration.samples());
+    let count = u32::try_from(frames.len())?.max(1);
+    for frame in frames {
+        let begin = Instant::now();
+        let packet = encoder.encode(frame)?;
+        let encoded = Instant::now();
         let mut out = vec![0.0; duration.samples()];
-        subrosa_proto::media::playout::FrameDecoder::decode(&mut decoder, &encoder.encode(frame)?, &mut out)?;
+        decoder.decode(&packet, &mut out)?;
+        encoding += encoded - begin;
+        decoding += encoded.elapsed();
         heard.extend(out);
     }
+    println!(
+        "Opus, a frame of {} ms: encoding {:?}, decoding {:?}",
+        duration.millis(),
+        encoding / count,
+        decoding / count
+    );
     Ok(Run {
         heard,
-        payload_bps: 32_000.0,
+        payload_bps: f64::from(config.bitrate),
         stats: ReceptionStats::default(),
     })
 }
@@ -442,7 +458,7 @@ fn bench() -> Result<bool, Failure> {
     let speech = material(&files, if quick { 1 } else { 3 })?;
     println!("speech: {origin}");
     println!(
-        "each case: {seeds} seeds, {} pieces of {PIECE_SECONDS} s after {WARM_UP_SECONDS} s; delay {} ms + 0..{} ms; \
+        "each case: {seeds} seeds, {} pieces of {PIECE_SECONDS} s after {WARM_UP_SECONDS} s; delay {} ± {} ms; \
          at most {} kb/s of payload",
         (speech.len() / SAMPLE_RATE as usize - WARM_UP_SECONDS) / PIECE_SECONDS,
         NETWORK_DELAY_US / 1_000,

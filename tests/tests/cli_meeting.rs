@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use serde_json::Value;
 
-use crate::support::{Finished, Scratch, run};
+use crate::support::{Finished, Scratch, live::Live, run, subrosa};
 
 /// Runs headless and asserts the status, and an `error` event with this code, a message and a hint.
 fn fails(home: &Scratch, arguments: &[&str], status: i32, code: &str) -> String {
@@ -160,4 +160,60 @@ fn a_meeting_of_one_tells_its_events_and_leaves_by_itself() {
     assert_eq!(names.first(), Some(&"ready"));
     assert_eq!(names.last(), Some(&"left"));
     assert_eq!(events.last().unwrap()["reason"], "leave_after");
+}
+
+#[test]
+fn a_program_is_answered_line_by_line_and_may_close_stdin() {
+    let home = Scratch::new();
+    let mut command = subrosa(&home);
+    command.args(["new", "--headless", "--audio", "null", "--listen", "127.0.0.1:0"]);
+    let mut node = Live::start(command);
+    node.event("joined");
+    for bad in ["x", "{}", r#"{"cmd":"dance"}"#, &"y".repeat(20_000)] {
+        node.say(bad);
+        assert_eq!(node.event("error")["code"], "bad_command");
+    }
+    node.say("");
+    node.say(r#"{"cmd":"who"}"#);
+    assert_eq!(node.event("member")["role"], "host");
+    node.say(r#"{"cmd":"lock"}"#);
+    assert_eq!(node.event("locked")["locked"], true);
+    node.close_stdin();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    node.signal("TERM");
+    assert_eq!(node.event("left")["reason"], "left");
+    assert_eq!(node.ended(), 0);
+}
+
+#[test]
+fn a_person_is_told_what_happens_and_can_type() {
+    let home = Scratch::new();
+    let mut command = subrosa(&home);
+    command.args([
+        "new",
+        "--name",
+        "Alice",
+        "--audio",
+        "null",
+        "--listen",
+        "127.0.0.1:0",
+        "--muted",
+    ]);
+    let mut node = Live::start(command);
+    node.line("ticket", |line| line.starts_with("subrosa:"));
+    node.line("safety code", |line| line.starts_with("safety "));
+    node.say("hello");
+    node.line("advice", |line| line.contains("/help"));
+    node.say("/who");
+    node.line("oneself", |line| {
+        line.contains("Alice") && line.contains("you, muted")
+    });
+    node.say("/admit 7");
+    node.line("advice", |line| line.contains("nobody goes by \"7\""));
+    node.say("/lock");
+    node.line("lock", |line| line.contains("is locked"));
+    node.say("/leave");
+    node.line("farewell", |line| line.contains("you left"));
+    assert_eq!(node.ended(), 0);
+    assert!(node.heard.iter().all(|line| !line.contains('\x1b')));
 }

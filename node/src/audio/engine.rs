@@ -35,6 +35,8 @@ use super::{
 /// The driver's monotonic clock: the same origin as every other [`Timestamp`] of this node.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Limits that leave each of four copies at least the 12,000 bit/s that Opus needs for speech.
+const BITRATES_MAX: std::ops::RangeInclusive<u32> = 48_000..=256_000;
 /// Loudest setting for a member: 12 dB more than it sent.
 const GAIN_MAX: f32 = 4.0;
 
@@ -48,7 +50,7 @@ pub struct AudioConfig {
     /// Opus bit/s of one copy of a frame, 12,000 to 64,000. Default: 32,000. More sounds better.
     pub bitrate: u32,
     /// Opus bit/s of all copies in a packet together. Default: 68,000, which with its header makes payloads of 72 kb/s.
-    /// Above it copies get smaller, not fewer.
+    /// Above it copies get smaller, not fewer. Range: 48,000 to 256,000.
     pub bitrate_max: u32,
     /// How long after a frame its last copy may travel. Default: 40 ms: receivers that lose packets wait that
     /// long, and with 20 ms of network mouth to ear stays below 100 ms. 60 ms sounds better at 30 % loss.
@@ -93,6 +95,14 @@ impl AudioEngine {
         clock: Clock,
         random: &mut Random,
     ) -> Result<(AudioHandle, mpsc::Receiver<AudioEvent>), AudioError> {
+        if !BITRATES_MAX.contains(&config.bitrate_max) {
+            let given = config.bitrate_max.to_string();
+            return Err(AudioError::Setting {
+                name: "bitrate_max",
+                given,
+                allowed: "48000 to 256000 bit/s",
+            });
+        }
         let encoder = OpusEncoder::new(config.frame_duration, config.bitrate, config.allow_vbr)?;
         let controls = Controls::default();
         controls.released.store(!config.hold_clip, Ordering::Relaxed);
@@ -221,3 +231,7 @@ impl Drop for AudioHandle {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -89,6 +89,12 @@ pub enum AudioError {
     Thread(io::Error),
 }
 
+impl From<opus::Error> for AudioError {
+    fn from(error: opus::Error) -> Self {
+        Self::Codec(error.to_string())
+    }
+}
+
 impl From<opusic_c::ErrorCode> for AudioError {
     fn from(code: opusic_c::ErrorCode) -> Self {
         Self::Codec(format!("{code:?}"))

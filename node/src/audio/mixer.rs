@@ -60,7 +60,7 @@ mod tests {
         mixer.add(&[0.5; STEP], 0.0, 1.0);
         let mut out = [0.0; STEP];
         mixer.finish(&mut out);
-        assert!(out.windows(2).all(|pair| (pair[1] - pair[0]) < 0.002));
+        assert!(out.windows(2).all(|pair| (pair[1] - pair[0]) < 0.003));
         assert!(out[0] < 0.01 && out[STEP - 1] > 0.49);
     }
 }

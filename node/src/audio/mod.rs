@@ -1,7 +1,7 @@
 //! Audio: devices, Opus, mixing, and the two threads that join them.
 //!
 //! The way of a sample: [`device`] → `capture` (→ [`processing`]) → [`opus_encoder`] → the constant-size payload of
-//! `subrosa_proto::media` → [`engine::AudioEvent::Captured`]; and back: [`engine::AudioHandle::push`] → `playback`
+//! `subrosa_proto::media` → [`AudioEvent::Captured`]; and back: [`engine::AudioHandle::push`] → `playback`
 //! (one `Playout` per member and stream, [`opus_decoder`]) → [`mixer`] → [`device`].
 
 mod capture;

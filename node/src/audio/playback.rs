@@ -28,6 +28,8 @@ use super::{
 /// Audio streams of one member that are played; a microphone, shared sound and two interpreters' channels. More would
 /// let one member take everybody's processor.
 const STREAMS_PER_MEMBER_MAX: usize = 4;
+/// Up to this many voices are decoded with enhancement, so that a large meeting does not take the whole processor.
+const ENHANCED_VOICES_MAX: usize = 4;
 /// Received frames that may wait for the playback thread: 1 s of twenty voices.
 pub(super) const FRAMES_MAX: usize = 1_024;
 
@@ -149,11 +151,12 @@ impl Voices {
             let gain = self.gains.get(&frame.member).copied().unwrap_or(1.0);
             let voice = Voice {
                 playout: Playout::new(),
-                decoder: OpusDecoder::new().ok()?,
+                decoder: OpusDecoder::new(false).ok()?,
                 detector: SpeechDetector::default(),
                 gain,
             };
             self.voices.insert(key, voice);
+            self.share_effort();
         }
         self.voices.get_mut(&key)?.playout.insert(frame.arrival, &payload);
         Some(())
@@ -169,12 +172,21 @@ impl Voices {
                 let before = self.voices.len();
                 self.voices.retain(|(of, _), _| *of != member);
                 if self.voices.len() < before {
+                    self.share_effort();
                     shared.emit(AudioEvent::Speaking {
                         member: Some(member),
                         on: false,
                     });
                 }
             }
+        }
+    }
+
+    /// Chooses the decoders' effort by how many there are.
+    fn share_effort(&mut self) {
+        let enhanced = self.voices.len() <= ENHANCED_VOICES_MAX;
+        for voice in self.voices.values_mut() {
+            voice.decoder.set_enhanced(enhanced);
         }
     }
 

@@ -213,4 +213,4 @@ pub fn to_i16(sample: f32) -> i16 {
 
 #[cfg(test)]
 #[path = "wav_tests.rs"]
-mod tests;
+pub(super) mod tests;

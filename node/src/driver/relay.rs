@@ -43,6 +43,10 @@ pub struct DriverStats {
     pub datagrams_received: u64,
     /// UDP datagrams sent.
     pub datagrams_sent: u64,
+    /// Bytes of UDP payload received: zero if nobody ever sent anything to the port.
+    pub udp_bytes_received: u64,
+    /// Bytes of UDP payload sent.
+    pub udp_bytes_sent: u64,
     /// System calls that sent them.
     pub sends: u64,
     /// Datagrams that the operating system refused to send.

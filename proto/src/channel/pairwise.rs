@@ -69,6 +69,9 @@ pub struct PairwiseChannel {
     attempt: Option<Attempt>,
     answered: Option<(AttemptId, Responder)>,
     open: Option<Open>,
+    /// The session before: the peer may still send in it. If both sides start at once, each ends with the session that
+    /// the other started, and hears the other in this one.
+    former: Option<Open>,
     out: VecDeque<Vec<u8>>,
 }
 
@@ -144,7 +147,7 @@ impl PairwiseChannel {
                 let (session, message3, peer) =
                     attempt.initiator.read_m2(now.unix, &message).map_err(|_| Stray)?;
                 self.push(EnvelopeContent::Message3, id, message3);
-                self.open = Some(Open { id, session, peer });
+                self.enter(Open { id, session, peer });
                 Ok(Some(ChannelEvent::Opened(peer)))
             }
             EnvelopeContent::Message3(id, message) => {
@@ -154,15 +157,23 @@ impl PairwiseChannel {
                     .ok_or(Stray)?;
                 let (session, peer) = responder.read_m3(now.unix, &message).map_err(|_| Stray)?;
                 self.attempt = None;
-                self.open = Some(Open { id, session, peer });
+                self.enter(Open { id, session, peer });
                 Ok(Some(ChannelEvent::Opened(peer)))
             }
             EnvelopeContent::Sealed(id, sealed) => {
-                let open = self.open.as_mut().filter(|open| open.id == id).ok_or(Stray)?;
+                let sessions = self.open.iter_mut().chain(&mut self.former);
+                let open = { sessions }.find(|open| open.id == id).ok_or(Stray)?;
                 let message = open.session.open(&sealed).map_err(|_| Stray)?;
                 Ok(Some(ChannelEvent::Message(open.peer, message)))
             }
         }
+    }
+
+    fn enter(&mut self, open: Open) {
+        self.former = self
+            .open
+            .replace(open)
+            .filter(|former| Some(former.peer) == self.peer());
     }
 
     /// The next envelope's content to send to the peer.

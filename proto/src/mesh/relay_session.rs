@@ -13,13 +13,13 @@ use crate::{
     ids::{Alias, LinkId, PolicyHash, RelayId, RoomId, TrackAlias},
     policy::{permit::Permit, signed_descriptor::VerifiedDescriptor},
     time::{Now, Timestamp},
-    wire::relay_message::{RelayNotice, RelayRequest},
+    wire::relay_message::{Refusable, RefusalCode, RelayNotice, RelayRequest},
 };
 
 /// First pause after a failed dial; doubled up to [`RETRY_MAX`].
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between dials. Reason: a relay that comes back should be used within seconds.
-pub const RETRY_MAX: Duration = Duration::from_secs(8);
+pub const RETRY_MAX: Duration = Duration::from_secs(4);
 /// Requests that may wait for the link. Reason: two rooms of 200 members with two tracks each, twice.
 const REQUESTS_MAX: usize = 2_048;
 
@@ -117,7 +117,6 @@ impl RelaySession {
     }
 
     /// The permit under which it is used.
-    #[must_use]
     pub fn permit(&self) -> &Permit {
         &self.permit
     }
@@ -174,15 +173,18 @@ impl RelaySession {
 
     /// Whether the relay is to be dialled now; the owner then dials and answers with a link or a failure.
     pub fn poll_dial(&mut self, now: Now, policy: PolicyHash) -> bool {
-        match self.state {
-            State::Down { retry_at }
-                if retry_at <= now.monotonic && self.permit.is_valid(now.unix, policy) =>
-            {
-                self.state = State::Dialling;
-                true
-            }
-            _ => false,
+        let State::Down { retry_at } = &mut self.state else {
+            return false;
+        };
+        if *retry_at > now.monotonic {
+            return false;
         }
+        if !self.permit.is_valid(now.unix, policy) {
+            *retry_at = now.monotonic + RETRY_FIRST;
+            return false;
+        }
+        self.state = State::Dialling;
+        true
     }
 
     /// When [`RelaySession::poll_dial`] or a ping is due.
@@ -323,6 +325,15 @@ impl RelaySession {
                 .rooms
                 .contains_key(&room)
                 .then(|| SessionEvent::Envelope(room, from, bytes.into_inner())),
+            // It went while the envelope was on its way.
+            RelayNotice::Refused {
+                what: Refusable::Envelope(room, alias),
+                code: RefusalCode::NobodyThere,
+                ..
+            } => {
+                self.rooms.get_mut(&room)?.present.remove(&alias);
+                Some(SessionEvent::Gone(room, alias))
+            }
             RelayNotice::Refused { what, code, detail } => Some(SessionEvent::Refused(
                 format!("{code:?}"),
                 format!("{what:?}: {}", &*detail),

@@ -57,14 +57,16 @@ pub fn plan(candidates: &[Candidate], current: &[Path]) -> Vec<Path> {
     plan
 }
 
-/// Round-trip time in microseconds, with a rebate for what is in use; unmeasured comes last.
+/// Round-trip time in microseconds, with a rebate for what is in use, and another for what is first: of two equal paths
+/// neither replaces the other. Unmeasured comes last.
 fn cost(candidate: &Candidate, current: &[Path]) -> u128 {
     let rtt = candidate.rtt.map_or(u128::from(u32::MAX), |rtt| rtt.as_micros());
-    if current.contains(&candidate.path) {
-        rtt * u128::from(100 - RTT_HYSTERESIS_PERCENT) / 100
-    } else {
-        rtt
-    }
+    let rebates = match current.iter().position(|path| *path == candidate.path) {
+        Some(0) => 2,
+        Some(_) => 1,
+        None => 0,
+    };
+    (0..rebates).fold(rtt, |rtt, _| rtt * u128::from(100 - RTT_HYSTERESIS_PERCENT) / 100)
 }
 
 #[cfg(test)]
@@ -120,6 +122,12 @@ mod tests {
         assert_eq!(plan(&candidates, &in_use), in_use);
         let candidates = [relay(1, 50, false), relay(2, 50, false), relay(3, 30, false)];
         assert_eq!(plan(&candidates, &in_use)[0], Path::Relay(RelayId([3; 32])));
+    }
+
+    #[test]
+    fn of_two_relays_in_use_the_first_stays_first() {
+        let in_use = [Path::Relay(RelayId([2; 32])), Path::Relay(RelayId([1; 32]))];
+        assert_eq!(plan(&[relay(1, 49, false), relay(2, 50, false)], &in_use), in_use);
     }
 
     #[test]

@@ -18,9 +18,20 @@ const ARRIVALS_MAX: usize = 256;
 /// An object that arrives so much later than a packet was made after the publisher sent that packet.
 const LATER_OBJECT: Duration = Duration::from_millis(500);
 /// Shares are taken over so much time.
-const TALLY: Duration = Duration::from_secs(2);
+const TALLY: Duration = Duration::from_secs(10);
 /// Fewer unsigned packets than this within [`TALLY`] are no finding.
 const UNSIGNED_MIN: u32 = 3;
+/// Fewer packets than this are no sample. Reason: at a third of all packets lost, each object's hashes get lost with all
+/// repetitions every few seconds, and hide ten packets at a time.
+const SAMPLE_MIN: u32 = 200;
+
+/// The longest that a lossy path may go without a verified packet.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Objects per second, and their share of all numbers of a stream at 50 packets a second.
+const OBJECTS_PER_SECOND: f64 = 5.0;
+const OBJECTS_SHARE: f64 = OBJECTS_PER_SECOND / 55.0;
+/// A path is accused wrongly about once in so many silences.
+const FALSE_ALARM: f64 = 1e-6;
 
 /// For each key, the first and the last number that an object names: between them it names all that was sent.
 pub(super) type Spans = BTreeMap<KeyId, (PacketNumber, PacketNumber)>;
@@ -47,7 +58,9 @@ pub(super) struct Path {
     waiting: BTreeMap<PacketNumber, PacketHash>,
     /// When they arrived; some of them are judged already. At most [`ARRIVALS_MAX`].
     order: VecDeque<(Timestamp, PacketNumber)>,
+    started_at: Timestamp,
     heard_at: Timestamp,
+    arrivals: Arrivals,
     verified_at: Option<Timestamp>,
     is_verified: bool,
     tally_since: Timestamp,
@@ -55,12 +68,54 @@ pub(super) struct Path {
     unsigned: u32,
 }
 
+/// How much of what was sent arrives, from the gaps in the numbers of one key.
+#[derive(Debug)]
+struct Arrivals {
+    first: Option<PacketNumber>,
+    last: u64,
+    count: u32,
+}
+
+impl Arrivals {
+    fn count(&mut self, number: PacketNumber) {
+        match self.first {
+            Some(first) if first.key == number.key => {
+                self.last = self.last.max(number.counter);
+                self.count = self.count.saturating_add(1);
+            }
+            _ => (self.first, self.last, self.count) = (Some(number), number.counter, 1),
+        }
+    }
+
+    /// How long no object at all may arrive: a second, or on a lossy path so long that loss alone explains it only once
+    /// in [`FALSE_ALARM`] times.
+    fn silence_max(&self) -> Duration {
+        let Some(first) = self.first else {
+            return SIGNATURE_MAX;
+        };
+        let sent = (self.last.saturating_sub(first.counter) + 1) as f64;
+        let arrived = f64::from(self.count) / sent / (1.0 - OBJECTS_SHARE);
+        let loss = 1.0 - arrived.clamp(0.0, 1.0);
+        if loss <= 0.0 {
+            return SIGNATURE_MAX;
+        }
+        let objects = FALSE_ALARM.ln() / loss.ln();
+        Duration::from_secs_f64(objects / OBJECTS_PER_SECOND).clamp(SIGNATURE_MAX, SILENCE_MAX)
+    }
+}
+
 impl Path {
     pub(super) const fn new(now: Timestamp) -> Self {
         Self {
             waiting: BTreeMap::new(),
             order: VecDeque::new(),
+            started_at: now,
             heard_at: now,
+            arrivals: Arrivals {
+                first: None,
+                last: 0,
+                count: 0,
+            },
             verified_at: None,
             is_verified: false,
             tally_since: now,
@@ -73,8 +128,10 @@ impl Path {
         self.heard_at
     }
 
-    pub(super) const fn hear(&mut self, now: Timestamp) {
+    /// A packet arrived, signed or not.
+    pub(super) fn hear(&mut self, now: Timestamp, number: PacketNumber) {
         self.heard_at = now;
+        self.arrivals.count(number);
     }
 
     /// The hash of the packet that waits under `number`.
@@ -134,21 +191,30 @@ impl Path {
         signed_at: Option<Timestamp>,
     ) -> Option<Overdue> {
         let (mut unsent, mut silent) = (false, false);
+        let patience = self.arrivals.silence_max();
         while let Some(&(at, number)) = self.order.front().filter(|(at, _)| now - *at >= SIGNATURE_MAX) {
             self.order.pop_front();
             if self.waiting.remove(&number).is_none() {
                 continue;
             }
+            // A publisher that ends, or is cut off, signs its last packets no more: only a path that goes on delivering
+            // long after them owes their signature.
+            if self.heard_at < at + LATER_OBJECT {
+                continue;
+            }
             let signed_later = signed_at.is_some_and(|signed| signed >= at + LATER_OBJECT);
             unsent |= signed_later && highest.is_some_and(|highest| number > highest);
-            silent |= self.verified_at.is_none_or(|verified| verified < at);
+            let since = self.verified_at.unwrap_or(self.started_at);
+            silent |= self.verified_at.is_none_or(|verified| verified < at) && now - since >= patience;
             self.tally(now, 0, 1);
         }
         if unsent {
             return Some(Overdue::Unsent);
         }
-        // Some objects may get lost with all their repetitions. All of them, or a quarter, do not.
-        let too_many = silent || self.unsigned * 4 >= self.unsigned + self.verified;
+        // Some objects may get lost with all their repetitions. All of them for as long as `patience`, or half of them,
+        // do not.
+        let sample = self.unsigned + self.verified;
+        let too_many = silent || sample >= SAMPLE_MIN && self.unsigned * 2 >= sample;
         if self.unsigned < UNSIGNED_MIN || !too_many {
             return None;
         }

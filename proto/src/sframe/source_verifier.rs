@@ -102,7 +102,7 @@ impl SourceVerifier {
         self.make_room_for(path);
         let hash = PacketHash::of(context, sframe);
         let state = self.paths.entry(path).or_insert_with(|| Path::new(now));
-        state.hear(now);
+        state.hear(now, number);
         let expected = self.signed.get(&number).or_else(|| state.waiting_hash(number));
         match expected {
             // Two packets with one number: the path brought at least one that the publisher did not send.

@@ -36,6 +36,8 @@ pub const OPERATION_BATCH_BYTES_MAX: usize = 10 * 1_024;
 pub const PEERS_MAX: usize = 32;
 /// Heads of a roster log.
 pub const HEADS_MAX: usize = 8;
+/// Operations in a [`ControlMessage::Charge`]. Reason: the host appoints co-hosts; handing over more than twice is rare.
+pub const CHARGE_MAX: usize = 4;
 /// Bytes of a ticket's text.
 pub const TICKET_BYTES_MAX: usize = 6_144;
 
@@ -102,8 +104,17 @@ pub struct RoomSecretGrant {
     pub ticket: Option<BoundedText<TICKET_BYTES_MAX>>,
 }
 
+impl std::fmt::Debug for RoomSecretGrant {
+    /// The epoch only: the secret and the ticket open doors.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RoomSecretGrant")
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One message.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ControlMessage {
     /// See [`Hello`].
     Hello(Hello),
@@ -126,7 +137,7 @@ pub enum ControlMessage {
     /// See [`PeerHint`].
     Peers(BoundedVec<PeerHint, PEERS_MAX>),
     /// A sender key.
-    Key(KeyMessage),
+    Key(Box<KeyMessage>),
     /// The sender key arrived and is good.
     KeyAck(KeyAck),
     /// Send me this track on this link (direct links only; relays have their own request).
@@ -139,7 +150,14 @@ pub enum ControlMessage {
     Ping(u64),
     /// Yes.
     Pong(u64),
+    /// To somebody at the door, from a co-host: I am in charge. The host of the ticket signed the first, whom it names
+    /// signed the next, the last names the sender.
+    Charge(BoundedVec<SignedOperation, CHARGE_MAX>),
 }
+
+#[cfg(test)]
+#[path = "control_message_tests.rs"]
+mod tests;
 
 impl ControlMessage {
     /// The canonical encoding.

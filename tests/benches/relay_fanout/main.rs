@@ -22,8 +22,8 @@ const LISTENERS: usize = 100;
 const PUBLISHERS: usize = 4;
 const RUN: Duration = Duration::from_secs(4);
 const PROBE: Duration = Duration::from_secs(2);
-/// Frames per second in of the run in which frames leave one by one.
-const LIGHT_RATE: f64 = 1_000.0;
+/// Frames per second to the relay in the run in which frames leave one by one.
+const LIGHT_RATE: f64 = 1_500.0;
 /// More than any relay forwards to 100 listeners on one core.
 const PROBE_RATE: f64 = 100_000.0;
 

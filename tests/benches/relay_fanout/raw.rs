@@ -19,6 +19,11 @@ pub(crate) fn serve() {
         .expect("the listeners");
     let listeners: Vec<SocketAddr> = line.split_whitespace().filter_map(|a| a.parse().ok()).collect();
     println!("ready");
+    // Ends with the process that started it.
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().lock().read_line(&mut String::new());
+        std::process::exit(0);
+    });
     let mut buffer = [0; 2_048];
     let mut forwarded = 0_u64;
     loop {

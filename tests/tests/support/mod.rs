@@ -1,4 +1,16 @@
-//! The `subrosa` binary under test, and scratch directories.
+//! The `subrosa` binary under test, and scratch directories; members, relays and adversaries in the files beside.
+
+// Each helper serves some of the tests.
+pub(crate) mod hearing;
+pub(crate) mod hostile_relay;
+pub(crate) mod markers;
+pub(crate) mod member;
+pub(crate) mod peer;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod relay;
+
+pub(crate) mod live;
 
 use std::{
     fs,
@@ -42,7 +54,11 @@ fn build() -> PathBuf {
 
 /// The binary in an environment of its own: no settings of the person who runs the tests reach it.
 pub(crate) fn subrosa(home: &Scratch) -> Command {
-    let mut command = Command::new(binary());
+    isolated(Command::new(binary()), home)
+}
+
+/// A command that nothing of the person who runs the tests reaches.
+pub(crate) fn isolated(mut command: Command, home: &Scratch) -> Command {
     command.env_clear().stdin(Stdio::null());
     for kept in ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE"] {
         if let Some(value) = std::env::var_os(kept) {
@@ -101,6 +117,13 @@ impl Scratch {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// A path in it that nothing else was given.
+    pub(crate) fn unused(&self, name: &str) -> PathBuf {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.0.join(format!("{n}-{name}"))
     }
 
     /// A file in it, with its missing parents.

@@ -49,8 +49,10 @@ pub(super) struct Member {
     /// Refusals: what, clause, reason.
     pub(super) refusals: Vec<(String, String, String)>,
     pub(super) errors: Vec<String>,
-    /// When its input and output began: microseconds of Unix time.
-    pub(super) audio: Option<(u64, u64)>,
+    /// When its first sample was taken: microseconds of Unix time.
+    pub(super) input_began_us: Option<u64>,
+    /// When its first sample was heard, likewise.
+    pub(super) output_began_us: Option<u64>,
     pub(super) left: Option<String>,
     pub(super) ended: bool,
 }
@@ -84,9 +86,8 @@ impl Member {
                 .errors
                 .push(format!("{} ({})", text("message"), text("code"))),
             "audio" => {
-                self.audio = event["input_started_unix_us"]
-                    .as_u64()
-                    .zip(event["output_started_unix_us"].as_u64());
+                self.input_began_us = event["input_started_unix_us"].as_u64().or(self.input_began_us);
+                self.output_began_us = event["output_started_unix_us"].as_u64().or(self.output_began_us);
             }
             "left" => self.left = Some(text("reason")),
             _ => {}
@@ -123,6 +124,8 @@ impl Member {
 #[derive(Debug, Default)]
 pub(super) struct Relay {
     pub(super) descriptor: Option<String>,
+    /// What refusals name it by.
+    pub(super) fingerprint: String,
     /// The latest statistics line.
     pub(super) stats: Value,
     pub(super) stats_seen: u64,
@@ -134,7 +137,10 @@ impl Relay {
     /// Takes in one line of `subrosa relay --json`.
     pub(super) fn apply(&mut self, event: &Value) {
         match event["event"].as_str().unwrap_or_default() {
-            "relay_ready" => self.descriptor = event["descriptor"].as_str().map(str::to_owned),
+            "relay_ready" => {
+                self.descriptor = event["descriptor"].as_str().map(str::to_owned);
+                self.fingerprint = event["fingerprint"].as_str().unwrap_or_default().to_owned();
+            }
             "relay_stats" | "relay_stopped" => {
                 self.stats_seen += 1;
                 self.stats = event.clone();
@@ -144,6 +150,11 @@ impl Relay {
                 .push(format!("{} ({})", event["message"], event["code"])),
             _ => {}
         }
+    }
+
+    /// Whether a refusal with this reason is about this relay.
+    pub(super) fn is_meant_by(&self, reason: &str) -> bool {
+        !self.fingerprint.is_empty() && reason.contains(&self.fingerprint)
     }
 
     /// A counter of the latest statistics.

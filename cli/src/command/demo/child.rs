@@ -1,6 +1,6 @@
 //! A child process of the demo that speaks JSON lines.
 
-use std::{fs::File, path::Path, process::Stdio};
+use std::{fs::File, io::Write, path::Path, process::Stdio};
 
 use serde_json::Value;
 use subrosa_node::error::{ErrorKind, NodeError};
@@ -31,18 +31,24 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts this program with `arguments`; what it says goes to `said` under `who`, its log to `log`.
+    /// Starts this program with `arguments`; what it says goes to `said` under `who` and to a file that ends in
+    /// `.jsonl`, its log to the one beside it that ends in `.log`.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] if it does not start, [`ErrorKind::Storage`] if the log cannot be made.
     pub(super) fn start(
         who: usize,
         arguments: &[String],
-        log: &Path,
+        files: &Path,
         said: mpsc::Sender<(usize, Said)>,
     ) -> Result<Self, NodeError> {
         let program = std::env::current_exe().map_err(|e| cannot_start(&e))?;
-        let log = File::create(log).map_err(|e| super::cannot_write(log, &e))?;
+        let create = |extension: &str| {
+            let path = files.with_extension(extension);
+            File::create(&path).map_err(|e| super::cannot_write(&path, &e))
+        };
+        let log = create("log")?;
+        let mut events = create("jsonl")?;
         let mut child = Command::new(program)
             .args(arguments)
             .env("NO_COLOR", "1")
@@ -57,6 +63,8 @@ impl Process {
             tokio::spawn(async move {
                 let mut lines = BufReader::new(stdout).lines();
                 while let Ok(Some(line)) = lines.next_line().await {
+                    // For whoever looks for what went wrong; the demo itself does not need it.
+                    let _ = writeln!(events, "{line}");
                     // A line that is not JSON would be a fault of ours; the wait for the right one then times out.
                     if let Ok(value) = serde_json::from_str(&line)
                         && said.send((who, Said::Line(value))).await.is_err()

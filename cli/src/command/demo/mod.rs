@@ -53,7 +53,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<u8, NodeError> {
     Err(NodeError::new(
         ErrorKind::Check,
         format!("{failed} of {} checks failed", checks.len()),
-        format!("each process's log lies in {}", dir.display()),
+        format!("what each process said lies in {}", dir.display()),
     ))
 }
 

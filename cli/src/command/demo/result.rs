@@ -184,10 +184,10 @@ fn relay_lines(outcome: &Outcome) -> Vec<String> {
 }
 
 fn verdict_words(outcome: &Outcome, relay: usize) -> String {
-    let name = RELAYS[relay].0;
+    let relay = &outcome.relays[relay];
     let mut refusals = outcome.refusals.iter().flatten();
     refusals
-        .find(|(what, _, reason)| what == "relay" && reason.contains(name))
+        .find(|(what, _, reason)| what == "relay" && relay.is_meant_by(reason))
         .map_or_else(
             || "permitted".to_owned(),
             |(_, clause, _)| format!("refused ({clause})"),

@@ -113,10 +113,18 @@ async fn gather(stage: &mut Stage, speeches: &[Speech; 2]) -> Result<[f64; 2], N
     admit(stage, 2).await?;
     let connected = |stage: &Stage| {
         let mut members = stage.members.iter();
-        members.all(|member| member.audio.is_some() && member.is_connected(MEMBERS.len() - 1))
+        members.all(|member| member.output_began_us.is_some() && member.is_connected(MEMBERS.len() - 1))
     };
     stage.until("connecting everybody", STEP_LIMIT, connected).await?;
     stage.progress("all three are in the meeting and have a way to each other");
+    let began = |stage: &Stage| {
+        stage.members[..2]
+            .iter()
+            .all(|member| member.input_began_us.is_some())
+    };
+    stage
+        .until("beginning to play the speeches", STEP_LIMIT, began)
+        .await?;
     if unix_now() > input_began(stage, 0) + LEAD_SECONDS {
         return Err(NodeError::new(
             ErrorKind::Check,
@@ -164,9 +172,7 @@ async fn watch_until(stage: &mut Stage, unix: f64) -> Result<(), NodeError> {
 
 /// When member `index` took its first sample, in seconds of Unix time.
 fn input_began(stage: &Stage, index: usize) -> f64 {
-    stage.members[index]
-        .audio
-        .map_or(0.0, |(input, _)| input as f64 / 1e6)
+    stage.members[index].input_began_us.unwrap_or(0) as f64 / 1e6
 }
 
 /// Looks for what `speaker` said in what `listener` heard.
@@ -179,8 +185,8 @@ fn listen(
 ) -> Result<Hearing, NodeError> {
     let heard = wav::read(&heard_file(&stage.dir, listener))?;
     let found = measure::locate(&speech.samples, &heard);
-    let spoken_us = stage.members[speaker].audio.map_or(0, |(input, _)| input);
-    let listening_us = stage.members[listener].audio.map_or(0, |(_, output)| output);
+    let spoken_us = stage.members[speaker].input_began_us.unwrap_or(0);
+    let listening_us = stage.members[listener].output_began_us.unwrap_or(0);
     // Both clocks are this computer's: where the speech lies in the recording, less where it lay in the input.
     let between_ms = (listening_us as f64 - spoken_us as f64) / 1e3 - lead * 1e3;
     let id = stage.members[speaker].id.clone().unwrap_or_default();
@@ -225,9 +231,9 @@ fn arguments(stage: &Stage, index: usize, first: &[&str], lifetime: f64) -> Vec<
 fn relay_config(dir: &Path, operator: &str, country: &str) -> String {
     let data_dir = dir.join(format!("relay-{}-data", country.to_lowercase()));
     format!(
-        "listen = [\"127.0.0.1:0\"]\ndata_dir = {:?}\n\n[jurisdiction]\nhosting = \"{country}\"\n\n[operator]\n\
-         name = \"{operator}\"\ncontact = \"mailto:operator@example.org\"\nlegal_seat = \"{country}\"\n\
-         parent_seat = \"{country}\"\n",
+        "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\nhosting = \"{country}\"\n\n[operator]\n\
+         name = \"{operator}\"\ncontact = \"mailto:operator@example.org\"\n\
+         legal_seat = \"{country}\"\nparent_seat = \"{country}\"\n",
         data_dir.display().to_string(),
     )
 }

@@ -76,8 +76,8 @@ impl Stage {
     /// # Errors
     /// If the process does not start.
     pub(super) fn start_member(&mut self, index: usize, arguments: &[String]) -> Result<(), NodeError> {
-        let log = self.file(&format!("{}.log", MEMBERS[index].to_lowercase()));
-        let process = Process::start(index, arguments, &log, self.sayers.clone())?;
+        let files = self.file(&MEMBERS[index].to_lowercase());
+        let process = Process::start(index, arguments, &files, self.sayers.clone())?;
         self.processes.push((index, process));
         Ok(())
     }
@@ -87,9 +87,9 @@ impl Stage {
     /// # Errors
     /// If the process does not start.
     pub(super) fn start_relay(&mut self, index: usize, arguments: &[String]) -> Result<(), NodeError> {
-        let log = self.file(&format!("relay-{}.log", RELAYS[index].1.to_lowercase()));
+        let files = self.file(&format!("relay-{}", RELAYS[index].1.to_lowercase()));
         let who = MEMBERS.len() + index;
-        let process = Process::start(who, arguments, &log, self.sayers.clone())?;
+        let process = Process::start(who, arguments, &files, self.sayers.clone())?;
         self.processes.push((who, process));
         Ok(())
     }
@@ -211,7 +211,7 @@ impl Stage {
         NodeError::new(
             ErrorKind::Check,
             message,
-            format!("each process's log lies in {}", self.dir.display()),
+            format!("what each process said lies in {}", self.dir.display()),
         )
     }
 }

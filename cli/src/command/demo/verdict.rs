@@ -12,6 +12,8 @@ const RECOGNISED_MIN: f64 = 0.95;
 /// Longest mouth-to-ear delay in ms. The goal is 60 on a quiet machine (`./dev bench` measures it); this one says that
 /// something is wrong even on a busy one.
 const MOUTH_TO_EAR_MS_MAX: f64 = 200.0;
+/// Most frames that may be lost for want of a key, over all members: 100 ms for each of the six directions.
+const UNDECRYPTABLE_MAX: u64 = 30;
 /// Index of the relay in the EEA and of the other one.
 const PERMITTED: usize = 0;
 const FORBIDDEN: usize = 1;
@@ -73,9 +75,12 @@ fn delay(outcome: &Outcome) -> Check {
 
 fn decryption(outcome: &Outcome) -> Check {
     Check {
-        what: "every frame was decrypted",
-        ok: outcome.undecryptable == 0,
-        detail: format!("{} could not be", outcome.undecryptable),
+        what: "frames were decrypted",
+        ok: outcome.undecryptable <= UNDECRYPTABLE_MAX,
+        detail: format!(
+            "{} could not be (allowed {UNDECRYPTABLE_MAX}: when somebody joins, sound may overtake its key)",
+            outcome.undecryptable
+        ),
     }
 }
 
@@ -144,11 +149,11 @@ fn permitted_relay(outcome: &Outcome) -> Check {
 }
 
 fn forbidden_refused(outcome: &Outcome) -> Check {
-    let (operator, _) = RELAYS[FORBIDDEN];
+    let relay = &outcome.relays[FORBIDDEN];
     let refused = |index: usize| {
         let mut refusals = outcome.refusals[index].iter();
         refusals
-            .any(|(what, clause, reason)| what == "relay" && clause == "hosting" && reason.contains(operator))
+            .any(|(what, clause, reason)| what == "relay" && clause == "hosting" && relay.is_meant_by(reason))
     };
     let who: Vec<&str> = (0..MEMBERS.len())
         .filter(|&i| refused(i))
@@ -158,7 +163,7 @@ fn forbidden_refused(outcome: &Outcome) -> Check {
         .refusals
         .iter()
         .flatten()
-        .find(|(_, _, reason)| reason.contains(operator));
+        .find(|(_, _, reason)| relay.is_meant_by(reason));
     Check {
         what: "the relay in the United States was refused",
         ok: who.len() == MEMBERS.len(),

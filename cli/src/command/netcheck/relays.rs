@@ -1,19 +1,21 @@
 //! Checks of relays: believed, permitted, reachable, in this order. A relay that is not permitted gets no packet.
 
 use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use subrosa_node::{
     error::{ErrorKind, NodeError},
+    quic::endpoint::{Endpoint, EndpointOptions},
     store::identity_file,
 };
 use subrosa_proto::{
     ids::MeetingId,
     policy::{
         Preset, RouteJudge, RoutePolicy, SignedDescriptor, SignedPolicy, VerifiedDescriptor,
-        signed_descriptor::TEXT_PREFIX,
+        nearest::nearest, signed_descriptor::TEXT_PREFIX,
     },
     time::UnixSeconds,
 };
@@ -22,6 +24,8 @@ use super::{Finding, Verdict};
 
 /// Largest file that is read as a policy or a descriptor.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// How long a closed connection's goodbye may take.
+const GOODBYE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// A judge under a preset or a policy file.
 ///
@@ -51,7 +55,7 @@ fn from_file(path: &Path) -> Result<RoutePolicy, NodeError> {
         NodeError::new(
             ErrorKind::Config,
             format!("cannot read the policy {}: {e}", path.display()),
-            "give any, eu, eea, direct, or the path of a policy file",
+            policy_hint(&path.to_string_lossy()),
         )
     })?;
     RoutePolicy::from_toml(&text).map_err(|e| {
@@ -61,6 +65,14 @@ fn from_file(path: &Path) -> Result<RoutePolicy, NodeError> {
             "docs/policy.md lists every key",
         )
     })
+}
+
+fn policy_hint(given: &str) -> String {
+    let keywords = Preset::ALL.map(Preset::keyword);
+    match nearest(given, keywords) {
+        Some(keyword) => format!("did you mean `{keyword}`?"),
+        None => "give any, eu, eea, direct, or the path of a policy file".to_owned(),
+    }
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
@@ -97,11 +109,46 @@ pub(super) async fn check(given: &str, judge: &RouteJudge) -> Finding {
     reach(what, &descriptor).await
 }
 
-/// Whether the relay answers on one of its addresses.
+/// Whether the relay answers on one of its addresses: a whole handshake, which proves its identity, and nothing more.
 async fn reach(what: String, descriptor: &VerifiedDescriptor) -> Finding {
-    let addresses = descriptor.addresses.iter();
-    let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
-    Finding::ok(what, format!("permitted, at {}", addresses.join(", ")))
+    let mut failures = Vec::new();
+    for &address in &descriptor.addresses {
+        let began = Instant::now();
+        match handshake(address, descriptor).await {
+            Ok(()) => {
+                let took = began.elapsed().as_secs_f64() * 1e3;
+                return Finding::ok(
+                    what,
+                    format!("permitted, answers at {address} ({took:.1} ms to connect)"),
+                );
+            }
+            Err(why) => failures.push(format!("{address}: {why}")),
+        }
+    }
+    Finding::new(
+        what,
+        Verdict::Failed,
+        format!("permitted, but out of reach: {}", failures.join("; ")),
+        "check that UDP to it is allowed here; else the relay is down",
+    )
+}
+
+async fn handshake(address: SocketAddr, descriptor: &VerifiedDescriptor) -> Result<(), String> {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).map_err(|e| e.to_string())?;
+    // An identity of its own: the relay must not recognise this computer later.
+    let identity = identity_file::fresh().map_err(|e| e.to_string())?;
+    let options = EndpointOptions::default();
+    let endpoint = Endpoint::member(socket, identity.clone(), &[], &options).map_err(|e| e.to_string())?;
+    let dialled = endpoint.connect_relay(address, descriptor.relay, descriptor.static_key, &identity);
+    let result = dialled.await.map(|_| ()).map_err(|e| e.to_string());
+    endpoint.close(0, "netcheck");
+    // The goodbye must leave before the socket goes.
+    let _ = tokio::time::timeout(GOODBYE_DEADLINE, endpoint.wait_idle()).await;
+    result
 }
 
 fn believe(given: &str) -> Result<VerifiedDescriptor, String> {

@@ -13,7 +13,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::Driver;
 use crate::{
     driver::{addresses::as_seen_from, link::Side},
-    error::NodeError,
+    error::{ErrorKind, NodeError},
+    event::Event,
     quic::endpoint::{Authenticated, DialError, Endpoint},
     store::identity_file,
 };
@@ -87,16 +88,28 @@ async fn race(
         let (endpoint, target, pseudonym) = (endpoint.clone(), target.clone(), pseudonym.clone());
         attempts.spawn(async move { connect(&endpoint, address, target, pseudonym).await });
     }
-    let mut last = DialError::NoAnswer;
+    let (mut last, mut first) = (DialError::NoAnswer, true);
     while let Some(outcome) = attempts.join_next().await {
         match outcome {
             Ok(Ok(authenticated)) => return Ok(authenticated),
-            Ok(Err(error)) => last = error,
+            // Unless every address gave a final answer, there is hope.
+            Ok(Err(error)) if first || !is_final(&error) => {
+                (last, first) = (error, false);
+            }
+            Ok(Err(_)) => {}
             // A task of ours that panicked or was cancelled has reported that elsewhere.
             Err(_) => {}
         }
     }
     Err(last)
+}
+
+/// Whether whoever answered will give the same answer to the next dial.
+fn is_final(error: &DialError) -> bool {
+    matches!(
+        error,
+        DialError::WrongIdentity | DialError::WrongKey | DialError::OtherVersion
+    )
 }
 
 async fn connect(
@@ -131,9 +144,24 @@ impl Driver {
             Ok(authenticated) => self.take_in(Some(result.dial), Side::Dialled, authenticated),
             Err(error) => {
                 tracing::debug!(%error, "a dial failed");
+                let hopeless = is_final(&error) && !self.other_ways && !self.participant.is_member();
+                let message = format!("the ticket is not accepted: {error}");
                 self.last_dial_error = Some(error);
                 self.participant.handle_dial_failed(self.clock.now(), result.dial);
+                if hopeless && self.left.is_none() {
+                    self.give_up(&NodeError::new(
+                        ErrorKind::TicketRefused,
+                        message,
+                        "ask the host for the present ticket, and check that both of you run the same version of Subrosa",
+                    ));
+                }
             }
         }
+    }
+
+    /// Ends a join that no further try can save.
+    fn give_up(&mut self, error: &NodeError) {
+        self.user.tell(Event::Error(error.to_event()));
+        self.left = Some("error".to_owned());
     }
 }

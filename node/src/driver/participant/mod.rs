@@ -46,7 +46,7 @@ const GOODBYE_PATIENCE: Duration = Duration::from_millis(700);
 pub(crate) async fn start(config: NodeConfig) -> Result<Node, NodeError> {
     let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE_MAX);
     let (event_sender, events) = mpsc::channel(EVENT_QUEUE_MAX);
-    let driver = setup::prepare(config, commands, event_sender)?;
+    let driver = setup::prepare(&config, commands, event_sender)?;
     tokio::spawn(driver.run());
     Ok(Node::from_channels(command_sender, events))
 }
@@ -69,6 +69,8 @@ struct Driver {
     store: Option<DataDir>,
     leave_after: Option<Duration>,
     leave_at: Option<tokio::time::Instant>,
+    /// Whether relays may lead to the host where its addresses do not.
+    other_ways: bool,
     /// Why the last dial failed, for the message if nothing succeeds.
     last_dial_error: Option<DialError>,
     /// The end was announced; its reason.

@@ -15,8 +15,9 @@ use subrosa_proto::{
         participant::{FoundingTerms, Participant, ParticipantConfig},
     },
     policy::{
+        DescriptorBook,
         route_policy::{Preset, RoutePolicy},
-        signed_descriptor::{SignedDescriptor, VerifiedDescriptor},
+        signed_descriptor::{DescriptorError, SignedDescriptor, VerifiedDescriptor},
     },
     time::Now,
     wire::ticket::{Ticket, TicketError},
@@ -40,7 +41,7 @@ const DIAL_QUEUE_MAX: usize = 64;
 
 /// Opens everything. Nothing runs yet but the audio threads.
 pub(super) fn prepare(
-    config: NodeConfig,
+    config: &NodeConfig,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
 ) -> Result<Driver, NodeError> {
@@ -57,16 +58,12 @@ pub(super) fn prepare(
     let store = config.data_dir.as_deref().map(store::DataDir::open).transpose()?;
     let data_dir = config.data_dir.as_deref();
     let start = prepare_start(&config.start, data_dir, now)?;
-    let relays = config
-        .relays
-        .iter()
-        .map(|text| relay(text, data_dir, now))
-        .collect::<Result<Vec<_>, _>>()?;
+    let relays = configured_relays(&config.relays, data_dir, now)?;
     let identity = match &store {
         Some(store) => store::identity_file::load_or_create(store.path())?,
         None => store::identity_file::fresh()?,
     };
-    let (audio, audio_events) = start_audio(&config, clock, &mut random)?;
+    let (audio, audio_events) = start_audio(config, clock, &mut random)?;
     let socket = bind(config.listen)?;
     let endpoint =
         Endpoint::member(socket, identity.clone(), &[], &EndpointOptions::default()).map_err(|error| {
@@ -86,6 +83,8 @@ pub(super) fn prepare(
         direct: !config.no_direct,
         relays,
     };
+    let other_ways = !participant_config.relays.is_empty()
+        || matches!(&start, Begin::Join(ticket) if !ticket.terms().relays.is_empty());
     let random = random.fork("participant");
     let participant = match start {
         Begin::Found(terms) => {
@@ -123,6 +122,7 @@ pub(super) fn prepare(
         store,
         leave_after: config.leave_after,
         leave_at: None,
+        other_ways,
         last_dial_error: None,
         left: None,
     })
@@ -213,6 +213,28 @@ fn ticket_error(error: &TicketError) -> NodeError {
     NodeError::new(kind, format!("the ticket cannot be used: {error}"), error.hint())
 }
 
+/// The relays that the user names. One that is known to have said something newer is refused: somebody may want it to
+/// look as it was.
+fn configured_relays(
+    texts: &[String],
+    data_dir: Option<&Path>,
+    now: Now,
+) -> Result<Vec<VerifiedDescriptor>, NodeError> {
+    let mut book = DescriptorBook::new();
+    for descriptor in kept_relays(data_dir, now) {
+        // Files of one relay in any order: the newest counts.
+        let _ = book.insert(descriptor, now.unix);
+    }
+    let mut relays = Vec::new();
+    for text in texts {
+        let descriptor = relay(text, data_dir, now)?;
+        book.insert(descriptor.clone(), now.unix)
+            .map_err(|error| descriptor_error(text, &error))?;
+        relays.push(descriptor);
+    }
+    Ok(relays)
+}
+
 /// A relay as the user names it: a descriptor's line, a file that holds one, or an address whose descriptor is at hand.
 pub(crate) fn relay(text: &str, data_dir: Option<&Path>, now: Now) -> Result<VerifiedDescriptor, NodeError> {
     let line = if text.starts_with("subrosa-relay:") {
@@ -228,20 +250,19 @@ pub(crate) fn relay(text: &str, data_dir: Option<&Path>, now: Now) -> Result<Ver
             )
         })?
     };
-    verify_descriptor(line.trim(), now).map_err(|error| {
-        let shown: String = text.chars().take(40).collect();
-        NodeError::new(
-            ErrorKind::Descriptor,
-            format!("the relay's descriptor {shown}… cannot be used: {error}"),
-            "ask the operator for the present one; relays print it on start and renew it daily",
-        )
-    })
+    verify_descriptor(line.trim(), now).map_err(|error| descriptor_error(text, &error))
 }
 
-fn verify_descriptor(
-    line: &str,
-    now: Now,
-) -> Result<VerifiedDescriptor, subrosa_proto::policy::signed_descriptor::DescriptorError> {
+fn descriptor_error(text: &str, error: &DescriptorError) -> NodeError {
+    let shown: String = text.chars().take(40).collect();
+    NodeError::new(
+        ErrorKind::Descriptor,
+        format!("the relay's descriptor {shown}… cannot be used: {error}"),
+        "ask the operator for the present one; relays print it on start and renew it daily",
+    )
+}
+
+fn verify_descriptor(line: &str, now: Now) -> Result<VerifiedDescriptor, DescriptorError> {
     SignedDescriptor::from_text(line)?.verify(now.unix)
 }
 
@@ -252,15 +273,7 @@ fn known_relay(
     data_dir: Option<&Path>,
     now: Now,
 ) -> Result<VerifiedDescriptor, NodeError> {
-    let folder = data_dir.map(|folder| folder.join("relays"));
-    let entries = folder
-        .and_then(|folder| fs::read_dir(folder).ok())
-        .into_iter()
-        .flatten()
-        .flatten();
-    entries
-        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
-        .filter_map(|line| verify_descriptor(line.trim(), now).ok())
+    kept_relays(data_dir, now)
         .find(|descriptor| descriptor.addresses.contains(&address))
         .ok_or_else(|| {
             NodeError::new(
@@ -269,6 +282,19 @@ fn known_relay(
                 "give the line that the relay printed on start (subrosa-relay:…), or put it into a file in DATA-DIR/relays",
             )
         })
+}
+
+/// The descriptors in the data directory that still hold.
+fn kept_relays(data_dir: Option<&Path>, now: Now) -> impl Iterator<Item = VerifiedDescriptor> {
+    let folder = data_dir.map(|folder| folder.join("relays"));
+    let entries = folder
+        .and_then(|folder| fs::read_dir(folder).ok())
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .filter_map(move |line| verify_descriptor(line.trim(), now).ok())
 }
 
 fn start_audio(

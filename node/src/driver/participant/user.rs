@@ -16,6 +16,7 @@ use super::translate::{role_of, to_peer_stats};
 use crate::{
     audio::AudioEvent,
     command::Command,
+    error::ErrorKind,
     event::{ErrorEvent, Event},
 };
 
@@ -140,7 +141,7 @@ impl UserSide {
             }),
             AudioEvent::DeviceLost { code, message, hint } | AudioEvent::Error { code, message, hint } => {
                 self.tell(Event::Error(ErrorEvent {
-                    code: code.to_owned(),
+                    code: audio_error_kind(code).code().to_owned(),
                     message,
                     hint: hint.to_owned(),
                 }));
@@ -178,6 +179,17 @@ impl UserSide {
     /// The reason to give for a leave by one's own wish.
     pub(super) fn own_leave_reason(&self) -> &'static str {
         self.leave_reason.unwrap_or("left")
+    }
+}
+
+/// The audio engine's finer codes in the words of docs/exit-codes.md.
+fn audio_error_kind(code: &str) -> ErrorKind {
+    if code.starts_with("audio-file") {
+        ErrorKind::AudioFile
+    } else if code.starts_with("audio-device") || code.starts_with("audio-no-") {
+        ErrorKind::AudioDevice
+    } else {
+        ErrorKind::Internal
     }
 }
 

@@ -16,12 +16,15 @@ use subrosa_proto::{
     },
 };
 
-use super::forward_streams::ForwardStreams;
+use super::{forward_streams::ForwardStreams, transport::DATAGRAM_SEND_BUFFER};
 
 /// How long a connection that is to be closed may take to acknowledge its last control frames.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Given for a stream object that nobody wants or that a quota refuses.
 pub(super) const STREAM_REFUSED: VarInt = VarInt::from_u32(0x20);
+
+/// What quinn-proto reports as free when no datagram waits: it keeps room for one descriptor of a datagram.
+const DATAGRAM_SEND_SPACE: usize = DATAGRAM_SEND_BUFFER - size_of::<Bytes>();
 
 /// What a link reports upward after its events were handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub(super) struct Link {
     pub(super) touched: bool,
     /// The earliest entry in the timers, if any.
     pub(super) timer: Option<Instant>,
+    /// Something else than waiting media may have to be sent: ask QUIC until it has nothing left.
+    pub(super) thorough: bool,
     /// Media that QUIC could not send is still in its buffer: feed no more until it is gone.
     pub(super) stuck: bool,
     control: Option<StreamId>,
@@ -65,6 +70,7 @@ impl Link {
             queued: false,
             touched: false,
             timer: None,
+            thorough: true,
             stuck: false,
             control: None,
             reader: FrameReader::new(),
@@ -260,7 +266,10 @@ impl Link {
         loop {
             if self.control_rest.is_empty() {
                 match relay.poll_control(self.session) {
-                    Some(frame) => self.control_rest = frame,
+                    Some(frame) => {
+                        self.control_rest = frame;
+                        self.thorough = true;
+                    }
                     None => break,
                 }
             }
@@ -294,6 +303,11 @@ impl Link {
                 break;
             }
         }
+    }
+
+    /// Whether media is left in QUIC's buffer.
+    pub(super) fn has_media(&mut self) -> bool {
+        self.connection.datagrams().send_buffer_space() < DATAGRAM_SEND_SPACE
     }
 
     /// The connection is to be closed once the client has its last control frames, or soon in any case.

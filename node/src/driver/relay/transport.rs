@@ -11,8 +11,8 @@ const IDLE_TIMEOUT_MS: u32 = 10_000;
 /// Streams that a client may have open: one for control, and groups of its tracks.
 const UNI_STREAMS: u32 = subrosa_proto::relay::STREAMS_PER_SESSION_MAX as u32;
 /// Packets after which a client acknowledges (draft-ietf-quic-ack-frequency). QUIC's default of two would make a third
-/// of a relay's packets acknowledgements; with eight, eight packets of a small window are still on their way.
-const ACK_THRESHOLD: u32 = 8;
+/// of a relay's packets acknowledgements. A window of fewer packets is acknowledged after [`ACK_DELAY_MAX`].
+const ACK_THRESHOLD: u32 = 24;
 /// The longest that a client waits before it acknowledges: QUIC's default.
 const ACK_DELAY_MAX: Duration = Duration::from_millis(25);
 /// Bytes of control frames and stream objects on their way to one client.

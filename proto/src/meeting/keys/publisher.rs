@@ -56,11 +56,12 @@ impl Publisher {
     /// A publisher without recipients. `random` must be seeded with full entropy: keys come from it.
     #[must_use]
     pub fn new(identity: Identity, meeting: MeetingId, policy: PolicyHash, mut random: Random) -> Self {
+        let instance = random.next_u64();
         Self {
             identity,
             meeting,
             policy,
-            instance: random.next_u64(),
+            instance,
             random,
             recipients: BTreeSet::new(),
             heads: Heads::default(),
@@ -72,6 +73,15 @@ impl Publisher {
             known_roots: BTreeMap::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// Counts generations from `first`, which should be random: frames of a restarted publisher may overtake its first
+    /// key message, and must not name keys that receivers still hold from its former run. 16 bits keep the header short.
+    #[must_use]
+    pub fn counting_from(mut self, first: u16) -> Self {
+        debug_assert!(self.active.is_none() && self.pending.is_none());
+        self.next_generation = first.into();
+        self
     }
 
     /// Random number of this run of the publisher, as its key messages carry it.

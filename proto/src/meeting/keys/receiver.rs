@@ -138,6 +138,24 @@ impl Receiver {
         })
     }
 
+    /// Whether a key that is held, or that one leads to, opens `sframe`. Changes nothing: for checkers.
+    #[must_use]
+    pub fn can_open(&self, context: &MediaContext, sframe: &[u8]) -> bool {
+        let Ok((header, sealed)) = Header::parse(sframe) else {
+            return false;
+        };
+        let Ok(key) = KeyId::try_from(header.kid) else {
+            return false;
+        };
+        let Some(mut fresh) = (match self.keys.get(&key) {
+            Some(held) => Some(HeldKey::new(held.binding, held.link.clone())),
+            None => self.caught_up(key),
+        }) else {
+            return false;
+        };
+        fresh.open(context, header, sealed, &mut Vec::new()).is_ok()
+    }
+
     /// When the next key has to be erased.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {

@@ -98,6 +98,9 @@ impl Participant {
         }
         self.links.clear();
         self.relay_links.clear();
+        // Nothing of the meeting can be decrypted from here on.
+        self.channels.clear();
+        self.peers.clear();
         self.outputs.push_back(Output::Accept { keys: Vec::new() });
         self.emit(Event::Left(reason));
     }

@@ -57,16 +57,29 @@ impl Participant {
         }
         for (key, channel) in &self.channels {
             if channel.peer() == Some(member) {
+                let rank = self.rank_of(key);
                 let doubtful = now.is_some_and(|now| {
                     self.relays
                         .get(&key.relay)
                         .is_none_or(|session| session.is_doubtful(now.monotonic))
                 });
-                conduits.push((doubtful, 1, Conduit::Channel(*key)));
+                conduits.push((doubtful, rank, Conduit::Channel(*key)));
             }
         }
         conduits.sort_by_key(|(silent, rank, _)| (*silent, *rank));
         conduits.into_iter().map(|(.., conduit)| conduit).collect()
+    }
+
+    /// Channels in the present members' room come before those in rooms that are being left: the lobby, and the rooms
+    /// of the former secret.
+    fn rank_of(&self, key: &ChannelKey) -> u8 {
+        let psk = self.secrets.member_psk(&self.meeting);
+        let present = |room: &super::rooms::Room| Some(&room.psk) == psk.as_ref();
+        match self.rooms.by_id.get(&key.room) {
+            Some(room) if present(room) => 1,
+            Some(room) if room.kind == RoomKind::Members => 2,
+            _ => 3,
+        }
     }
 
     /// All conduits to `member`.
@@ -111,12 +124,14 @@ impl Participant {
 
     /// Tells every member.
     pub(super) fn broadcast(&mut self, message: &ControlMessage) {
-        let members: Vec<MemberId> = self
-            .log
-            .view()
-            .members
-            .keys()
-            .filter(|id| **id != self.me)
+        self.broadcast_except(None, message);
+    }
+
+    /// Tells every member but one.
+    pub(super) fn broadcast_except(&mut self, except: Option<MemberId>, message: &ControlMessage) {
+        let members = self.log.view().members.keys();
+        let members: Vec<MemberId> = members
+            .filter(|id| **id != self.me && Some(**id) != except)
             .copied()
             .collect();
         for member in members {
@@ -126,19 +141,22 @@ impl Participant {
 
     /// A conduit opened, with its peer proven: introductions, and whatever the peer may have missed.
     pub(super) fn conduit_opened(&mut self, now: Now, member: MemberId, conduit: Conduit) {
-        let hello = self.hello();
-        self.send_on(conduit, &hello);
         if !self.is_member() {
-            if member == self.host {
-                self.reached_host(now);
+            if self.is_doorkeeper(member) {
+                self.knock_on(now, conduit);
             }
             return;
         }
+        let is_member = self.log.view().members.contains_key(&member);
         if self.scope_of(conduit) == Scope::Members {
-            let heads = self.heads_message();
+            let (hello, heads) = (self.hello(), self.heads_message());
+            self.send_on(conduit, &hello);
             self.send_on(conduit, &heads);
+        } else if !is_member {
+            // Whoever holds no more than a ticket learns no name; but a co-host has to prove that it may answer.
+            self.show_charge(conduit);
         }
-        if self.log.view().members.contains_key(&member) {
+        if is_member {
             self.publisher.resend_to(now.monotonic, member);
         }
     }
@@ -159,7 +177,7 @@ impl Participant {
         ControlMessage::Hello(Hello {
             name: self.name.clone(),
             addresses: fit(addresses.map(|address| (*address).into()).collect()),
-            relays: fit(descriptors.map(|bytes| fit(bytes)).collect()),
+            relays: fit(descriptors.map(fit).collect()),
         })
     }
 

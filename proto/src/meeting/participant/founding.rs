@@ -14,7 +14,7 @@ use super::{
     lobby::Phase,
     rooms::Rooms,
     secrets::Secrets,
-    timers::{HEARTBEAT_INTERVAL, JOIN_PATIENCE, Timer, Timers, WATCH_INTERVAL},
+    timers::{HEARTBEAT_INTERVAL, Timer, Timers, WATCH_INTERVAL},
 };
 use crate::{
     identity::Identity,
@@ -28,6 +28,7 @@ use crate::{
         roster_log::{AuthorError, RosterLog},
     },
     policy::{
+        DescriptorBook,
         permit::RouteJudge,
         route_policy::RoutePolicy,
         signed_descriptor::{SignedDescriptor, VerifiedDescriptor},
@@ -145,14 +146,12 @@ impl Participant {
         let secrets = Secrets::new(TicketSecret::from_bytes(*terms.secret), terms.epoch);
         let log = RosterLog::new(terms.meeting, ticket.host());
         // A descriptor of the ticket that expired meanwhile is of no use; the host's node has a newer one.
-        config
-            .relays
-            .extend(ticket.relays(now.unix).into_iter().flatten());
+        config.relays.extend(ticket.relays(now.unix).flatten());
         let mut participant = Self::assemble(config, ticket, terms, secrets, log, random, now);
         participant.timers.set(Timer::Knock, now.monotonic);
         participant
             .timers
-            .set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
+            .set(Timer::JoinDeadline, now.monotonic + participant.join_patience());
         participant.begin_joining(now);
         participant.settle(now);
         participant
@@ -175,7 +174,8 @@ impl Participant {
             meeting,
             policy.hash(),
             random.fork("sender keys"),
-        );
+        )
+        .counting_from(u16::from_le_bytes(random.bytes()));
         let authenticator = SourceAuthenticator::new(
             config.identity.clone(),
             meeting,
@@ -199,6 +199,7 @@ impl Participant {
             judge: RouteJudge::new(policy),
             random,
             phase: Phase::Lobby { waiting: false },
+            doorkeepers: BTreeSet::new(),
             ticket,
             ticket_terms,
             secrets,
@@ -212,6 +213,7 @@ impl Participant {
             links: BTreeMap::new(),
             relays: BTreeMap::new(),
             relay_links: BTreeMap::new(),
+            descriptors: DescriptorBook::new(),
             refused_relays: BTreeMap::new(),
             dials: BTreeMap::new(),
             next_dial: 0,

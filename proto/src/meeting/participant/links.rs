@@ -77,9 +77,8 @@ impl Participant {
         let lobby_psk = self.secrets.lobby_psk(&self.meeting).id();
         let scope = match (dialled, self.is_member(), psk) {
             (true, false, _) => Scope::Lobby,
-            (true, true, _) => Scope::Members,
-            (false, _, Some(psk)) if psk == lobby_psk => Scope::Lobby,
-            (false, _, _) => Scope::Members,
+            (_, _, Some(psk)) if psk == lobby_psk => Scope::Lobby,
+            (_, _, _) => Scope::Members,
         };
         let unwelcome = member == self.me
             || !self.direct
@@ -123,6 +122,7 @@ impl Participant {
                     peer.redial.dialling = false;
                     peer.redial.at = now.monotonic + peer.redial.pause;
                     peer.redial.pause = (peer.redial.pause * 2).min(DIAL_RETRY_MAX);
+                    peer.redial.lobby = !peer.redial.lobby;
                 }
             }
             None => {}
@@ -180,6 +180,7 @@ impl Participant {
         let Some((psk, candidates)) = self.dial_candidates() else {
             return;
         };
+        let lobby_psk = self.secrets.lobby_psk(&self.meeting);
         for member in candidates {
             let Some(peer) = self.peers.get_mut(&member) else {
                 continue;
@@ -189,6 +190,9 @@ impl Participant {
                 continue;
             }
             peer.redial.dialling = true;
+            // A host that lost its log knows no members' key, but it still opens to the ticket's.
+            let lobby = peer.redial.lobby && member == self.host;
+            let psk = if lobby { lobby_psk.clone() } else { psk.clone() };
             let dial = DialId(self.next_dial);
             self.next_dial += 1;
             self.dials.insert(dial, DialPurpose::Member(member));
@@ -196,7 +200,7 @@ impl Participant {
                 member,
                 addresses: peer.addresses.clone(),
                 meeting: self.meeting,
-                psk: psk.clone(),
+                psk,
             };
             self.outputs.push_back(Output::Dial { dial, target });
         }
@@ -206,6 +210,7 @@ impl Participant {
     fn dial_candidates(&self) -> Option<(Psk, Vec<MemberId>)> {
         match self.phase {
             Phase::Left => None,
+            Phase::Lobby { .. } if self.me == self.host => None,
             Phase::Lobby { .. } => Some((self.secrets.lobby_psk(&self.meeting), vec![self.host])),
             Phase::Member => {
                 let members = self
@@ -253,7 +258,13 @@ impl Participant {
                     .member_psk(&self.meeting)
                     .filter(|_| self.is_member()),
             );
-            if self.is_member() && self.is_in_charge() {
+            keys.extend(
+                self.secrets
+                    .former_psk(&self.meeting)
+                    .filter(|_| self.is_member()),
+            );
+            let returns = self.me == self.host && matches!(self.phase, Phase::Lobby { .. });
+            if returns || self.is_member() && self.is_in_charge() {
                 keys.push(self.secrets.lobby_psk(&self.meeting));
             }
         }

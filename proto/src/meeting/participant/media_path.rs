@@ -1,6 +1,10 @@
 //! The way of a frame through the participant: sealed once, sent on every path that wants it; received, opened, handed on.
 
-use super::{MediaFrame, Output, Participant, peer::EarlyPacket, routes::path_id};
+use super::{
+    MediaFrame, Output, Participant,
+    peer::{ALTERED_MAX, EarlyPacket, TAMPERING_PENALTY},
+    routes::path_id,
+};
 use crate::{
     ids::{LinkId, MemberId, StreamId},
     media::{payload::AUDIO_PAYLOAD_BYTES_MAX, reception_report::ReceptionReport},
@@ -87,10 +91,9 @@ impl Participant {
         }
         let state = self.links.get_mut(&link)?;
         state.monitor.handle_heard(now.monotonic);
-        let member = state.member;
-        // Before the welcome no alias can be derived: such packets wait, as those without a key do.
-        let known = !self.is_member() || self.link_tracks(member, self.me).contains(&header.track);
-        known.then_some((Path::Direct(link), member))
+        // A direct link carries its peer's only track. Its alias cannot be derived before the welcome, nor while a new
+        // room secret is on its way; whether the packet is what it seems is for its key to say.
+        Some((Path::Direct(link), state.member))
     }
 
     fn receive(&mut self, now: Now, path: Path, member: MemberId, header: &MediaHeader, sframe: &[u8]) {
@@ -130,7 +133,12 @@ impl Participant {
             .keys
             .open(now.monotonic, &context, &packet.sframe, &mut plaintext);
         match opened {
-            Ok(_) => peer.counters.opened += 1,
+            Ok(_) => {
+                peer.counters.opened += 1;
+                if let Path::Relay(relay) = packet.path {
+                    peer.altered.remove(&relay);
+                }
+            }
             Err(OpenError::Replay) => peer.counters.duplicates += 1,
             Err(OpenError::UnknownKey) => {
                 peer.keep_early(packet);
@@ -139,6 +147,15 @@ impl Participant {
             Err(OpenError::BadTag) => {
                 peer.counters.tampered += 1;
                 let first = peer.counters.tampered == 1;
+                if let Path::Relay(relay) = packet.path {
+                    let altered = peer.altered.entry(relay).or_default();
+                    *altered = altered.saturating_add(1);
+                    if *altered >= ALTERED_MAX {
+                        peer.altered.remove(&relay);
+                        peer.blocked.insert(relay, now.monotonic + TAMPERING_PENALTY);
+                        self.dirty.routes();
+                    }
+                }
                 self.report_tampering(member, packet.path, first);
                 return;
             }

@@ -38,28 +38,29 @@ impl Participant {
             }
             ControlMessage::Pong(nonce) => self.handle_pong(now, conduit, nonce),
             message if matches!(self.phase, Phase::Lobby { .. }) => {
-                if from == self.host {
-                    self.handle_as_guest(now, from, conduit, message);
-                }
+                self.handle_as_guest(now, from, conduit, message);
             }
             ControlMessage::Hello(hello) => self.handle_hello(now, from, conduit, &hello),
             message if self.log.view().members.contains_key(&from) => {
                 self.handle_as_member(now, from, conduit, message);
             }
             message if self.scope_of(conduit) == Scope::Members => {
-                self.handle_from_unknown(now, from, conduit, message)
+                self.handle_from_unknown(now, from, conduit, message);
             }
             // From somebody at the door: nothing but a greeting is listened to.
             _ => {}
         }
     }
 
-    /// This node is at the door; the host speaks.
+    /// This node is at the door. What those in charge decide is taken from them only; what proves itself (signed
+    /// operations, and a secret that they commit to) from anybody.
     fn handle_as_guest(&mut self, now: Now, from: MemberId, conduit: Conduit, message: ControlMessage) {
         match message {
             ControlMessage::Hello(hello) => self.note_hello(now, from, &hello),
-            ControlMessage::Waiting => self.handle_waiting(),
-            ControlMessage::Refused(reason) => self.handle_refusal(reason),
+            ControlMessage::Waiting if self.is_doorkeeper(from) => self.handle_waiting(now),
+            ControlMessage::Refused(reason) if self.is_doorkeeper(from) => self.handle_refusal(reason),
+            ControlMessage::Charge(chain) => self.handle_charge(now, from, conduit, &chain),
+            ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             ControlMessage::Operations(operations) => {
                 self.insert_operations(now, from, conduit, operations.into_inner());
             }
@@ -75,6 +76,11 @@ impl Participant {
                 self.insert_operations(now, from, conduit, operations.into_inner());
             }
             ControlMessage::Heads(heads) => self.handle_heads(conduit, &heads),
+            // Good for nothing until the roster has it, which will be soon.
+            ControlMessage::Key(message) => {
+                self.peer_mut(now, from).pending_key = Some(*message);
+            }
+            ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             _ => {}
         }
     }
@@ -87,7 +93,7 @@ impl Participant {
             ControlMessage::Heads(heads) => self.handle_heads(conduit, &heads),
             ControlMessage::WantOperations(heads) => self.send_operations_since(conduit, &heads),
             ControlMessage::RoomSecret(grant) | ControlMessage::Welcome(grant) => {
-                self.handle_grant(now, from, &grant)
+                self.handle_grant(now, from, &grant);
             }
             ControlMessage::WantRoomSecret(operation) => {
                 // Only members get here, and a removed one is none: what they lack they may have.
@@ -102,7 +108,7 @@ impl Participant {
                 }
             }
             ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
-            ControlMessage::Key(message) => self.handle_key(now, from, conduit, message),
+            ControlMessage::Key(message) => self.handle_key(now, from, conduit, *message),
             ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             ControlMessage::Unsubscribe(stream) => self.handle_subscribe(from, conduit, stream, false),
@@ -111,6 +117,7 @@ impl Participant {
             }
             ControlMessage::Hello(_)
             | ControlMessage::Waiting
+            | ControlMessage::Charge(_)
             | ControlMessage::Refused(_)
             | ControlMessage::Ping(_)
             | ControlMessage::Pong(_) => {}

@@ -17,12 +17,14 @@
 //! | `roster_sync` | operations, what follows from a changed roster |
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
 //! | `routes` | which paths carry whose media |
+//! | `inspection` | what may be looked at |
 //! | `media_path` | sealing, sending, receiving, opening frames |
 
 mod commands;
 mod conduits;
 mod dirty;
 mod founding;
+mod inspection;
 mod links;
 mod lobby;
 mod media_path;
@@ -42,6 +44,7 @@ use std::{
 };
 
 pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
+pub use inspection::Holdings;
 pub use output::{
     Command, DialId, DialTarget, Event, LeftReason, LinkPeer, MediaFrame, MemberState, Output, RoutePath,
 };
@@ -63,7 +66,7 @@ use crate::{
     identity::Identity,
     ids::{LinkId, MeetingId, MemberId, RelayId},
     mesh::relay_session::RelaySession,
-    policy::permit::RouteJudge,
+    policy::{DescriptorBook, permit::RouteJudge},
     random::Random,
     sframe::source_authenticator::SourceAuthenticator,
     time::{Now, Timestamp},
@@ -84,6 +87,8 @@ pub struct Participant {
     random: Random,
 
     phase: Phase,
+    /// While at the door: those besides the host who proved that they are in charge.
+    doorkeepers: BTreeSet<MemberId>,
     /// The ticket to come back with, in its newest form.
     ticket: Ticket,
     /// What the ticket said when it was issued; the host re-issues it from this.
@@ -102,6 +107,8 @@ pub struct Participant {
     links: BTreeMap<LinkId, MemberLink>,
     relays: BTreeMap<RelayId, RelaySession>,
     relay_links: BTreeMap<LinkId, RelayId>,
+    /// The newest descriptor of each relay that was judged: an older one does not take it back.
+    descriptors: DescriptorBook,
     /// Relays that the policy refused, with the sentence that says why; each is reported once.
     refused_relays: BTreeMap<RelayId, String>,
     dials: BTreeMap<DialId, DialPurpose>,
@@ -187,10 +194,12 @@ impl Participant {
             self.rebuild_rooms(now);
         }
         self.pump_keys(now);
+        // Whatever changes whom there is to talk to changes routes too; time alone does so at each `Timer::Watch`.
         if self.dirty.take_routes() {
             self.plan_routes(now);
+            self.dial_what_is_due(now);
+            self.open_missing_channels(now);
         }
-        self.dial_what_is_due(now);
         self.pump_relays(now);
     }
 

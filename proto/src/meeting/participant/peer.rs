@@ -16,17 +16,20 @@ use crate::{
     wire::media_packet::MediaKind,
 };
 
-/// Packets kept per peer because their key or alias is not known yet. Reason: 300 ms of audio, the time by which a
-/// datagram may overtake the message that explains it.
-pub(super) const EARLY_PACKETS_MAX: usize = 16;
+/// Packets kept per peer because their key is not known yet. Reason: what comes over two paths within
+/// [`EARLY_PATIENCE`].
+pub(super) const EARLY_PACKETS_MAX: usize = 64;
 /// How long such a packet is worth keeping.
 pub(super) const EARLY_PATIENCE: Duration = Duration::from_millis(500);
 /// First pause after a failed dial; doubled up to [`DIAL_RETRY_MAX`].
 pub(super) const DIAL_RETRY_FIRST: Duration = Duration::from_millis(500);
-/// Longest pause between dials.
-pub(super) const DIAL_RETRY_MAX: Duration = Duration::from_secs(16);
+/// Longest pause between dials. Reason: a partition heals within 5 s.
+pub(super) const DIAL_RETRY_MAX: Duration = Duration::from_secs(4);
 /// A relay whose copies did not match the publisher's signatures is not used for that publisher for so long.
 pub(super) const TAMPERING_PENALTY: Duration = Duration::from_secs(300);
+
+/// So many altered packets in a row block a relay. Reason: one may be anybody's who knows the track's alias.
+pub(super) const ALTERED_MAX: u8 = 5;
 
 /// Frames that came from a peer and could not be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +63,8 @@ pub(super) struct Redial {
     pub(super) at: Timestamp,
     pub(super) pause: Duration,
     pub(super) dialling: bool,
+    /// The next dial uses the ticket's key: for a host that may have lost its log.
+    pub(super) lobby: bool,
 }
 
 /// See the module.
@@ -83,6 +88,8 @@ pub(super) struct Peer {
     pub(super) lingering: Option<(Vec<Path>, Timestamp)>,
     /// Relays that tampered with this peer's frames, until when.
     pub(super) blocked: BTreeMap<RelayId, Timestamp>,
+    /// Altered packets in a row, by relay.
+    pub(super) altered: BTreeMap<RelayId, u8>,
     /// What people were last told about the route, and whether with a round-trip time.
     pub(super) reported: Option<(Vec<RoutePath>, bool)>,
     pub(super) counters: PeerCounters,
@@ -98,6 +105,7 @@ impl Peer {
                 at: now,
                 pause: DIAL_RETRY_FIRST,
                 dialling: false,
+                lobby: false,
             },
             keys: Receiver::new(meeting, id, me),
             verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),
@@ -106,6 +114,7 @@ impl Peer {
             paths: Vec::new(),
             lingering: None,
             blocked: BTreeMap::new(),
+            altered: BTreeMap::new(),
             reported: None,
             counters: PeerCounters::default(),
         }

@@ -11,7 +11,7 @@ use crate::{
     channel::pairwise::{ChannelContext, ChannelEvent},
     ids::{Alias, LinkId, MemberId, RelayId, RoomId},
     mesh::relay_session::{RelaySession, SessionEvent},
-    policy::signed_descriptor::{SignedDescriptor, VerifiedDescriptor},
+    policy::signed_descriptor::{DescriptorError, SignedDescriptor, VerifiedDescriptor},
     time::Now,
     wire::{control_message::ControlMessage, relay_message::RelayNotice},
 };
@@ -25,7 +25,22 @@ impl Participant {
     /// Takes a relay into use if the policy permits it; says why if not. Nothing is sent to a relay before this.
     pub(super) fn consider_relay(&mut self, now: Now, descriptor: VerifiedDescriptor) {
         let relay = descriptor.relay;
-        match self.judge.permit(&descriptor, now.unix) {
+        let known = self.descriptors.newest_hash(relay).is_some();
+        let judged = self.judge.permit(&descriptor, now.unix);
+        // Refused relays are remembered, too, so that an older descriptor does not bring one back.
+        if judged.is_ok() || known || self.refused_relays.len() < REFUSED_MAX {
+            match self.descriptors.insert(descriptor.clone(), now.unix) {
+                // Peers learn of renewals at different times: older ones are no offence.
+                Err(DescriptorError::Replayed { .. } | DescriptorError::BookFull) => return,
+                Err(error @ DescriptorError::Forked(_)) => {
+                    let reason = format!("refused relay {}: {error}", relay.fingerprint());
+                    self.refuse_relay(relay, "descriptor", reason);
+                    return;
+                }
+                _ => {}
+            }
+        }
+        match judged {
             Ok(permit) => {
                 if let Some(session) = self.relays.get_mut(&relay) {
                     if descriptor.sequence > session.descriptor().sequence {
@@ -38,17 +53,20 @@ impl Participant {
                     self.say_hello_to_all();
                 }
             }
-            Err(refusal) => {
-                self.stop_using(relay);
-                if !self.refused_relays.contains_key(&relay) && self.refused_relays.len() < REFUSED_MAX {
-                    self.refused_relays.insert(relay, refusal.to_string());
-                    self.emit(Event::Refused {
-                        what: "relay",
-                        clause: refusal.clause.name().to_owned(),
-                        reason: refusal.to_string(),
-                    });
-                }
-            }
+            Err(refusal) => self.refuse_relay(relay, refusal.clause.name(), refusal.to_string()),
+        }
+    }
+
+    /// Ends the use of a relay and says why, once for each relay.
+    fn refuse_relay(&mut self, relay: RelayId, clause: &str, reason: String) {
+        self.stop_using(relay);
+        if !self.refused_relays.contains_key(&relay) && self.refused_relays.len() < REFUSED_MAX {
+            self.refused_relays.insert(relay, reason.clone());
+            self.emit(Event::Refused {
+                what: "relay",
+                clause: clause.to_owned(),
+                reason,
+            });
         }
     }
 
@@ -190,6 +208,12 @@ impl Participant {
         let expected = room.members.get(&key.alias).copied();
         let starts = match (room.kind, self.phase) {
             (RoomKind::Lobby, Phase::Lobby { .. }) => expected == Some(self.host),
+            // The host is at its own door again; anybody else of whom nothing is known looks for somebody in charge.
+            // Such people greet the host themselves.
+            (RoomKind::Lobby, Phase::Member) => match expected {
+                Some(member) => member == self.host && !self.is_reachable(member),
+                None => self.me != self.host && self.is_in_charge(),
+            },
             (RoomKind::Members, Phase::Member) => expected.is_some_and(|member| self.me < member),
             _ => false,
         };
@@ -296,9 +320,8 @@ impl Participant {
         }
     }
 
-    /// Sends what waits for relays: dials, envelopes, requests. Only with a valid permit.
-    pub(super) fn pump_relays(&mut self, now: Now) {
-        self.open_missing_channels(now);
+    /// Hands envelopes to the relays' sessions.
+    pub(super) fn flush_channels(&mut self) {
         for (key, channel) in &mut self.channels {
             while let Some(content) = channel.poll_envelope() {
                 if let Some(session) = self.relays.get_mut(&key.relay) {
@@ -306,6 +329,11 @@ impl Participant {
                 }
             }
         }
+    }
+
+    /// Sends what waits for relays: dials, envelopes, requests. Only with a valid permit.
+    pub(super) fn pump_relays(&mut self, now: Now) {
+        self.flush_channels();
         let policy = self.judge.policy().hash();
         for (relay, session) in &mut self.relays {
             if session.poll_dial(now, policy) {

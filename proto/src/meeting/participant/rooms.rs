@@ -30,6 +30,7 @@ pub(super) struct Room {
     pub(super) my_track: Option<TrackAlias>,
     /// Who is behind an alias.
     pub(super) members: BTreeMap<Alias, MemberId>,
+    alias_of: BTreeMap<MemberId, Alias>,
     /// Whose track is behind an alias, and the way back.
     pub(super) tracks: BTreeMap<TrackAlias, MemberId>,
     track_of: BTreeMap<MemberId, TrackAlias>,
@@ -108,6 +109,7 @@ impl Participant {
                 .iter()
                 .map(|member| (secret.lobby_alias(&id, member), *member))
                 .collect(),
+            alias_of: BTreeMap::new(),
             tracks: BTreeMap::new(),
             track_of: BTreeMap::new(),
         };
@@ -134,6 +136,10 @@ impl Participant {
             members: others
                 .iter()
                 .map(|member| (secret.alias(&id, member), *member))
+                .collect(),
+            alias_of: others
+                .iter()
+                .map(|member| (*member, secret.alias(&id, member)))
                 .collect(),
             tracks: others.iter().map(|member| (track(member), *member)).collect(),
             track_of: others.iter().map(|member| (*member, track(member))).collect(),
@@ -163,6 +169,7 @@ impl Participant {
         }
         for (relay, session) in &mut self.relays {
             for (id, room) in self.rooms.of_members(*relay) {
+                // In a room that is being left, only what the present one does not bring.
                 let members = wanted.get(relay).into_iter().flatten();
                 let tracks = RoomTracks {
                     announced: room.my_track.iter().filter(|_| announce).copied().collect(),
@@ -181,9 +188,9 @@ impl Participant {
             return false;
         };
         self.rooms.of_members(relay).any(|(id, room)| {
-            room.members
-                .iter()
-                .any(|(alias, m)| *m == member && session.is_present(*id, *alias))
+            room.alias_of
+                .get(&member)
+                .is_some_and(|alias| session.is_present(*id, *alias))
         })
     }
 

@@ -48,7 +48,12 @@ impl Participant {
         match self.log.author(&self.identity, op) {
             Ok(operation) => {
                 let hash = operation.hash();
-                self.broadcast(&ControlMessage::Operations(fit(vec![operation])));
+                // A newcomer gets the whole log with its welcome.
+                let newcomer = match &operation.operation().op {
+                    Op::Admit { member, .. } => Some(*member),
+                    _ => None,
+                };
+                self.broadcast_except(newcomer, &ControlMessage::Operations(fit(vec![operation])));
                 self.dirty.roster();
                 Some(hash)
             }
@@ -185,7 +190,10 @@ impl Participant {
                 }
                 self.tell_member(*member);
             }
-            RosterChange::Removed { member, .. } => self.cut_off(*member, MemberState::Removed),
+            RosterChange::Removed { member, removal } => {
+                self.tell_removed(*member, &removal.operation);
+                self.cut_off(*member, MemberState::Removed);
+            }
             RosterChange::AdmissionVoid { member } => self.cut_off(*member, MemberState::Removed),
             RosterChange::Left { member } => self.cut_off(*member, MemberState::Left),
             RosterChange::Locked(locked) => self.emit(Event::Locked(*locked)),
@@ -205,6 +213,16 @@ impl Participant {
             role,
             state: MemberState::Joined,
         });
+    }
+
+    /// Whoever is removed is told, with nothing that it does not know beside it.
+    fn tell_removed(&mut self, member: MemberId, operation: &OperationHash) {
+        let message = ControlMessage::Operations(fit(self.log.operations(&[*operation])));
+        for conduit in self.all_conduits(member) {
+            self.send_on(conduit, &message);
+        }
+        // The channels end now; what they hold must be on its way.
+        self.flush_channels();
     }
 
     /// Somebody is out: no link, no key, no sound.
@@ -280,7 +298,7 @@ impl Participant {
             });
         }
         while let Some((member, message)) = self.publisher.poll_transmit(now.monotonic) {
-            self.send_to(Some(now), member, &ControlMessage::Key(message));
+            self.send_to(Some(now), member, &ControlMessage::Key(Box::new(message)));
         }
     }
 

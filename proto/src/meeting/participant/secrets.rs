@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use super::{
     Participant,
-    timers::{FORMER_ROOMS_LINGER, ROOM_SECRET_INTERVAL, Timer},
+    timers::{FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer},
 };
 use crate::{
-    ids::{MemberId, OperationHash},
+    ids::{MeetingId, MemberId, OperationHash},
     meeting::{
         operation::Op,
         room_secret::{RoomSecret, TicketSecret},
         roster::RoomEpoch,
     },
     noise::Psk,
-    time::Now,
+    time::{Now, Timestamp},
     wire::{
         bounded::BoundedText,
         control_message::{ControlMessage, RoomSecretGrant},
@@ -35,8 +35,8 @@ pub(super) struct Secrets {
     granted: BTreeMap<OperationHash, RoomSecret>,
     /// The epoch in use.
     current: Option<(OperationHash, RoomSecret)>,
-    /// The one before, while everybody moves.
-    former: Option<RoomSecret>,
+    /// The one before, while everybody moves, and since when it is former.
+    former: Option<(RoomSecret, Timestamp)>,
 }
 
 impl Secrets {
@@ -62,7 +62,7 @@ impl Secrets {
 
     /// The secret in use before, while everybody moves.
     pub(super) fn former(&self) -> Option<&RoomSecret> {
-        self.former.as_ref()
+        self.former.as_ref().map(|(secret, _)| secret)
     }
 
     pub(super) fn forget_former(&mut self) {
@@ -82,7 +82,7 @@ impl Secrets {
 
     /// Takes the epoch that the roster names, if its secret is here and is the one that the operation commits to.
     /// Returns whether the epoch in use changed.
-    fn adopt(&mut self, meeting: &crate::ids::MeetingId, epoch: &RoomEpoch, named: &[RoomEpoch]) -> bool {
+    fn adopt(&mut self, now: Timestamp, meeting: &MeetingId, epoch: &RoomEpoch, named: &[RoomEpoch]) -> bool {
         if self.current_epoch() == Some(epoch.operation) {
             return false;
         }
@@ -101,19 +101,24 @@ impl Secrets {
         self.former = self
             .current
             .replace((epoch.operation, secret))
-            .map(|(_, former)| former);
+            .map(|(_, former)| (former, now));
         self.granted
             .retain(|operation, _| named.iter().any(|epoch| epoch.operation == *operation));
         true
     }
 
     /// The key of links and channels to the lobby.
-    pub(super) fn lobby_psk(&self, meeting: &crate::ids::MeetingId) -> Psk {
+    pub(super) fn lobby_psk(&self, meeting: &MeetingId) -> Psk {
         Psk(*self.ticket.lobby_psk(meeting, self.ticket_epoch))
     }
 
+    /// The key between members before, while it is still needed.
+    pub(super) fn former_psk(&self, meeting: &MeetingId) -> Option<Psk> {
+        self.former().map(|secret| Psk(*secret.member_psk(meeting)))
+    }
+
     /// The key of links and channels between members.
-    pub(super) fn member_psk(&self, meeting: &crate::ids::MeetingId) -> Option<Psk> {
+    pub(super) fn member_psk(&self, meeting: &MeetingId) -> Option<Psk> {
         self.current().map(|secret| Psk(*secret.member_psk(meeting)))
     }
 }
@@ -126,7 +131,7 @@ impl Participant {
             return;
         };
         let named = roster.room_epochs.clone();
-        if self.secrets.adopt(&self.meeting, &epoch, &named) {
+        if self.secrets.adopt(now.monotonic, &self.meeting, &epoch, &named) {
             if self.secrets.former().is_some() {
                 self.timers
                     .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
@@ -135,9 +140,28 @@ impl Participant {
             self.renew_ticket(now);
             self.accept_keys();
         } else if self.secrets.current_epoch() != Some(epoch.operation) && self.is_member() {
+            // It mostly follows the operation at once; if it does not, whoever has it may soon leave the former rooms.
             self.timers
-                .set_if_unset(Timer::RoomSecret, now.monotonic + ROOM_SECRET_INTERVAL);
+                .set_if_unset(Timer::RoomSecret, now.monotonic + ROOM_SECRET_PATIENCE);
         }
+    }
+
+    /// Those who could be reached have moved: the former room secret is forgotten, unless somebody is missing.
+    pub(super) fn leave_former_rooms(&mut self, now: Now) {
+        let since = self.secrets.former.as_ref().map(|(_, since)| *since);
+        let members = self.log.view().members.keys();
+        let missing = members
+            .filter(|id| **id != self.me)
+            .any(|id| !self.is_reachable(*id));
+        let waits = since.is_some_and(|since| now.monotonic - since < FORMER_SECRET_MAX);
+        if missing && waits {
+            self.timers
+                .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
+            return;
+        }
+        self.secrets.forget_former();
+        self.dirty.rooms();
+        self.accept_keys();
     }
 
     /// The secret of the present epoch never came: ask everybody who can be reached.

@@ -18,22 +18,35 @@ pub(super) enum Timer {
     Gossip,
     /// When to ask again for a room secret that is missing.
     RoomSecret,
+    /// When to leave the lobby, after being let in.
+    Lobby,
     /// When to leave the rooms of the former room secret.
     FormerRooms,
     /// When to look at links, permits, the day and waiting packets.
     Watch,
 }
 
-/// Knocking is repeated after so long.
-pub(super) const KNOCK_INTERVAL: Duration = Duration::from_secs(1);
-/// Joining fails if the host was not reached for so long.
+/// Knocking is repeated after so long until somebody answers; then as `admission` says.
+pub(super) const KNOCK_RETRY: Duration = Duration::from_secs(1);
+/// Joining fails if nobody in charge answered for so long.
 pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+/// A host that comes back waits longer: where there is no relay, members have to try its door.
+pub(super) const RETURN_PATIENCE: Duration = Duration::from_secs(40);
+/// Whoever waited at the door when those in charge vanished goes on looking for so long: their machines may restart.
+pub(super) const WAITING_PATIENCE: Duration = Duration::from_secs(60);
 /// Heads are told to all members so often (security.md §4).
 pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// News are passed on after so long; several that come together go together.
 pub(super) const GOSSIP_DELAY: Duration = Duration::from_millis(100);
 /// How long a member stays in the rooms of the former room secret, so that nobody loses sound while moving.
 pub(super) const FORMER_ROOMS_LINGER: Duration = Duration::from_secs(2);
+/// A former room secret is kept at most so long for members who cannot be reached: they may sit beyond a partition and
+/// know no other. Whoever was removed knows it, too, so it is forgotten as soon as all members were reached.
+pub(super) const FORMER_SECRET_MAX: Duration = Duration::from_secs(600);
+/// How long a newcomer stays in the lobby's rooms: until channels in the members' rooms have opened.
+pub(super) const LOBBY_LINGER: Duration = Duration::from_secs(2);
+/// How long a room secret may come after its operation before it is asked for.
+pub(super) const ROOM_SECRET_PATIENCE: Duration = Duration::from_millis(50);
 /// A missing room secret is asked for so often.
 pub(super) const ROOM_SECRET_INTERVAL: Duration = Duration::from_millis(500);
 /// How often what has no event of its own is looked at. Reason: silence of a link must be acted on within 1 s.
@@ -52,6 +65,11 @@ impl Timers {
     /// Sets `timer` unless it is set already.
     pub(super) fn set_if_unset(&mut self, timer: Timer, at: Timestamp) {
         self.0.entry(timer).or_insert(at);
+    }
+
+    /// Whether it will fire.
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.0.contains_key(&timer)
     }
 
     /// Forgets `timer`.
@@ -86,10 +104,8 @@ impl Participant {
                 Timer::Heartbeat => self.send_heartbeat(now),
                 Timer::Gossip => self.send_gossip(),
                 Timer::RoomSecret => self.ask_for_room_secret(now),
-                Timer::FormerRooms => {
-                    self.secrets.forget_former();
-                    self.dirty.rooms();
-                }
+                Timer::Lobby => self.dirty.rooms(),
+                Timer::FormerRooms => self.leave_former_rooms(now),
                 Timer::Watch => self.watch(now),
             }
         }

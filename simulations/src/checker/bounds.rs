@@ -1,0 +1,103 @@
+//! Nothing grows beyond its bound.
+
+use subrosa_proto::{meeting::participant::Participant, time::Timestamp};
+
+use super::Violations;
+use crate::report::Figures;
+
+/// The largest control frame (wire::codec).
+const CONTROL_BYTES_MAX: usize = 64 * 1_024;
+/// Control frames that one node sends in one second for each node of the world, at most.
+const CONTROL_RATE_MAX: u64 = 60;
+
+/// See the module.
+pub(super) struct Bounds {
+    nodes: usize,
+    /// Control frames in the present second: which, how many.
+    rate: Vec<(u64, u64)>,
+    control_frames: u64,
+    control_bytes: u64,
+    control_rate_max: u64,
+    channels_max: usize,
+    links_max: usize,
+}
+
+impl Bounds {
+    pub(super) fn new(nodes: usize) -> Self {
+        Self {
+            nodes,
+            rate: vec![(0, 0); nodes],
+            control_frames: 0,
+            control_bytes: 0,
+            control_rate_max: 0,
+            channels_max: 0,
+            links_max: 0,
+        }
+    }
+
+    pub(super) fn control(
+        &mut self,
+        at: Timestamp,
+        node: usize,
+        bytes: usize,
+        violations: &mut Violations,
+        names: &[String],
+    ) {
+        self.control_frames += 1;
+        self.control_bytes += bytes as u64;
+        let second = at.as_micros() / 1_000_000;
+        let rate = &mut self.rate[node];
+        if rate.0 != second {
+            *rate = (second, 0);
+        }
+        rate.1 += 1;
+        self.control_rate_max = self.control_rate_max.max(rate.1);
+        if rate.1 > CONTROL_RATE_MAX * (self.nodes as u64 + 2) {
+            let what = format!("{} sends {} control frames in a second", names[node], rate.1);
+            violations.add(at, "bounds", &what);
+        }
+        if bytes > CONTROL_BYTES_MAX {
+            let what = format!("{} sends a control frame of {bytes} bytes", names[node]);
+            violations.add(at, "bounds", &what);
+        }
+    }
+
+    pub(super) fn look(
+        &mut self,
+        at: Timestamp,
+        node: usize,
+        participant: &Participant,
+        links: usize,
+        violations: &mut Violations,
+        names: &[String],
+    ) {
+        let holds = participant.holdings();
+        self.channels_max = self.channels_max.max(holds.channels);
+        self.links_max = self.links_max.max(holds.links);
+        let others = self.nodes.saturating_sub(1);
+        let limits = [
+            ("people", holds.peers, others),
+            ("links", holds.links, others * 3),
+            ("links without end", holds.links, links.max(1)),
+            ("channels", holds.channels, holds.rooms * others.max(1)),
+            ("dials", holds.dials, self.nodes + 4),
+        ];
+        for (what, held, max) in limits {
+            if held > max {
+                let what = format!("{} holds {held} {what}, {max} at most make sense", names[node]);
+                violations.add(at, "bounds", &what);
+            }
+        }
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        Figures {
+            control_frames: self.control_frames,
+            control_bytes: self.control_bytes,
+            control_frames_per_second_max: self.control_rate_max,
+            channels_max: self.channels_max,
+            links_max: self.links_max,
+            ..Figures::default()
+        }
+    }
+}

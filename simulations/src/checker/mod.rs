@@ -1,0 +1,273 @@
+//! What must hold in every run. A violation fails the run, with the sentence that says what, who and when.
+
+mod bounds;
+mod confidentiality;
+mod convergence;
+mod delivery;
+mod jurisdiction;
+mod timeline;
+
+use std::collections::VecDeque;
+
+use subrosa_proto::{
+    ids::MemberId,
+    meeting::participant::{Event, MemberState, Participant},
+    time::Timestamp,
+};
+
+use self::{
+    bounds::Bounds, confidentiality::Confidentiality, convergence::Convergence, delivery::Delivery,
+    jurisdiction::Jurisdiction, timeline::Timeline,
+};
+use crate::{
+    network::{Network, Place},
+    report::{Figures, RelayFigures, Report},
+    scenario::{Action, Scenario},
+    world::node::Voice,
+};
+
+/// Violations that are told; more of the same tell nothing new.
+const VIOLATIONS_MAX: usize = 20;
+
+/// What went wrong.
+#[derive(Default)]
+pub(crate) struct Violations(Vec<String>);
+
+impl Violations {
+    pub(crate) fn add(&mut self, at: Timestamp, checker: &str, what: &str) {
+        let line = format!("{:>9.3} s  {checker}: {what}", seconds(at));
+        if self.0.len() < VIOLATIONS_MAX && !self.0.iter().any(|told| told.ends_with(what)) {
+            self.0.push(line);
+        }
+    }
+}
+
+pub(crate) fn seconds(at: Timestamp) -> f64 {
+    at.as_micros() as f64 / 1e6
+}
+
+/// All checkers; each method is something that happened.
+pub(crate) struct Checkers {
+    names: Vec<String>,
+    ids: Vec<MemberId>,
+    violations: Violations,
+    confidentiality: Confidentiality,
+    jurisdiction: Jurisdiction,
+    convergence: Convergence,
+    delivery: Delivery,
+    bounds: Bounds,
+    timeline: Timeline,
+    /// Newcomers whose keys are to be tried on what was sealed before they came, and when.
+    probes: VecDeque<(Timestamp, usize)>,
+}
+
+impl Checkers {
+    /// # Errors
+    /// A sentence if the scenario's policy or countries are unknown.
+    pub(crate) fn new(scenario: &Scenario, ids: Vec<MemberId>) -> Result<Self, String> {
+        let names: Vec<String> = scenario.members.iter().map(|m| m.name.clone()).collect();
+        Ok(Self {
+            confidentiality: Confidentiality::new(names.len()),
+            jurisdiction: Jurisdiction::new(scenario)?,
+            convergence: Convergence::new(names.len()),
+            delivery: Delivery::new(scenario),
+            bounds: Bounds::new(names.len()),
+            timeline: Timeline::default(),
+            violations: Violations::default(),
+            probes: VecDeque::new(),
+            names,
+            ids,
+        })
+    }
+
+    fn index(&self, member: MemberId) -> Option<usize> {
+        self.ids.iter().position(|id| *id == member)
+    }
+
+    fn name(&self, member: MemberId) -> String {
+        self.index(member)
+            .map_or_else(|| member.fingerprint(), |index| self.names[index].clone())
+    }
+
+    pub(crate) fn acts(&mut self, at: Timestamp, action: &Action) {
+        self.timeline.note(at, "*", &format!("{action:?}"));
+    }
+
+    pub(crate) fn starts(&mut self, at: Timestamp, node: usize) {
+        self.delivery.starts(at, node);
+    }
+
+    pub(crate) fn crashed(&mut self, at: Timestamp, node: usize) {
+        self.delivery.ended(at, node, &mut self.violations, &self.names);
+        self.convergence.crashed(node);
+    }
+
+    pub(crate) fn muted(&mut self, at: Timestamp, node: usize) {
+        self.delivery.paused(at, node, &mut self.violations, &self.names);
+    }
+
+    pub(crate) fn parted(&mut self, at: Timestamp, parted: bool) {
+        self.confidentiality.parted(parted);
+        self.delivery.parted(at, &mut self.violations, &self.names);
+    }
+
+    pub(crate) fn removes(&mut self, at: Timestamp, victim: usize) {
+        self.confidentiality.removed(at, victim);
+    }
+
+    pub(crate) fn dialled(&mut self, at: Timestamp, from: usize, to: Option<Place>) {
+        if let Some(Place::Relay(relay)) = to {
+            let from = &self.names[from];
+            self.jurisdiction.dialled(at, from, relay, &mut self.violations);
+        }
+    }
+
+    pub(crate) fn packet_to_relay(&mut self, at: Timestamp, relay: usize) {
+        self.jurisdiction.packet(at, relay, &mut self.violations);
+    }
+
+    pub(crate) fn control_sent(&mut self, at: Timestamp, node: usize, bytes: usize) {
+        self.bounds
+            .control(at, node, bytes, &mut self.violations, &self.names);
+    }
+
+    pub(crate) fn spins(&mut self, at: Timestamp, node: usize) {
+        let what = format!(
+            "the timer of {} fires again and again without effect",
+            self.names[node]
+        );
+        self.violations.add(at, "bounds", &what);
+    }
+
+    pub(crate) fn look(&mut self, at: Timestamp, node: usize, participant: &Participant, links: usize) {
+        self.bounds
+            .look(at, node, participant, links, &mut self.violations, &self.names);
+    }
+
+    pub(crate) fn spoken(&mut self, at: Timestamp, speaker: usize, number: u64) {
+        self.delivery.spoken(at, speaker, number);
+    }
+
+    pub(crate) fn heard(&mut self, at: Timestamp, listener: usize, claimed: Option<usize>, voice: Voice) {
+        if claimed != Some(voice.speaker) {
+            let what = format!("{} took a frame for somebody else's", self.names[listener]);
+            self.violations.add(at, "authenticity", &what);
+        }
+        self.confidentiality
+            .heard(at, listener, voice, &mut self.violations, &self.names);
+        self.delivery
+            .heard(at, listener, voice, &mut self.violations, &self.names);
+    }
+
+    /// A node that is out opened what `from` sealed at this moment.
+    pub(crate) fn overheard(&mut self, at: Timestamp, outsider: usize, from: usize) {
+        self.confidentiality
+            .overheard(at, outsider, from, &mut self.violations, &self.names);
+    }
+
+    pub(crate) fn sealed(&mut self, at: Timestamp, from: usize, datagram: &[u8]) {
+        self.confidentiality.sealed(at, from, datagram);
+    }
+
+    /// A newcomer whose time to be tried has come.
+    pub(crate) fn take_probe(&mut self, at: Timestamp) -> Option<usize> {
+        let due = self.probes.front().is_some_and(|(due, _)| *due <= at);
+        due.then(|| self.probes.pop_front())
+            .flatten()
+            .map(|(_, node)| node)
+    }
+
+    pub(crate) fn probe(
+        &mut self,
+        at: Timestamp,
+        newcomer: usize,
+        participant: &Participant,
+        ids: &[MemberId],
+    ) {
+        self.confidentiality
+            .probe(at, newcomer, participant, ids, &mut self.violations, &self.names);
+    }
+
+    pub(crate) fn told(&mut self, at: Timestamp, node: usize, event: &Event) {
+        let line = timeline::describe(event, |member| self.name(member));
+        self.timeline.note(at, &self.names[node], &line);
+        match event {
+            Event::Member { member, state, .. } => {
+                let Some(who) = self.index(*member) else { return };
+                match state {
+                    MemberState::Joined => self.confidentiality.admitted(at, node, who),
+                    MemberState::Left | MemberState::Removed => {
+                        self.confidentiality.learned(at, node, who);
+                        self.delivery
+                            .forgot(at, node, who, &mut self.violations, &self.names);
+                    }
+                }
+            }
+            Event::Joined { .. } => {
+                self.delivery.joined(at, node);
+                for wait in [0, 500, 1_500] {
+                    let due = at + std::time::Duration::from_millis(wait);
+                    self.probes.push_back((due, node));
+                }
+                self.probes.make_contiguous().sort();
+            }
+            Event::SafetyCode { code, .. } => self.convergence.code(node, &code.to_string()),
+            Event::Left(_) => {
+                self.delivery.ended(at, node, &mut self.violations, &self.names);
+                self.convergence.crashed(node);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn finish(&mut self, at: Timestamp, nodes: &[Option<&Participant>], network: &Network) {
+        self.delivery
+            .finish(at, nodes, network, &mut self.violations, &self.names);
+        if !network.is_parted() {
+            self.convergence.finish(
+                at,
+                nodes,
+                &self.ids,
+                &self.delivery.expect.members,
+                &mut self.violations,
+                &self.names,
+            );
+        }
+        for expected in &self.delivery.expect.events {
+            if !self.timeline.has(&expected.who, &expected.event) {
+                let what = format!("{} was not told `{}`", expected.who, expected.event);
+                self.violations.add(at, "expectation", &what);
+            }
+        }
+    }
+
+    pub(crate) fn report(
+        self,
+        scenario: &Scenario,
+        seed: u64,
+        trace_hash: String,
+        (events, deliveries): (u64, u64),
+        relays: Vec<RelayFigures>,
+    ) -> Report {
+        Report {
+            v: 1,
+            scenario: scenario.name.clone(),
+            summary: scenario.summary.clone(),
+            seed,
+            loss_percent: scenario.network.loss_percent,
+            rtt_ms: scenario.network.rtt_ms,
+            seconds: scenario.seconds,
+            trace_hash,
+            figures: Figures {
+                events,
+                deliveries,
+                ..self.bounds.figures()
+            },
+            pairs: self.delivery.figures(&self.names),
+            first_audio_ms: self.delivery.first_audio_figures(&self.names),
+            relays,
+            timeline: self.timeline.lines,
+            violations: self.violations.0,
+        }
+    }
+}

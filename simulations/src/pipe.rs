@@ -1,0 +1,63 @@
+//! A link between two machines as the modelled transport keeps it: control frames in order, datagrams as they come.
+
+use subrosa_proto::{ids::LinkId, relay::SessionId, time::Timestamp};
+
+use crate::network::Place;
+
+/// Names a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PipeId(pub usize);
+
+/// One of its two ends: 0 dialled, 1 accepted.
+pub type Side = usize;
+
+/// What an end is called where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Handle {
+    /// A participant's link.
+    Link(LinkId),
+    /// A relay's session.
+    Session(SessionId),
+}
+
+/// One end.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// On which machine.
+    pub place: Place,
+    /// In which process there: a restarted one has no part in its predecessor's links.
+    pub run: u32,
+    /// What it is called there, once it is up.
+    pub handle: Option<Handle>,
+    /// It was closed here, or found dead.
+    pub closed: bool,
+    /// No control frame is delivered here before this.
+    pub ordered_until: Timestamp,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Pipe {
+    /// The dialler's and the acceptor's.
+    pub ends: [End; 2],
+    /// Control frames that wait for the end of a partition: for whom, and what.
+    pub held: Vec<(Side, Vec<u8>)>,
+}
+
+impl Pipe {
+    /// A pipe whose handshake runs.
+    #[must_use]
+    pub fn new(dialler: (Place, u32), acceptor: (Place, u32), now: Timestamp) -> Self {
+        let end = |(place, run)| End {
+            place,
+            run,
+            handle: None,
+            closed: false,
+            ordered_until: now,
+        };
+        Self {
+            ends: [end(dialler), end(acceptor)],
+            held: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What a run found.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The report's format.
+    pub v: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// What it shows.
+    pub summary: String,
+    /// The seed.
+    pub seed: u64,
+    /// Packets lost on each hop, in percent.
+    pub loss_percent: f64,
+    /// The network's round-trip time, in milliseconds.
+    pub rtt_ms: f64,
+    /// Virtual time, in seconds.
+    pub seconds: u64,
+    /// Equal for equal runs.
+    pub trace_hash: String,
+    /// See [`Figures`].
+    pub figures: Figures,
+    /// Each speaker at each listener.
+    pub pairs: Vec<PairFigures>,
+    /// From dialling to the first audio.
+    pub first_audio_ms: Vec<FirstAudio>,
+    /// Each relay.
+    pub relays: Vec<RelayFigures>,
+    /// What people did and were told.
+    pub timeline: Vec<String>,
+    /// What must hold and did not; empty in a good run.
+    pub violations: Vec<String>,
+}
+
+/// Sums over the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Figures {
+    /// Events of the simulator.
+    pub events: u64,
+    /// What was delivered to machines or people.
+    pub deliveries: u64,
+    /// Control frames that participants sent.
+    pub control_frames: u64,
+    /// Their bytes.
+    pub control_bytes: u64,
+    /// The most that one sent in one second.
+    pub control_frames_per_second_max: u64,
+    /// The most pairwise channels that one held.
+    pub channels_max: usize,
+    /// The most direct links that one held.
+    pub links_max: usize,
+}
+
+/// One speaker at one listener.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PairFigures {
+    /// Whose frames.
+    pub speaker: String,
+    /// At whom.
+    pub listener: String,
+    /// Frames that arrived and were opened.
+    pub heard: u64,
+    /// Frames between the first and the last that did not arrive.
+    pub lost: u64,
+    /// The longest silence, in milliseconds.
+    pub gap_ms_max: f64,
+    /// When it ended, in seconds.
+    pub gap_at_s: f64,
+}
+
+/// A joiner's first audio.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FirstAudio {
+    /// Who.
+    pub listener: String,
+    /// After its process started, in milliseconds.
+    pub after_ms: f64,
+}
+
+/// One relay.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RelayFigures {
+    /// The operator's name.
+    pub name: String,
+    /// Where it is hosted.
+    pub hosting: String,
+    /// Packets that it received.
+    pub packets_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+}
+
+impl Report {
+    /// Whether everything held.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// The timeline in full.
+    #[must_use]
+    pub fn full_timeline(&self) -> String {
+        self.timeline.join("\n")
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.scenario, self.summary)?;
+        writeln!(
+            f,
+            "seed {}, {} s of virtual time, round trip {} ms, loss {} %, trace {}",
+            self.seed, self.seconds, self.rtt_ms, self.loss_percent, self.trace_hash
+        )?;
+        writeln!(
+            f,
+            "{} events, {} deliveries, {} control frames ({} bytes, at most {} in a second from one node)",
+            self.figures.events,
+            self.figures.deliveries,
+            self.figures.control_frames,
+            self.figures.control_bytes,
+            self.figures.control_frames_per_second_max
+        )?;
+        if !self.pairs.is_empty() {
+            writeln!(f, "\nspeaker → listener        heard   lost   longest silence")?;
+        }
+        for pair in &self.pairs {
+            let names = format!("{} → {}", pair.speaker, pair.listener);
+            writeln!(
+                f,
+                "{names:<22} {:>8} {:>6} {:>9.1} ms at {:.3} s",
+                pair.heard, pair.lost, pair.gap_ms_max, pair.gap_at_s
+            )?;
+        }
+        for first in &self.first_audio_ms {
+            writeln!(
+                f,
+                "first audio at {}: {:.1} ms after dialling ({:.2} round trips)",
+                first.listener,
+                first.after_ms,
+                first.after_ms / self.rtt_ms
+            )?;
+        }
+        for relay in &self.relays {
+            writeln!(
+                f,
+                "relay {} ({}): {} packets, {} bytes",
+                relay.name, relay.hosting, relay.packets_in, relay.bytes_in
+            )?;
+        }
+        if self.violations.is_empty() {
+            return writeln!(f, "\nAll checks hold.");
+        }
+        writeln!(f, "\n{} violations:", self.violations.len())?;
+        for violation in &self.violations {
+            writeln!(f, "{violation}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! The world: machines, the network between them, and what happens next.
+
+pub(crate) mod node;
+mod outputs;
+mod relay_site;
+mod script;
+mod transport;
+
+use std::time::Duration;
+
+use subrosa_proto::{
+    identity::Identity, meeting::participant::DialId, noise::PskId, random::Random, time::Timestamp,
+};
+
+use self::{node::Node, relay_site::RelaySite};
+use crate::{
+    checker::Checkers,
+    event_queue::EventQueue,
+    network::{Network, Place},
+    pipe::{Pipe, PipeId, Side},
+    report::Report,
+    scenario::Scenario,
+    trace::Trace,
+};
+
+/// A frame of speech every so often.
+const FRAME_INTERVAL: Duration = Duration::from_millis(20);
+/// How often checkers look at all nodes.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often one machine's timer may fire at one moment.
+const SPINS_MAX: u32 = 100;
+
+/// What happens.
+pub(crate) enum Occurrence {
+    /// A line of the script.
+    Act(usize),
+    /// A participant's timer.
+    NodeTimer(usize),
+    /// A relay's timer.
+    RelayTimer(usize),
+    /// A microphone has a frame.
+    Microphone(usize),
+    /// Message 1 of a handshake arrives.
+    Knock(Knock),
+    /// An end's handshake finished; `dial` at the dialler's.
+    Up(PipeId, Side, Option<DialId>, Option<PskId>),
+    /// A dial is given up.
+    DialFailed(usize, u32, DialId),
+    /// A control frame arrives.
+    Control(PipeId, Side, Vec<u8>),
+    /// A datagram arrives.
+    Datagram(PipeId, Side, Vec<u8>),
+    /// An end learns that the pipe is gone.
+    Down(PipeId, Side),
+    /// Checkers look at all nodes.
+    Look,
+}
+
+/// Message 1 of a handshake on its way.
+pub(crate) struct Knock {
+    pub(crate) from: usize,
+    pub(crate) run: u32,
+    pub(crate) dial: DialId,
+    pub(crate) to: Place,
+    pub(crate) psk: Option<PskId>,
+    /// When the dialler gives up.
+    pub(crate) deadline: Timestamp,
+}
+
+/// See the module.
+pub(crate) struct World<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) random: Random,
+    pub(crate) now: Timestamp,
+    pub(crate) queue: EventQueue<Occurrence>,
+    pub(crate) network: Network,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) relays: Vec<RelaySite>,
+    pub(crate) pipes: Vec<Pipe>,
+    pub(crate) trace: Trace,
+    pub(crate) checkers: Checkers,
+}
+
+impl<'a> World<'a> {
+    /// # Errors
+    /// A sentence if the scenario cannot be built.
+    pub(crate) fn new(scenario: &'a Scenario, seed: u64) -> Result<Self, String> {
+        let mut root = [0; 32];
+        root[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut random = Random::from_seed(root);
+        let network = Network::new(scenario.network.clone(), random.fork("network"));
+        let mut identities = random.fork("identities");
+        let nodes =
+            scenario.members.iter().enumerate().map(|(index, spec)| {
+                Node::new(index, spec.clone(), Identity::from_seed(&identities.bytes()))
+            });
+        let nodes: Vec<Node> = nodes.collect();
+        let relays = scenario.relays.iter().enumerate().map(|(index, spec)| {
+            RelaySite::new(index, spec.clone(), &Identity::from_seed(&identities.bytes()))
+        });
+        let relays: Vec<RelaySite> = relays.collect::<Result<_, String>>()?;
+        let ids = nodes.iter().map(Node::id).collect();
+        let checkers = Checkers::new(scenario, ids)?;
+        Ok(Self {
+            scenario,
+            random,
+            now: Timestamp::ZERO,
+            queue: EventQueue::default(),
+            network,
+            nodes,
+            relays,
+            pipes: Vec::new(),
+            trace: Trace::default(),
+            checkers,
+        })
+    }
+
+    /// Lets everything happen until the scenario's end.
+    pub(crate) fn run(mut self, seed: u64) -> Report {
+        self.plan_script();
+        self.queue.plan(Timestamp::ZERO + LOOK_INTERVAL, Occurrence::Look);
+        let end = Timestamp::ZERO + Duration::from_secs(self.scenario.seconds);
+        while let Some((at, occurrence)) = self.queue.pop() {
+            if at > end {
+                break;
+            }
+            debug_assert!(at >= self.now, "time goes forward");
+            self.now = at;
+            self.handle(occurrence);
+        }
+        self.now = end;
+        self.finish(seed)
+    }
+
+    fn handle(&mut self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Act(line) => self.act(line),
+            Occurrence::NodeTimer(node) => self.fire_node(node),
+            Occurrence::RelayTimer(relay) => self.fire_relay(relay),
+            Occurrence::Microphone(node) => self.speak(node),
+            Occurrence::Knock(knock) => self.answer(knock),
+            Occurrence::Up(pipe, side, dial, psk) => self.bring_up(pipe, side, dial, psk),
+            Occurrence::DialFailed(node, run, dial) => self.fail_dial(node, run, dial),
+            Occurrence::Control(pipe, side, bytes) => self.deliver_control(pipe, side, &bytes),
+            Occurrence::Datagram(pipe, side, bytes) => self.deliver_datagram(pipe, side, &bytes),
+            Occurrence::Down(pipe, side) => self.bring_down(pipe, side),
+            Occurrence::Look => self.look(),
+        }
+    }
+
+    fn fire_node(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        // A timer that was planned and replaced since.
+        if node.timer_at != Some(self.now) {
+            return;
+        }
+        node.timer_at = None;
+        let now = node.now(self.now);
+        let Some(participant) = node.participant.as_mut().filter(|_| !node.is_spy) else {
+            return;
+        };
+        participant.handle_timeout(now);
+        self.trace.note(self.now, index as u32, "timer", &[]);
+        self.drain_node(index);
+    }
+
+    fn fire_relay(&mut self, index: usize) {
+        let site = &mut self.relays[index];
+        if site.timer_at != Some(self.now) {
+            return;
+        }
+        site.timer_at = None;
+        let now = Self::relay_now(self.now);
+        if let Some(relay) = &mut site.relay {
+            relay.handle_timeout(now);
+        }
+        self.drain_relay(index);
+    }
+
+    /// A frame of speech, if the node is in and its person speaks.
+    fn speak(&mut self, index: usize) {
+        self.queue
+            .plan(self.now + FRAME_INTERVAL, Occurrence::Microphone(index));
+        let at = self.now;
+        let node = &mut self.nodes[index];
+        let now = node.now(at);
+        let ready = node.speaks && !node.is_spy && node.participant.as_ref().is_some_and(|p| p.is_member());
+        if !ready {
+            return;
+        }
+        let payload = node.speak(index, at);
+        if let Some(participant) = &mut node.participant {
+            participant.handle_audio(now, &payload);
+        }
+        self.checkers.spoken(at, index, self.nodes[index].spoken - 1);
+        self.drain_node(index);
+    }
+
+    /// Checkers that look at state.
+    fn look(&mut self) {
+        self.queue.plan(self.now + LOOK_INTERVAL, Occurrence::Look);
+        for (index, node) in self.nodes.iter().enumerate() {
+            if let Some(participant) = &node.participant {
+                self.checkers.look(self.now, index, participant, node.links.len());
+            }
+        }
+    }
+
+    fn finish(mut self, seed: u64) -> Report {
+        let participants: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| node.participant.as_ref().filter(|_| !node.is_spy))
+            .collect();
+        self.checkers.finish(self.now, &participants, &self.network);
+        let relays = self
+            .relays
+            .iter()
+            .map(|site| crate::report::RelayFigures {
+                name: site.spec.name.clone(),
+                hosting: site.spec.hosting.clone(),
+                packets_in: site.packets,
+                bytes_in: site.bytes,
+            })
+            .collect();
+        let events = self.queue.planned();
+        let deliveries = self.trace.entries();
+        self.checkers.report(
+            self.scenario,
+            seed,
+            self.trace.finish(),
+            (events, deliveries),
+            relays,
+        )
+    }
+}

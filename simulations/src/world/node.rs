@@ -1,0 +1,153 @@
+//! A participant's machine.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use subrosa_proto::{
+    identity::Identity,
+    ids::{LinkId, MemberId},
+    meeting::participant::Participant,
+    noise::PskId,
+    time::{Now, Timestamp, UnixSeconds},
+    wire::ticket::Ticket,
+};
+
+use crate::{
+    pipe::{PipeId, Side},
+    scenario::MemberSpec,
+};
+
+/// When every scenario begins, by the wall clock.
+pub(crate) const UNIX_START: u64 = 1_795_300_000;
+/// Bytes of a modelled audio payload: 20 ms at 32 kbit/s.
+const PAYLOAD_BYTES: usize = 80;
+
+/// See the module.
+pub(crate) struct Node {
+    pub(crate) spec: MemberSpec,
+    pub(crate) identity: Identity,
+    pub(crate) address: SocketAddr,
+    /// The process, if it runs.
+    pub(crate) participant: Option<Participant>,
+    /// Counts processes.
+    pub(crate) run: u32,
+    /// Which keys open the port.
+    pub(crate) accept: Vec<PskId>,
+    pub(crate) links: BTreeMap<LinkId, (PipeId, Side)>,
+    next_link: u64,
+    /// When the planned timer fires; later plans replace it.
+    pub(crate) timer_at: Option<Timestamp>,
+    /// Timers that fired at one moment, to find machines that spin.
+    pub(crate) spins: u32,
+    pub(crate) speaks: bool,
+    pub(crate) spoken: u64,
+    /// The newest ticket that its person kept.
+    pub(crate) ticket: Option<Ticket>,
+    /// The removed member that does not go: it hears everything and does nothing.
+    pub(crate) is_spy: bool,
+    /// This machine's monotonic clock began so much before the world's.
+    clock_offset: Duration,
+}
+
+impl Node {
+    pub(crate) fn new(index: usize, spec: MemberSpec, identity: Identity) -> Self {
+        let port = 4_000;
+        let number = u16::try_from(index + 1).unwrap_or(u16::MAX).to_be_bytes();
+        Self {
+            speaks: spec.speaks,
+            spec,
+            identity,
+            address: ([10, 0, number[0], number[1]], port).into(),
+            participant: None,
+            run: 0,
+            accept: Vec::new(),
+            links: BTreeMap::new(),
+            next_link: 0,
+            timer_at: None,
+            spins: 0,
+            spoken: 0,
+            ticket: None,
+            is_spy: false,
+            clock_offset: Duration::from_secs(1_000 * (index as u64 + 1)),
+        }
+    }
+
+    pub(crate) fn id(&self) -> MemberId {
+        self.identity.member_id()
+    }
+
+    /// The machine's clocks.
+    pub(crate) fn now(&self, world: Timestamp) -> Now {
+        Now {
+            monotonic: world + self.clock_offset,
+            unix: unix(world),
+        }
+    }
+
+    /// The world's time of a moment on this machine's clock.
+    pub(crate) fn world_time(&self, own: Timestamp) -> Timestamp {
+        Timestamp::ZERO + (own - (Timestamp::ZERO + self.clock_offset))
+    }
+
+    pub(crate) fn new_link(&mut self, pipe: PipeId, side: Side) -> LinkId {
+        let link = LinkId(self.next_link);
+        self.next_link += 1;
+        self.links.insert(link, (pipe, side));
+        link
+    }
+
+    /// The process ends.
+    pub(crate) fn stop(&mut self) {
+        self.participant = None;
+        self.run += 1;
+        self.accept.clear();
+        self.links.clear();
+        self.timer_at = None;
+    }
+
+    /// The next frame of the microphone.
+    pub(crate) fn speak(&mut self, index: usize, at: Timestamp) -> Vec<u8> {
+        let frame = Voice {
+            speaker: index,
+            number: self.spoken,
+            sealed: at,
+        };
+        self.spoken += 1;
+        frame.encode()
+    }
+}
+
+/// The wall clock.
+pub(crate) fn unix(world: Timestamp) -> UnixSeconds {
+    UnixSeconds(UNIX_START + world.as_micros() / 1_000_000)
+}
+
+/// What a modelled audio payload says, so that whoever decrypts it can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Voice {
+    pub(crate) speaker: usize,
+    pub(crate) number: u64,
+    pub(crate) sealed: Timestamp,
+}
+
+impl Voice {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PAYLOAD_BYTES);
+        bytes.extend_from_slice(&(self.speaker as u64).to_le_bytes());
+        bytes.extend_from_slice(&self.number.to_le_bytes());
+        bytes.extend_from_slice(&self.sealed.as_micros().to_le_bytes());
+        bytes.resize(PAYLOAD_BYTES, 0);
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| {
+            let bytes = bytes.get(at..at + 8)?.try_into().ok()?;
+            Some(u64::from_le_bytes(bytes))
+        };
+        Some(Self {
+            speaker: usize::try_from(word(0)?).ok()?,
+            number: word(8)?,
+            sealed: Timestamp::from_micros(word(16)?),
+        })
+    }
+}

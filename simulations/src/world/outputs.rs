@@ -1,0 +1,179 @@
+//! Doing what the machines ask for.
+
+use subrosa_proto::{
+    meeting::participant::{Event, Output},
+    relay::RelayOutput,
+};
+
+use super::{Occurrence, SPINS_MAX, World, node::Voice};
+use crate::network::Place;
+
+/// The largest datagram on a modelled path, in bytes.
+const DATAGRAM_BYTES_MAX: usize = 1_350;
+/// Bytes of a control frame's length.
+const LENGTH_BYTES: usize = 4;
+
+impl World<'_> {
+    /// Does what a participant asks for, until it asks for nothing, and plans its timer.
+    pub(crate) fn drain_node(&mut self, index: usize) {
+        while let Some(output) = self.nodes[index]
+            .participant
+            .as_mut()
+            .and_then(|participant| participant.poll_output())
+        {
+            self.do_output(index, output);
+        }
+        self.plan_node_timer(index);
+    }
+
+    fn do_output(&mut self, index: usize, output: Output) {
+        match output {
+            Output::Dial { dial, target } => self.dial(index, dial, &target),
+            Output::Control { link, bytes } => {
+                self.checkers.control_sent(self.now, index, bytes.len());
+                if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
+                    self.send_control(pipe, side, bytes);
+                }
+            }
+            Output::Datagram { link, bytes } => {
+                self.overhear(index, &bytes);
+                if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
+                    self.send_datagram(pipe, side, bytes);
+                }
+            }
+            Output::Close { link } => {
+                if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
+                    self.close(pipe, side);
+                }
+            }
+            Output::Accept { keys } => {
+                self.nodes[index].accept = keys.iter().map(|key| key.id()).collect();
+            }
+            Output::Media(frame) => {
+                let Some(voice) = Voice::decode(&frame.payload) else {
+                    return;
+                };
+                let claimed = self.nodes.iter().position(|node| node.id() == frame.member);
+                self.checkers.heard(self.now, index, claimed, voice);
+            }
+            Output::Event(event) => {
+                self.keep_ticket(index, &event);
+                self.checkers.told(self.now, index, &event);
+                self.trace
+                    .note(self.now, index as u32, "event", format!("{event:?}").as_bytes());
+            }
+            _ => {}
+        }
+    }
+
+    /// People keep the newest ticket.
+    fn keep_ticket(&mut self, index: usize, event: &Event) {
+        let renewed = matches!(
+            event,
+            Event::Ticket(_) | Event::TicketRenewed | Event::Joined { .. }
+        );
+        if let Some(participant) = self.nodes[index].participant.as_ref().filter(|_| renewed) {
+            self.nodes[index].ticket = Some(participant.ticket().clone());
+        }
+    }
+
+    /// Everybody who must not be able to decrypt tries to.
+    fn overhear(&mut self, from: usize, datagram: &[u8]) {
+        let sender = self.nodes[from].id();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(participant) = node.participant.as_ref().filter(|_| index != from) else {
+                continue;
+            };
+            let outside = node.is_spy || !participant.is_member();
+            if outside && participant.can_open(sender, datagram) {
+                self.checkers.overheard(self.now, index, from);
+            }
+        }
+        self.checkers.sealed(self.now, from, datagram);
+        if let Some(newcomer) = self.checkers.take_probe(self.now)
+            && let Some(participant) = &self.nodes[newcomer].participant
+        {
+            let ids: Vec<_> = self.nodes.iter().map(|node| node.id()).collect();
+            self.checkers.probe(self.now, newcomer, participant, &ids);
+        }
+    }
+
+    pub(crate) fn plan_node_timer(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let Some(at) = node
+            .participant
+            .as_ref()
+            .filter(|_| !node.is_spy)
+            .and_then(|p| p.poll_timeout())
+        else {
+            node.timer_at = None;
+            return;
+        };
+        let at = node.world_time(at).max(self.now);
+        if at == self.now {
+            node.spins += 1;
+            if node.spins > SPINS_MAX {
+                self.checkers.spins(self.now, index);
+                node.timer_at = None;
+                return;
+            }
+        } else {
+            node.spins = 0;
+        }
+        if node.timer_at != Some(at) {
+            node.timer_at = Some(at);
+            self.queue.plan(at, Occurrence::NodeTimer(index));
+        }
+    }
+
+    /// Does what a relay asks for, and sends what waits for its clients.
+    pub(crate) fn drain_relay(&mut self, index: usize) {
+        let now = Self::relay_now(self.now);
+        while let Some(output) = self.relays[index].relay.as_mut().and_then(|r| r.poll_output()) {
+            if let RelayOutput::Close { session, .. } = output
+                && let Some(&(pipe, side)) = self.relays[index].sessions.get(&session)
+            {
+                self.flush_session(index, session);
+                self.close(pipe, side);
+            }
+        }
+        while let Some(session) = self.relays[index].relay.as_mut().and_then(|r| r.poll_ready(now)) {
+            self.flush_session(index, session);
+        }
+        let site = &mut self.relays[index];
+        if let Some(at) = site.relay.as_ref().and_then(|relay| relay.poll_timeout()) {
+            let at = at.max(self.now);
+            if site.timer_at != Some(at) {
+                site.timer_at = Some(at);
+                self.queue.plan(at, Occurrence::RelayTimer(index));
+            }
+        }
+    }
+
+    fn flush_session(&mut self, index: usize, session: subrosa_proto::relay::SessionId) {
+        let now = Self::relay_now(self.now);
+        let Some(&(pipe, side)) = self.relays[index].sessions.get(&session) else {
+            return;
+        };
+        while let Some(frame) = self.relays[index]
+            .relay
+            .as_mut()
+            .and_then(|relay| relay.poll_control(session))
+        {
+            self.send_control(pipe, side, frame[LENGTH_BYTES..].to_vec());
+        }
+        while let Some(datagram) = self.relays[index]
+            .relay
+            .as_mut()
+            .and_then(|relay| relay.poll_datagram(now, session, DATAGRAM_BYTES_MAX))
+        {
+            self.send_datagram(pipe, side, datagram.to_vec());
+        }
+    }
+
+    /// The place that a scenario's name stands for.
+    pub(crate) fn place(&self, name: &str) -> Option<Place> {
+        let node = self.scenario.member(name).map(Place::Node);
+        node.or_else(|| self.scenario.relay(name).map(Place::Relay))
+    }
+}

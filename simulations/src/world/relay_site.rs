@@ -1,0 +1,118 @@
+//! A relay's machine.
+
+use std::collections::BTreeMap;
+
+use subrosa_proto::{
+    identity::Identity,
+    ids::RelayId,
+    policy::{
+        descriptor::{Descriptor, Limits, LogPolicy, Operator, RELAY_PROTOCOL_VERSION},
+        signed_descriptor::{SignedDescriptor, VerifiedDescriptor},
+    },
+    relay::{Relay, RelayConfig, SessionId},
+    time::{Timestamp, UnixSeconds},
+};
+
+use super::node::{UNIX_START, unix};
+use crate::{
+    pipe::{PipeId, Side},
+    scenario::RelaySpec,
+};
+
+/// See the module.
+pub(crate) struct RelaySite {
+    pub(crate) spec: RelaySpec,
+    pub(crate) id: RelayId,
+    pub(crate) descriptor: VerifiedDescriptor,
+    /// The process, if it runs.
+    pub(crate) relay: Option<Relay>,
+    pub(crate) run: u32,
+    pub(crate) sessions: BTreeMap<SessionId, (PipeId, Side)>,
+    pub(crate) timer_at: Option<Timestamp>,
+    /// It alters what it forwards.
+    pub(crate) tampers: bool,
+    /// Packets that came in.
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+impl RelaySite {
+    /// # Errors
+    /// A sentence if the spec names no countries.
+    pub(crate) fn new(index: usize, spec: RelaySpec, identity: &Identity) -> Result<Self, String> {
+        let country = |code: &str| {
+            code.parse()
+                .map_err(|error| format!("relay {}: {error}", spec.name))
+        };
+        let hosting = country(&spec.hosting)?;
+        let seat = country(spec.legal_seat.as_deref().unwrap_or(&spec.hosting))?;
+        let label = |text: &str| text.to_owned();
+        let number = u16::try_from(index + 1).unwrap_or(u16::MAX).to_be_bytes();
+        let descriptor = Descriptor {
+            relay: identity.relay_id(),
+            static_key: [u8::try_from(index).unwrap_or(u8::MAX); 32],
+            addresses: vec![([10, 1, number[0], number[1]], 4_433).into()],
+            asn: None,
+            hosting,
+            operator: Operator {
+                name: subrosa_proto::policy::descriptor::OperatorName::new(label(&spec.name))
+                    .map_err(|error| error.to_string())?,
+                contact: subrosa_proto::policy::descriptor::Contact::new(format!(
+                    "ops@{}.example",
+                    spec.name
+                ))
+                .map_err(|error| error.to_string())?,
+                legal_seat: seat,
+                parent_seat: seat,
+            },
+            family: None,
+            log_policy: LogPolicy::CountersOnly,
+            limits: Limits::default(),
+            attestations: Vec::new(),
+            protocol_version: RELAY_PROTOCOL_VERSION,
+            sequence: 1,
+            previous: None,
+            valid_from: UnixSeconds(UNIX_START - 3_600),
+            valid_until: UnixSeconds(UNIX_START + 20 * 3_600),
+        };
+        let descriptor = SignedDescriptor::sign(descriptor, identity)
+            .and_then(|signed| signed.verify(unix(Timestamp::ZERO)))
+            .map_err(|error| error.to_string())?;
+        let config = RelayConfig {
+            descriptor: descriptor
+                .signed()
+                .to_bytes()
+                .try_into()
+                .map_err(|_| "the descriptor is too long".to_owned())?,
+            ..RelayConfig::default()
+        };
+        Ok(Self {
+            id: identity.relay_id(),
+            spec,
+            descriptor,
+            relay: Some(Relay::new(config)),
+            run: 0,
+            sessions: BTreeMap::new(),
+            timer_at: None,
+            tampers: false,
+            packets: 0,
+            bytes: 0,
+        })
+    }
+
+    /// A number for a new session: the least that is free.
+    pub(crate) fn new_session(&mut self, pipe: PipeId, side: Side) -> SessionId {
+        let free = (0..).map(SessionId).find(|id| !self.sessions.contains_key(id));
+        let session = free.unwrap_or(SessionId(u32::MAX));
+        self.sessions.insert(session, (pipe, side));
+        session
+    }
+
+    /// The process ends.
+    pub(crate) fn stop(&mut self) {
+        self.relay = None;
+        self.run += 1;
+        self.sessions.clear();
+        self.timer_at = None;
+    }
+}

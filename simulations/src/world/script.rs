@@ -1,0 +1,184 @@
+//! The scenario's script: people and faults.
+
+use std::time::Duration;
+
+use subrosa_proto::{
+    meeting::{
+        admission::AdmissionMode,
+        name::Name,
+        participant::{Command, FoundingTerms, Participant, ParticipantConfig},
+    },
+    policy::route_policy::{Preset, RoutePolicy},
+    time::Timestamp,
+};
+
+use super::{Occurrence, World};
+use crate::{
+    network::Place,
+    scenario::{Action, Admission},
+};
+
+/// People who join without a time of their own come so long after one another.
+const JOIN_SPACING: Duration = Duration::from_millis(150);
+
+impl World<'_> {
+    /// Plans founding, joining, speaking and the script.
+    pub(crate) fn plan_script(&mut self) {
+        self.start(0);
+        for index in 0..self.nodes.len() {
+            let phase = Duration::from_micros(self.random.next_u64() % 20_000);
+            self.queue
+                .plan(Timestamp::ZERO + phase, Occurrence::Microphone(index));
+        }
+        for line in 0..self.scenario.actions.len() + self.nodes.len() {
+            if let Some(at) = self.time_of(line) {
+                self.queue.plan(at, Occurrence::Act(line));
+            }
+        }
+    }
+
+    /// When a line of the script is due. Lines after the script's own are the joining of each member but the host.
+    fn time_of(&self, line: usize) -> Option<Timestamp> {
+        let script = &self.scenario.actions;
+        if let Some(action) = script.get(line) {
+            return Some(Timestamp::ZERO + Duration::from_millis(action.at_ms));
+        }
+        let index = line - script.len();
+        let member = self.scenario.members.get(index).filter(|_| index > 0)?;
+        let scripted = script
+            .iter()
+            .any(|action| matches!(&action.action, Action::Join { who } if *who == member.name));
+        let stated = member.joins_at_ms.map(Duration::from_millis);
+        let spaced = (!scripted).then(|| JOIN_SPACING * u32::try_from(index).unwrap_or(u32::MAX));
+        stated.or(spaced).map(|at| Timestamp::ZERO + at)
+    }
+
+    pub(crate) fn act(&mut self, line: usize) {
+        let scenario = self.scenario;
+        let Some(timed) = scenario.actions.get(line) else {
+            self.start(line - scenario.actions.len());
+            return;
+        };
+        self.checkers.acts(self.now, &timed.action);
+        let id = |name: &str| self.nodes[scenario.member(name).unwrap_or_default()].id();
+        match &timed.action {
+            Action::Join { who } | Action::Restart { who } => {
+                self.start(scenario.member(who).unwrap_or_default());
+            }
+            Action::Leave { who } => self.command(who, Command::Leave),
+            Action::Admit { who, by } => self.command(by, Command::Admit(id(who))),
+            Action::Refuse { who, by } => self.command(by, Command::Refuse(id(who))),
+            Action::Remove { who, by, stays } => {
+                let victim = scenario.member(who).unwrap_or_default();
+                self.nodes[victim].is_spy |= *stays;
+                self.checkers.removes(self.now, victim);
+                let member = self.nodes[victim].id();
+                self.command(by, Command::Remove(member));
+            }
+            Action::Lock { by, locked } => self.command(by, Command::Lock(*locked)),
+            Action::Role { who, by, role } => {
+                if let Ok(role) = role.parse() {
+                    let member = id(who);
+                    self.command(by, Command::Role(member, role));
+                }
+            }
+            Action::Mute { who } => self.set_speaks(who, false),
+            Action::Unmute { who } => self.set_speaks(who, true),
+            Action::Crash { who } => {
+                let index = scenario.member(who).unwrap_or_default();
+                self.checkers.crashed(self.now, index);
+                self.nodes[index].stop();
+                self.orphan_pipes(Place::Node(index));
+            }
+            Action::KillRelay { relay } => {
+                let index = scenario.relay(relay).unwrap_or_default();
+                self.relays[index].stop();
+                self.orphan_pipes(Place::Relay(index));
+            }
+            Action::Tamper { relay } => {
+                let index = scenario.relay(relay).unwrap_or_default();
+                self.relays[index].tampers = true;
+            }
+            Action::Partition { side } => {
+                let places = side.iter().filter_map(|name| self.place(name)).collect();
+                self.network.partition(places);
+                self.checkers.parted(self.now, true);
+                self.sever_pipes();
+            }
+            Action::Cut { side } => {
+                let places = side.iter().filter_map(|name| self.place(name)).collect();
+                self.network.cut(places);
+                self.sever_pipes();
+            }
+            Action::Heal {} => {
+                let was_parted = self.network.is_parted();
+                self.network.partition(std::collections::BTreeSet::new());
+                self.network.cut(std::collections::BTreeSet::new());
+                if was_parted {
+                    self.checkers.parted(self.now, false);
+                }
+                self.release_pipes();
+            }
+        }
+    }
+
+    fn set_speaks(&mut self, who: &str, speaks: bool) {
+        if let Some(index) = self.scenario.member(who) {
+            self.nodes[index].speaks = speaks;
+            self.checkers.muted(self.now, index);
+        }
+    }
+
+    fn command(&mut self, who: &str, command: Command) {
+        let Some(index) = self.scenario.member(who) else {
+            return;
+        };
+        let node = &mut self.nodes[index];
+        let now = node.now(self.now);
+        if let Some(participant) = &mut node.participant {
+            participant.handle_command(now, command);
+            self.drain_node(index);
+        }
+    }
+
+    /// A process starts: the host founds, everybody else joins, whoever was in before comes back.
+    fn start(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        let now = node.now(self.now);
+        let relays = self.scenario.members[index]
+            .relays
+            .iter()
+            .filter_map(|name| self.scenario.relay(name))
+            .map(|relay| self.relays[relay].descriptor.clone());
+        let config = ParticipantConfig {
+            identity: node.identity.clone(),
+            name: Name::from_input(&node.spec.name).unwrap_or_else(|_| unreachable!("checked in `new`")),
+            addresses: vec![node.address],
+            direct: node.spec.direct,
+            relays: relays.collect(),
+        };
+        let random = self.random.fork("process");
+        let own_ticket = node.ticket.clone();
+        let ticket = own_ticket.or_else(|| self.nodes[0].ticket.clone());
+        self.checkers.starts(self.now, index);
+        let participant = match ticket {
+            None => Participant::found(now, config, self.terms(), random).expect("a scenario can be founded"),
+            Some(ticket) => Participant::join(now, config, ticket, random),
+        };
+        let node = &mut self.nodes[index];
+        node.stop();
+        node.participant = Some(participant);
+        self.drain_node(index);
+    }
+
+    fn terms(&self) -> FoundingTerms {
+        let preset = Preset::from_keyword(&self.scenario.policy).unwrap_or(Preset::Direct);
+        FoundingTerms {
+            policy: RoutePolicy::from(preset),
+            admission: match self.scenario.admission {
+                Admission::Ticket => AdmissionMode::Ticket,
+                Admission::Ask => AdmissionMode::Ask,
+            },
+        }
+    }
+}

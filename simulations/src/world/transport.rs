@@ -1,0 +1,404 @@
+//! The modelled transport: handshakes by round trips, control frames reliable and in order, datagrams as the network
+//! lets them through. Nothing is answered to whoever does not know a key.
+
+use std::time::Duration;
+
+use subrosa_proto::{
+    ids::LinkId,
+    meeting::participant::{DialId, DialTarget, LinkPeer},
+    noise::PskId,
+    relay::AddressBlock,
+    time::{Now, Timestamp},
+};
+
+use super::{Knock, Occurrence, World, node::unix};
+use crate::{
+    network::Place,
+    pipe::{Handle, Pipe, PipeId, Side},
+};
+
+/// A dial without an answer is given up after so long (as the node's driver does).
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Message 1 is repeated so often.
+const MESSAGE1_INTERVAL: Duration = Duration::from_millis(500);
+/// A connection on which nothing comes is dead after so long (as in the node's driver).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl World<'_> {
+    pub(crate) fn relay_now(at: Timestamp) -> Now {
+        Now {
+            monotonic: at,
+            unix: unix(at),
+        }
+    }
+
+    /// A participant asks for a link.
+    pub(crate) fn dial(&mut self, from: usize, dial: DialId, target: &DialTarget) {
+        let run = self.nodes[from].run;
+        let deadline = self.now + DIAL_TIMEOUT;
+        self.queue.plan(deadline, Occurrence::DialFailed(from, run, dial));
+        let (to, psk) = match target {
+            DialTarget::Member {
+                member,
+                addresses,
+                psk,
+                ..
+            } => {
+                let found = self
+                    .nodes
+                    .iter()
+                    .position(|node| node.id() == *member && addresses.contains(&node.address));
+                self.checkers.dialled(self.now, from, found.map(Place::Node));
+                (found.map(Place::Node), Some(psk.id()))
+            }
+            DialTarget::Relay {
+                permit, addresses, ..
+            } => {
+                let found = self.relays.iter().position(|site| {
+                    permit.relay() == Some(site.id) && site.descriptor.addresses == *addresses
+                });
+                self.checkers.dialled(self.now, from, found.map(Place::Relay));
+                (found.map(Place::Relay), None)
+            }
+        };
+        if let Some(to) = to {
+            let knock = Knock {
+                from,
+                run,
+                dial,
+                to,
+                psk,
+                deadline,
+            };
+            let delay = self.network.reliable();
+            self.queue.plan(self.now + delay, Occurrence::Knock(knock));
+        }
+    }
+
+    /// Message 1 arrives: answered only if the key is known.
+    pub(crate) fn answer(&mut self, knock: Knock) {
+        let from = Place::Node(knock.from);
+        if self.nodes[knock.from].run != knock.run {
+            return;
+        }
+        if !self.network.is_joined(from, knock.to) {
+            // Repeated until the dialler gives up.
+            let again = self.now + MESSAGE1_INTERVAL;
+            if again < knock.deadline {
+                self.queue.plan(again, Occurrence::Knock(knock));
+            }
+            return;
+        }
+        let run = match knock.to {
+            Place::Node(index) => {
+                let node = &self.nodes[index];
+                let known = knock.psk.is_some_and(|psk| node.accept.contains(&psk));
+                if !known || node.participant.is_none() || node.is_spy {
+                    return;
+                }
+                node.run
+            }
+            Place::Relay(index) => {
+                self.count_relay(index, 1_200);
+                if self.relays[index].relay.is_none() {
+                    return;
+                }
+                self.relays[index].run
+            }
+        };
+        let id = PipeId(self.pipes.len());
+        let dialler_up = self.now + self.network.reliable();
+        let acceptor_up = dialler_up + self.network.reliable();
+        if dialler_up >= knock.deadline {
+            return;
+        }
+        let mut pipe = Pipe::new((from, knock.run), (knock.to, run), self.now);
+        pipe.ends[1].ordered_until = acceptor_up;
+        self.pipes.push(pipe);
+        let dial = Some(knock.dial);
+        self.queue
+            .plan(dialler_up, Occurrence::Up(id, 0, dial, knock.psk));
+        self.queue
+            .plan(acceptor_up, Occurrence::Up(id, 1, None, knock.psk));
+    }
+
+    /// An end's handshake finished.
+    pub(crate) fn bring_up(&mut self, id: PipeId, side: Side, dial: Option<DialId>, psk: Option<PskId>) {
+        if !self.is_running(id, side) {
+            return;
+        }
+        let pipe = &self.pipes[id.0];
+        if side == 1 && pipe.ends[0].closed {
+            return;
+        }
+        let (here, there) = (pipe.ends[side].place, pipe.ends[1 - side].place);
+        let handle = match here {
+            Place::Node(index) => {
+                let (peer, remote) = match there {
+                    Place::Node(other) => (
+                        LinkPeer::Member(self.nodes[other].id()),
+                        self.nodes[other].address,
+                    ),
+                    Place::Relay(other) => (
+                        LinkPeer::Relay(self.relays[other].id),
+                        self.relays[other].descriptor.addresses[0],
+                    ),
+                };
+                let node = &mut self.nodes[index];
+                let link = node.new_link(id, side);
+                let now = node.now(self.now);
+                self.pipes[id.0].ends[side].handle = Some(Handle::Link(link));
+                if let Some(participant) = &mut node.participant {
+                    participant.handle_link_up(now, dial, link, peer, psk, remote);
+                }
+                self.trace
+                    .note(self.now, index as u32, "up", &link.0.to_le_bytes());
+                self.drain_node(index);
+                return;
+            }
+            Place::Relay(index) => {
+                let session = self.relays[index].new_session(id, side);
+                if let Some(relay) = &mut self.relays[index].relay {
+                    let block = match there {
+                        Place::Node(node) | Place::Relay(node) => AddressBlock(node as u64),
+                    };
+                    relay.handle_session_up(Self::relay_now(self.now), session, block);
+                }
+                (index, Handle::Session(session))
+            }
+        };
+        self.pipes[id.0].ends[side].handle = Some(handle.1);
+        self.drain_relay(handle.0);
+    }
+
+    pub(crate) fn fail_dial(&mut self, index: usize, run: u32, dial: DialId) {
+        let node = &mut self.nodes[index];
+        let now = node.now(self.now);
+        if node.run != run || node.is_spy {
+            return;
+        }
+        // The participant ignores a failure of a dial that it no longer knows: one that came up.
+        if let Some(participant) = &mut node.participant {
+            participant.handle_dial_failed(now, dial);
+            self.drain_node(index);
+        }
+    }
+
+    /// One end sends a control frame.
+    pub(crate) fn send_control(&mut self, id: PipeId, from: Side, bytes: Vec<u8>) {
+        let to = 1 - from;
+        let pipe = &self.pipes[id.0];
+        if pipe.ends[from].closed {
+            return;
+        }
+        if !self.network.is_joined(pipe.ends[from].place, pipe.ends[to].place) {
+            self.pipes[id.0].held.push((to, bytes));
+            return;
+        }
+        let at = self.now + self.network.reliable();
+        let end = &mut self.pipes[id.0].ends[to];
+        end.ordered_until = end.ordered_until.max(at);
+        let at = end.ordered_until;
+        self.queue.plan(at, Occurrence::Control(id, to, bytes));
+    }
+
+    /// One end sends a datagram.
+    pub(crate) fn send_datagram(&mut self, id: PipeId, from: Side, bytes: Vec<u8>) {
+        let to = 1 - from;
+        let pipe = &self.pipes[id.0];
+        let joined = self.network.is_joined(pipe.ends[from].place, pipe.ends[to].place);
+        if pipe.ends[from].closed || !joined {
+            return;
+        }
+        if let Some(delay) = self.network.datagram() {
+            self.queue
+                .plan(self.now + delay, Occurrence::Datagram(id, to, bytes));
+        }
+    }
+
+    pub(crate) fn deliver_control(&mut self, id: PipeId, side: Side, bytes: &[u8]) {
+        let Some((place, handle)) = self.receiver(id, side) else {
+            return;
+        };
+        match (place, handle) {
+            (Place::Node(index), Handle::Link(link)) => {
+                let node = &mut self.nodes[index];
+                let now = node.now(self.now);
+                if let Some(participant) = &mut node.participant {
+                    participant.handle_control(now, link, bytes);
+                }
+                self.trace.note(self.now, index as u32, "control", bytes);
+                self.drain_node(index);
+            }
+            (Place::Relay(index), Handle::Session(session)) => {
+                self.count_relay(index, bytes.len());
+                if let Some(relay) = &mut self.relays[index].relay {
+                    relay.handle_request(Self::relay_now(self.now), session, bytes);
+                }
+                self.drain_relay(index);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn deliver_datagram(&mut self, id: PipeId, side: Side, bytes: &[u8]) {
+        let Some((place, handle)) = self.receiver(id, side) else {
+            return;
+        };
+        match (place, handle) {
+            (Place::Node(index), Handle::Link(link)) => {
+                let node = &mut self.nodes[index];
+                let now = node.now(self.now);
+                if let Some(participant) = &mut node.participant {
+                    participant.handle_datagram(now, link, bytes);
+                }
+                self.trace.note(self.now, index as u32, "datagram", bytes);
+                self.drain_node(index);
+            }
+            (Place::Relay(index), Handle::Session(session)) => {
+                self.count_relay(index, bytes.len());
+                let mut packet = bytes.to_vec();
+                if self.relays[index].tampers
+                    && let Some(last) = packet.last_mut()
+                {
+                    *last ^= 1;
+                }
+                if let Some(relay) = &mut self.relays[index].relay {
+                    relay.handle_datagram(Self::relay_now(self.now), session, &packet.into());
+                }
+                self.drain_relay(index);
+            }
+            _ => {}
+        }
+    }
+
+    fn count_relay(&mut self, index: usize, bytes: usize) {
+        let site = &mut self.relays[index];
+        site.packets += 1;
+        site.bytes += bytes as u64;
+        self.checkers.packet_to_relay(self.now, index);
+    }
+
+    /// Who takes what arrives at an end, if it is up.
+    fn receiver(&self, id: PipeId, side: Side) -> Option<(Place, Handle)> {
+        let end = &self.pipes[id.0].ends[side];
+        if end.closed || !self.is_running(id, side) {
+            return None;
+        }
+        if let Place::Node(index) = end.place
+            && self.nodes[index].is_spy
+        {
+            return None;
+        }
+        Some((end.place, end.handle?))
+    }
+
+    /// Whether the process that had this end still runs.
+    fn is_running(&self, id: PipeId, side: Side) -> bool {
+        let end = &self.pipes[id.0].ends[side];
+        match end.place {
+            Place::Node(index) => self.nodes[index].run == end.run && self.nodes[index].participant.is_some(),
+            Place::Relay(index) => self.relays[index].run == end.run,
+        }
+    }
+
+    /// One end closes after what it sent has arrived.
+    pub(crate) fn close(&mut self, id: PipeId, side: Side) {
+        let delay = self.network.reliable();
+        let joined = {
+            let pipe = &self.pipes[id.0];
+            self.network.is_joined(pipe.ends[0].place, pipe.ends[1].place)
+        };
+        let pipe = &mut self.pipes[id.0];
+        if std::mem::replace(&mut pipe.ends[side].closed, true) {
+            return;
+        }
+        let far = pipe.ends[1 - side].ordered_until.max(self.now + delay);
+        let far = if joined { far } else { self.now + IDLE_TIMEOUT };
+        self.queue.plan(far, Occurrence::Down(id, 1 - side));
+        if let (Place::Node(index), Some(Handle::Link(link))) =
+            (pipe.ends[side].place, pipe.ends[side].handle)
+        {
+            self.nodes[index].links.remove(&link);
+            self.tell_down(index, link);
+        }
+        if let (Place::Relay(index), Some(Handle::Session(session))) = (
+            self.pipes[id.0].ends[side].place,
+            self.pipes[id.0].ends[side].handle,
+        ) {
+            self.relays[index].sessions.remove(&session);
+            if let Some(relay) = &mut self.relays[index].relay {
+                relay.handle_session_down(Self::relay_now(self.now), session);
+            }
+        }
+    }
+
+    fn tell_down(&mut self, index: usize, link: LinkId) {
+        let node = &mut self.nodes[index];
+        let now = node.now(self.now);
+        if let Some(participant) = node.participant.as_mut().filter(|_| !node.is_spy) {
+            participant.handle_link_down(now, link);
+            self.drain_node(index);
+        }
+    }
+
+    /// An end learns that the pipe is gone.
+    pub(crate) fn bring_down(&mut self, id: PipeId, side: Side) {
+        if self.pipes[id.0].ends[side].closed || !self.is_running(id, side) {
+            return;
+        }
+        let end = &mut self.pipes[id.0].ends[side];
+        end.closed = true;
+        match (end.place, end.handle) {
+            (Place::Node(index), Some(Handle::Link(link))) => {
+                self.nodes[index].links.remove(&link);
+                self.trace
+                    .note(self.now, index as u32, "down", &link.0.to_le_bytes());
+                self.tell_down(index, link);
+            }
+            (Place::Relay(index), Some(Handle::Session(session))) => {
+                self.relays[index].sessions.remove(&session);
+                if let Some(relay) = &mut self.relays[index].relay {
+                    relay.handle_session_down(Self::relay_now(self.now), session);
+                }
+                self.drain_relay(index);
+            }
+            _ => {}
+        }
+    }
+
+    /// A machine's process ended: the far ends of its pipes find out after the idle timeout.
+    pub(crate) fn orphan_pipes(&mut self, place: Place) {
+        let at = self.now + IDLE_TIMEOUT;
+        for (index, pipe) in self.pipes.iter_mut().enumerate() {
+            for side in 0..2 {
+                if pipe.ends[side].place == place && !pipe.ends[side].closed {
+                    pipe.ends[side].closed = true;
+                    self.queue.plan(at, Occurrence::Down(PipeId(index), 1 - side));
+                }
+            }
+        }
+    }
+
+    /// Connections across a partition die after the idle timeout, unless it heals before.
+    pub(crate) fn sever_pipes(&mut self) {
+        let at = self.now + IDLE_TIMEOUT;
+        for (index, pipe) in self.pipes.iter().enumerate() {
+            let open = pipe.ends.iter().all(|end| !end.closed);
+            if open && !self.network.is_joined(pipe.ends[0].place, pipe.ends[1].place) {
+                for side in 0..2 {
+                    self.queue.plan(at, Occurrence::Down(PipeId(index), side));
+                }
+            }
+        }
+    }
+
+    /// What waited for the end of a partition goes on.
+    pub(crate) fn release_pipes(&mut self) {
+        for index in 0..self.pipes.len() {
+            for (to, bytes) in std::mem::take(&mut self.pipes[index].held) {
+                self.send_control(PipeId(index), 1 - to, bytes);
+            }
+        }
+    }
+}
