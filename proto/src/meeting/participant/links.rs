@@ -84,6 +84,7 @@ impl Participant {
             || !self.direct
             || matches!(self.phase, Phase::Left)
             || self.judge.direct(now.unix).is_err()
+            || !self.has_room_for(member)
             || (scope == Scope::Members && self.log.view().removed.contains_key(&member));
         if unwelcome {
             self.outputs.push_back(Output::Close { link });
@@ -139,7 +140,8 @@ impl Participant {
         {
             peer.links.remove(&link);
             peer.listening.remove(&link);
-            peer.redial.at = now.monotonic;
+            // Not at once: a peer that takes each link and closes it would keep us dialling.
+            peer.redial.at = now.monotonic + DIAL_RETRY_FIRST;
             self.dirty.routes();
         }
         self.settle(now);

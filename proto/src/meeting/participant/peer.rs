@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::output::RoutePath;
+use super::{Participant, output::RoutePath};
 use crate::{
     ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
     meeting::keys::{KeyMessage, Receiver},
@@ -16,6 +16,8 @@ use crate::{
     wire::media_packet::MediaKind,
 };
 
+/// People known at a time: members, and strangers at the door. Reason: twice what a meeting and its lobby hold.
+pub(super) const PEERS_MAX: usize = 640;
 /// Packets kept per peer because their key is not known yet. Reason: what comes over two paths within
 /// [`EARLY_PATIENCE`].
 pub(super) const EARLY_PACKETS_MAX: usize = 64;
@@ -146,5 +148,25 @@ impl Peer {
     pub(super) fn subscribed_paths(&self) -> impl Iterator<Item = Path> + '_ {
         let lingering = self.lingering.iter().flat_map(|(paths, _)| paths.iter().copied());
         self.paths.iter().copied().chain(lingering)
+    }
+}
+
+impl Participant {
+    /// Whether somebody new can be known.
+    pub(super) fn has_room_for(&self, member: MemberId) -> bool {
+        self.peers.contains_key(&member) || self.peers.len() < PEERS_MAX
+    }
+
+    /// Forgets whoever is not in the roster and can no longer be reached.
+    pub(super) fn forget_strangers(&mut self) {
+        let roster = self.log.view();
+        let (channels, host) = (&self.channels, self.host);
+        self.peers.retain(|id, peer| {
+            *id == host
+                || roster.members.contains_key(id)
+                || !peer.links.is_empty()
+                || peer.redial.dialling
+                || channels.values().any(|channel| channel.peer() == Some(*id))
+        });
     }
 }

@@ -18,6 +18,9 @@ use crate::{
 
 /// Relays that one meeting uses at once. Reason: two carry each frame, two stand by.
 pub(super) const RELAYS_MAX: usize = 4;
+/// Pairwise channels over one relay. Reason: as many members as a key can have, in the present and the former room, and
+/// a full lobby.
+const CHANNELS_PER_RELAY_MAX: usize = 640;
 /// Refusals that are remembered, so that each is told once.
 const REFUSED_MAX: usize = 64;
 
@@ -281,6 +284,11 @@ impl Participant {
             psk: &room.psk,
             random: &mut self.random,
         };
+        // A relay can invent aliases: what it cannot do is crowd out the channels over another relay.
+        let at_relay = self.channels.keys().filter(|other| other.relay == key.relay);
+        if !self.channels.contains_key(&key) && at_relay.count() >= CHANNELS_PER_RELAY_MAX {
+            return;
+        }
         let channel = self.channels.entry(key).or_default();
         match channel.handle_envelope(now, bytes, &mut context) {
             Ok(Some(ChannelEvent::Opened(member))) => self.handle_channel_open(now, key, member),
@@ -301,7 +309,7 @@ impl Participant {
             .get(&key.alias)
             .is_some_and(|expected| *expected != member);
         let removed = room.kind == RoomKind::Members && self.log.view().removed.contains_key(&member);
-        if claimed || removed || member == self.me {
+        if claimed || removed || member == self.me || !self.has_room_for(member) {
             self.channels.remove(&key);
             return;
         }

@@ -117,6 +117,7 @@ impl Participant {
         self.watch_day(now);
         self.watch_sources(now);
         self.admission.handle_timeout(now);
+        self.forget_strangers();
         for peer in self.peers.values_mut() {
             peer.keys.handle_timeout(now.monotonic);
             peer.forget_stale(now.monotonic);
