@@ -106,6 +106,7 @@ impl Driver {
             Leg::Relay => LinkPeer::Relay(RelayId(authenticated.peer.key)),
             _ => LinkPeer::Member(MemberId(authenticated.peer.key)),
         };
+        tracing::debug!(node = %self.participant.id(), "link up");
         let remote = authenticated.connection.remote_address();
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let psk = authenticated.peer.psk;

@@ -141,7 +141,10 @@ impl Driver {
     fn drain(&mut self) {
         while let Some(output) = self.participant.poll_output() {
             match output {
-                Output::Dial { dial, target } => self.dialler.dial(dial, target),
+                Output::Dial { dial, target } => {
+                    tracing::debug!(node = %self.participant.id(), "dialling");
+                    self.dialler.dial(dial, target);
+                }
                 Output::Control { link, bytes } => self.links.send_control(link, bytes),
                 Output::Datagram { link, bytes } => self.links.send_datagram(link, bytes),
                 Output::Close { link } => self.links.close(link),
@@ -149,12 +152,17 @@ impl Driver {
                     let keys: Vec<_> = keys.into_iter().map(|key| (self.meeting, key)).collect();
                     self.endpoint.set_accept_keys(&keys);
                 }
-                Output::Media(frame) => self.audio.push(crate::audio::MediaFrame {
-                    member: frame.member,
-                    stream: frame.stream,
-                    arrival: frame.arrival,
-                    payload: frame.payload,
-                }),
+                Output::Media(frame) => {
+                    if self.user.hears_first(frame.member) {
+                        tracing::debug!(node = %self.participant.id(), member = %frame.member, "first sound");
+                    }
+                    self.audio.push(crate::audio::MediaFrame {
+                        member: frame.member,
+                        stream: frame.stream,
+                        arrival: frame.arrival,
+                        payload: frame.payload,
+                    });
+                }
                 Output::MediaEnded { member } => {
                     self.audio.remove(member);
                     self.user.forget(member);

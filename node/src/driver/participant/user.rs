@@ -1,7 +1,7 @@
 //! The loop's side towards the user interface: events out, and what they are made of.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -36,6 +36,8 @@ pub(super) struct UserSide {
     input_started: Option<SystemTime>,
     output_started: Option<SystemTime>,
     leave_reason: Option<&'static str>,
+    /// Members of whom at least one frame was decrypted.
+    heard: BTreeSet<MemberId>,
 }
 
 impl UserSide {
@@ -49,6 +51,7 @@ impl UserSide {
             input_started: None,
             output_started: None,
             leave_reason: None,
+            heard: BTreeSet::new(),
         }
     }
 
@@ -116,6 +119,12 @@ impl UserSide {
         self.stats.remove(&member);
         self.members.remove(&member);
         self.routes.remove(&member);
+        self.heard.remove(&member);
+    }
+
+    /// Notes a frame of `member`; whether it is the first.
+    pub(super) fn hears_first(&mut self, member: MemberId) -> bool {
+        !self.heard.contains(&member) && self.heard.insert(member)
     }
 
     pub(super) fn note_stats(&mut self, member: MemberId, stats: &ReceptionStats) {
