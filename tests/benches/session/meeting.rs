@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,13 +21,18 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A directory that goes away with the benchmark.
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf, AtomicU32);
 
 impl Scratch {
     pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("subrosa-bench-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("the temporary directory is writable");
-        Self(path)
+        Self(path, AtomicU32::new(0))
+    }
+
+    /// A path in it that is not in use yet.
+    fn next(&self) -> PathBuf {
+        self.0.join(self.1.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -96,7 +102,7 @@ impl Host {
             policy: "any".to_owned(),
             admit: AdmitMode::Ticket,
         };
-        let data_dir = scratch.path().join(format!("host-{frame_ms}"));
+        let data_dir = scratch.next();
         let audio = format!("file:{}", clip.display());
         let config = config(start, audio, frame_ms, Some(data_dir.clone()));
         let mut node = Node::start(config).await.expect("the host's node starts");

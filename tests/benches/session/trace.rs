@@ -61,7 +61,7 @@ struct Listener;
 
 impl Subscriber for Listener {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target() == TARGET && *metadata.level() <= Level::DEBUG
+        metadata.is_event() && metadata.target().starts_with(TARGET) && *metadata.level() <= Level::DEBUG
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
