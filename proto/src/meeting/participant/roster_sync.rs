@@ -6,7 +6,7 @@ use super::{
     Event, LeftReason, MemberState, Output, Participant,
     conduits::{Conduit, fit},
     lobby::Phase,
-    timers::{GOSSIP_DELAY, HEARTBEAT_INTERVAL, Timer},
+    timers::{GOSSIP_DELAY, HEARTBEAT_INTERVAL, SAFETY_CODE_DELAY, Timer},
 };
 use crate::{
     ids::{MemberId, OperationHash, PolicyHash},
@@ -177,7 +177,8 @@ impl Participant {
         self.accept_keys();
         self.dirty.rooms();
         if !changes.is_empty() {
-            self.tell_safety_code(joining);
+            let timer = if joining { Timer::Joined } else { Timer::SafetyCode };
+            self.timers.set_if_unset(timer, now.monotonic + SAFETY_CODE_DELAY);
         }
     }
 
@@ -252,7 +253,11 @@ impl Participant {
         });
     }
 
-    fn tell_safety_code(&mut self, joining: bool) {
+    /// Tells people the safety code of the present roster, and if `joining`, that they are in.
+    pub(super) fn tell_safety_code(&mut self, joining: bool) {
+        if !self.is_member() {
+            return;
+        }
         let members: BTreeSet<MemberId> = self.log.view().members.keys().copied().collect();
         let code = SafetyCode::new(&self.meeting, &self.judge.policy().hash(), &members);
         if joining {

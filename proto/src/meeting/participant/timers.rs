@@ -22,6 +22,10 @@ pub(super) enum Timer {
     Lobby,
     /// When to leave the rooms of the former room secret.
     FormerRooms,
+    /// When to tell people that they are in, with the safety code.
+    Joined,
+    /// When to tell people the safety code of the changed roster.
+    SafetyCode,
     /// When to look at links, permits, the day and waiting packets.
     Watch,
 }
@@ -49,6 +53,10 @@ pub(super) const LOBBY_LINGER: Duration = Duration::from_secs(2);
 pub(super) const ROOM_SECRET_PATIENCE: Duration = Duration::from_millis(50);
 /// A missing room secret is asked for so often.
 pub(super) const ROOM_SECRET_INTERVAL: Duration = Duration::from_millis(500);
+/// How long after a change of the roster the safety code is computed. Reason: its many hashes take some 5 ms, and what
+/// the change demands of this node (a welcome, keys, the first sound) must not wait for them; changes that come together
+/// share one.
+pub(super) const SAFETY_CODE_DELAY: Duration = Duration::from_millis(20);
 /// How often what has no event of its own is looked at. Reason: silence of a link must be acted on within 1 s.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -106,6 +114,11 @@ impl Participant {
                 Timer::RoomSecret => self.ask_for_room_secret(now),
                 Timer::Lobby => self.dirty.rooms(),
                 Timer::FormerRooms => self.leave_former_rooms(now),
+                Timer::Joined => {
+                    self.timers.clear(Timer::SafetyCode);
+                    self.tell_safety_code(true);
+                }
+                Timer::SafetyCode => self.tell_safety_code(false),
                 Timer::Watch => self.watch(now),
             }
         }
