@@ -22,8 +22,6 @@ pub(super) enum Timer {
     Lobby,
     /// When to leave the rooms of the former room secret.
     FormerRooms,
-    /// When to tell people that they are in, with the safety code.
-    Joined,
     /// When to tell people the safety code of the changed roster.
     SafetyCode,
     /// When to look at links, permits, the day and waiting packets.
@@ -114,11 +112,7 @@ impl Participant {
                 Timer::RoomSecret => self.ask_for_room_secret(now),
                 Timer::Lobby => self.dirty.rooms(),
                 Timer::FormerRooms => self.leave_former_rooms(now),
-                Timer::Joined => {
-                    self.timers.clear(Timer::SafetyCode);
-                    self.tell_safety_code(true);
-                }
-                Timer::SafetyCode => self.tell_safety_code(false),
+                Timer::SafetyCode => self.tell_safety_code(),
                 Timer::Watch => self.watch(now),
             }
         }
