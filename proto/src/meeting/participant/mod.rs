@@ -9,22 +9,28 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `lobby` | knocking, admitting, being welcomed |
+//! | `lobby`, `knocking`, `charge` | standing at the door |
+//! | `door`, `welcome` | answering it, letting in |
 //! | `links` | dialling and accepting members |
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
 //! | `messages` | what a message means, and who may say it |
-//! | `roster_sync` | operations, what follows from a changed roster |
+//! | `roster_sync`, `roster_changes` | operations, what follows from a changed roster |
+//! | `key_exchange` | sender keys |
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
 //! | `routes` | which paths carry whose media |
 //! | `inspection` | what may be looked at |
 //! | `media_path` | sealing, sending, receiving, opening frames |
 
+mod charge;
 mod commands;
 mod conduits;
 mod dirty;
+mod door;
 mod founding;
 mod inspection;
+mod key_exchange;
+mod knocking;
 mod links;
 mod lobby;
 mod media_path;
@@ -33,10 +39,12 @@ pub mod output;
 mod peer;
 mod relays;
 mod rooms;
+mod roster_changes;
 mod roster_sync;
 mod routes;
 mod secrets;
 mod timers;
+mod welcome;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
