@@ -130,7 +130,9 @@ impl World<'_> {
     }
 
     fn set_speaks(&mut self, who: &str, speaks: bool) {
-        if let Some(index) = self.scenario.member(who) {
+        if let Some(index) = self.scenario.member(who)
+            && self.nodes[index].speaks != speaks
+        {
             self.nodes[index].speaks = speaks;
             self.checkers.muted(self.now, index);
         }

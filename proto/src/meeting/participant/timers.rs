@@ -30,6 +30,9 @@ pub(super) enum Timer {
 
 /// Knocking is repeated after so long until somebody answers; then as `admission` says.
 pub(super) const KNOCK_RETRY: Duration = Duration::from_secs(1);
+/// A welcome is not repeated on the same conduit sooner. Reason: shorter than [`KNOCK_RETRY`], so that whoever missed it
+/// and knocks again is answered.
+pub(super) const WELCOME_INTERVAL: Duration = Duration::from_millis(900);
 /// Joining fails if nobody in charge answered for so long.
 pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// A host that comes back waits longer: where there is no relay, members have to try its door.
