@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     Participant,
-    timers::{
-        FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, NEWS_DELAY, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer,
-    },
+    timers::{FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer},
 };
 use crate::{
     ids::{MeetingId, MemberId, OperationHash},
@@ -149,6 +147,7 @@ impl Participant {
             self.dirty.rooms();
             self.renew_ticket(now);
             self.accept_keys();
+            self.broadcast(&ControlMessage::Moved(epoch.operation));
         } else if self.secrets.current_epoch() != Some(epoch.operation) && self.is_member() {
             // It mostly follows the operation at once; if it does not, whoever has it may soon leave the former rooms.
             self.timers
@@ -156,21 +155,17 @@ impl Participant {
         }
     }
 
-    /// Former room secrets of which all have heard are forgotten. An open link is no proof that somebody is there; what
-    /// they say later than the news took to reach them is.
+    /// Forgets former room secrets once everybody in the roster said to use the present one. Whoever did not may sit beyond
+    /// a partition, or be on the way from one to the other.
     pub(super) fn leave_former_rooms(&mut self, now: Now) {
-        let (members, peers) = (&self.log.view().members, &self.peers);
-        let all_heard = |since: Timestamp| {
-            let mut others = members.keys().filter(|id| **id != self.me);
-            others.all(|id| {
-                let heard_at = peers.get(id).and_then(|peer| peer.heard_at);
-                heard_at.is_some_and(|at| at >= since + NEWS_DELAY)
-            })
-        };
+        let current = self.secrets.current_epoch();
+        let mut others = self.log.view().members.keys().filter(|id| **id != self.me);
+        let all_moved = others.all(|id| self.peers.get(id).is_some_and(|peer| peer.epoch == current));
         let before = self.secrets.former.len();
-        self.secrets
-            .former
-            .retain(|(_, since)| now.monotonic - *since < FORMER_SECRET_MAX && !all_heard(*since));
+        self.secrets.former.retain(|(_, since)| {
+            let age = now.monotonic - *since;
+            age < FORMER_ROOMS_LINGER || age < FORMER_SECRET_MAX && !all_moved
+        });
         if !self.secrets.former.is_empty() {
             self.timers
                 .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);

@@ -48,8 +48,6 @@ pub(super) const FORMER_ROOMS_LINGER: Duration = Duration::from_secs(2);
 /// A former room secret is kept at most so long for members who cannot be reached: they may sit beyond a partition and
 /// know no other. Whoever was removed knows it, too, so it is forgotten as soon as all members were reached.
 pub(super) const FORMER_SECRET_MAX: Duration = Duration::from_secs(600);
-/// Whoever says something so long after a removal has heard of it. Reason: the longest round trip at which people talk.
-pub(super) const NEWS_DELAY: Duration = Duration::from_secs(1);
 /// How long a newcomer stays in the lobby's rooms: until channels in the members' rooms have opened.
 pub(super) const LOBBY_LINGER: Duration = Duration::from_secs(2);
 /// How long a room secret may come after its operation before it is asked for.
