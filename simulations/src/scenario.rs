@@ -175,6 +175,31 @@ pub enum Action {
         /// `host`, `co-host`, `speaker`, `listener`.
         role: String,
     },
+    /// Writes to everybody, or to one.
+    Say {
+        /// Who.
+        who: String,
+        /// What.
+        text: String,
+        /// To whom; everybody if absent.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// Raises or lowers a hand.
+    Hand {
+        /// Whose.
+        who: String,
+        /// Up (default) or down.
+        #[serde(default = "yes")]
+        up: bool,
+    },
+    /// Somebody in charge takes down a hand.
+    LowerHand {
+        /// Whose.
+        who: String,
+        /// In charge.
+        by: String,
+    },
     /// Ceases to speak.
     Mute {
         /// Who.
@@ -323,11 +348,17 @@ impl Action {
             | Self::Leave { who }
             | Self::Mute { who }
             | Self::Unmute { who }
+            | Self::Hand { who, .. }
+            | Self::Say { who, to: None, .. }
             | Self::Crash { who }
             | Self::Restart { who } => vec![who],
             Self::Admit { who, by }
             | Self::Refuse { who, by }
             | Self::Remove { who, by, .. }
+            | Self::LowerHand { who, by }
+            | Self::Say {
+                who, to: Some(by), ..
+            }
             | Self::Role { who, by, .. } => vec![who, by],
             Self::Lock { by, .. } => vec![by],
             Self::KillRelay { relay } | Self::Tamper { relay } => vec![relay],

@@ -3,5 +3,6 @@
 pub mod data_dir;
 pub mod identity_file;
 pub mod tickets;
+pub mod transfers;
 
 pub use data_dir::DataDir;

@@ -1,6 +1,7 @@
 //! The meeting: roster, admission, roles, key distribution, safety code, participant.
 
 pub mod admission;
+pub mod conversation;
 pub mod keys;
 pub mod name;
 pub mod operation;

@@ -12,6 +12,7 @@ use crate::{
     media::reception_report::ReceptionReport,
     meeting::{
         admission::RefusalReason,
+        conversation::message::ConversationMessage,
         keys::{KeyAck, KeyMessage},
         name::Name,
         operation::SignedOperation,
@@ -155,6 +156,8 @@ pub enum ControlMessage {
     Charge(BoundedVec<SignedOperation, CHARGE_MAX>),
     /// I hold the room secret of the epoch that this operation began, and use it.
     Moved(OperationHash),
+    /// Chat, hands, reactions, polls, files (`proto/spec/conversation.md`).
+    Conversation(Box<ConversationMessage>),
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use subrosa_proto::{
     meeting::{
         admission::AdmissionMode,
+        conversation::ConversationCommand,
         name::Name,
         participant::{Command, FoundingTerms, Participant, ParticipantConfig},
     },
@@ -75,6 +76,18 @@ impl World<'_> {
                     let member = id(who);
                     self.command(by, Command::Role(member, role));
                 }
+            }
+            Action::Say { who, text, to } => {
+                let (to, text) = (to.as_deref().map(id), text.clone());
+                let command = ConversationCommand::Say { to, text };
+                self.command(who, Command::Conversation(command));
+            }
+            Action::Hand { who, up } => {
+                self.command(who, Command::Conversation(ConversationCommand::Hand(*up)));
+            }
+            Action::LowerHand { who, by } => {
+                let command = ConversationCommand::LowerHand(id(who));
+                self.command(by, Command::Conversation(command));
             }
             Action::Mute { who } => self.set_speaks(who, false),
             Action::Unmute { who } => self.set_speaks(who, true),

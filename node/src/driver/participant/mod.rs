@@ -1,7 +1,9 @@
 //! Drives `subrosa_proto`'s `Participant` with quinn, files and an audio engine: one task that owns the machine, feeds it
 //! what happens, and does what it says.
 
+mod conversation;
 mod dialling;
+mod files;
 mod links;
 mod setup;
 mod translate;
@@ -18,6 +20,7 @@ use tokio::sync::mpsc;
 
 use self::{
     dialling::{DialResult, Dialler},
+    files::{Answer, FileThread},
     links::Links,
     user::UserSide,
 };
@@ -64,6 +67,7 @@ struct Driver {
     audio: AudioHandle,
     audio_events: mpsc::Receiver<AudioEvent>,
     commands: mpsc::Receiver<Command>,
+    files: FileThread,
     user: UserSide,
     /// Held while the node runs: one process at a time.
     store: Option<DataDir>,
@@ -84,6 +88,7 @@ enum Wake {
     Accepted(Option<Authenticated>),
     Audio(AudioEvent),
     Command(Option<Command>),
+    File(Answer),
     Timer,
     Stats,
     LeaveAfter,
@@ -106,6 +111,7 @@ impl Driver {
                 Wake::Command(Some(command)) => self.handle_command(command),
                 // The interface is gone without a word: leave politely.
                 Wake::Command(None) => self.handle_command(Command::Leave),
+                Wake::File(answer) => self.handle_file_answer(answer),
                 Wake::Timer => self.participant.handle_timeout(self.clock.now()),
                 Wake::Stats => self.user.tell_stats(self.participant.counters()),
                 Wake::LeaveAfter => {
@@ -130,6 +136,7 @@ impl Driver {
             Some(result) = self.dialled.recv() => Wake::Dialled(result),
             accepted = self.endpoint.accept() => Wake::Accepted(accepted),
             Some(event) = self.audio_events.recv() => Wake::Audio(event),
+            Some(answer) = self.files.answers.recv() => Wake::File(answer),
             command = self.commands.recv() => Wake::Command(command),
             () = sleep_until(timer) => Wake::Timer,
             () = sleep_until(leave_at) => Wake::LeaveAfter,
@@ -170,6 +177,7 @@ impl Driver {
                 Output::Reported { member, report } => {
                     self.audio.handle_report(self.clock.timestamp(), member, &report);
                 }
+                Output::File(job) => self.files.job(job),
                 Output::Event(event) => self.handle_participant_event(event),
                 other => tracing::warn!(?other, "an output that this driver does not know"),
             }
@@ -200,9 +208,12 @@ impl Driver {
             Command::Mute => self.audio.set_muted(true),
             Command::Unmute => self.audio.set_muted(false),
             Command::Who => self.user.tell_who(),
-            other => self
-                .participant
-                .handle_command(self.clock.now(), user::command(&other)),
+            Command::Send { path, to } => self.offer_file(path, to),
+            other => {
+                if let Some(command) = user::command(&other) {
+                    self.participant.handle_command(self.clock.now(), command);
+                }
+            }
         }
     }
 

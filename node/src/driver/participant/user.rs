@@ -202,15 +202,16 @@ fn audio_error_kind(code: &str) -> ErrorKind {
     }
 }
 
-/// An interface's command as the participant knows it. The audio commands never get here.
-pub(super) fn command(command: &Command) -> participant::Command {
-    match command {
+/// An interface's command as the participant knows it; none if the loop itself obeys it.
+pub(super) fn command(command: &Command) -> Option<participant::Command> {
+    Some(match command {
         Command::Admit { member } => participant::Command::Admit(*member),
         Command::Refuse { member } => participant::Command::Refuse(*member),
         Command::Remove { member } => participant::Command::Remove(*member),
         Command::Lock => participant::Command::Lock(true),
         Command::Unlock => participant::Command::Lock(false),
         Command::Role { member, role } => participant::Command::Role(*member, role_of(*role)),
-        Command::Leave | Command::Mute | Command::Unmute | Command::Who => participant::Command::Leave,
-    }
+        Command::Leave => participant::Command::Leave,
+        other => participant::Command::Conversation(super::conversation::command(other)?),
+    })
 }

@@ -32,6 +32,7 @@ impl Participant {
             (Command::Lock(locked), _) => {
                 self.author(now, Op::Lock { locked });
             }
+            (Command::Conversation(command), _) => self.converse(now, command),
             (Command::Role(member, role), _) => {
                 self.author(now, Op::Role { member, role });
             }

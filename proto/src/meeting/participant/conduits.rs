@@ -161,6 +161,7 @@ impl Participant {
         }
         if is_member {
             self.publisher.resend_to(now.monotonic, member);
+            self.conversation.conduit_opened(now, &self.log, member);
         }
     }
 

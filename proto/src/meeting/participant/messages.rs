@@ -113,6 +113,9 @@ impl Participant {
             ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             ControlMessage::Unsubscribe(stream) => self.handle_subscribe(from, conduit, stream, false),
+            ControlMessage::Conversation(message) => {
+                self.conversation.handle_message(now, &self.log, from, *message);
+            }
             ControlMessage::Report(report) => {
                 self.outputs.push_back(Output::Reported { member: from, report });
             }

@@ -5,7 +5,12 @@ use std::{net::SocketAddr, time::Duration};
 use crate::{
     ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
     media::reception_report::ReceptionReport,
-    meeting::{keys::KeyReason, role::Role, safety_code::SafetyCode},
+    meeting::{
+        conversation::{ConversationCommand, ConversationEvent, files::FileJob},
+        keys::KeyReason,
+        role::Role,
+        safety_code::SafetyCode,
+    },
     noise::Psk,
     policy::{evidence::EvidenceLevel, permit::Permit},
     time::Timestamp,
@@ -98,6 +103,8 @@ pub enum Output {
         /// What.
         report: ReceptionReport,
     },
+    /// Do something with a file; answer with `handle_file_outcome`.
+    File(FileJob),
     /// Something for people.
     Event(Event),
 }
@@ -129,6 +136,8 @@ pub enum Command {
     Lock(bool),
     /// Change a member's role.
     Role(MemberId, Role),
+    /// Chat, hands, reactions, polls, files.
+    Conversation(ConversationCommand),
     /// Say goodbye and stop.
     Leave,
 }
@@ -204,6 +213,8 @@ pub enum Event {
         /// How many can decrypt.
         members: usize,
     },
+    /// Chat, hands, reactions, polls, files.
+    Conversation(ConversationEvent),
     /// Something failed; the meeting goes on.
     Fault {
         /// A stable name.
