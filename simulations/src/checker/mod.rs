@@ -5,7 +5,7 @@ mod confidentiality;
 mod convergence;
 mod conversation;
 mod delivery;
-mod jurisdiction;
+pub(crate) mod jurisdiction;
 mod timeline;
 
 use std::collections::VecDeque;
@@ -115,10 +115,6 @@ impl Checkers {
         self.delivery.parted(at, &mut self.violations, &self.names);
     }
 
-    pub(crate) fn removes(&mut self, at: Timestamp, victim: usize) {
-        self.confidentiality.removed(at, victim);
-    }
-
     pub(crate) fn dialled(&mut self, at: Timestamp, from: usize, to: Option<Place>) {
         if let Some(Place::Relay(relay)) = to {
             let from = &self.names[from];
@@ -199,11 +195,19 @@ impl Checkers {
         self.conversation
             .told(at, node, event, index, &mut self.violations, &self.names);
         match event {
-            Event::Member { member, state, .. } => {
+            Event::Member {
+                member, state, role, ..
+            } => {
                 let Some(who) = self.index(*member) else { return };
+                if who == node && !role.may_speak() {
+                    self.muted(at, node);
+                }
                 match state {
                     MemberState::Joined => self.confidentiality.admitted(at, node, who),
                     MemberState::Left | MemberState::Removed => {
+                        if *state == MemberState::Removed {
+                            self.confidentiality.removed(at, who);
+                        }
                         self.confidentiality.learned(at, node, who);
                         self.delivery
                             .forgot(at, node, who, &mut self.violations, &self.names);
