@@ -232,14 +232,19 @@ impl Checkers {
     }
 
     pub(crate) fn finish(&mut self, at: Timestamp, nodes: &[Option<&Participant>], network: &Network) {
+        let nodes: Vec<Option<&Participant>> = nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| node.filter(|_| !self.confidentiality.is_removed_unawares(index)))
+            .collect();
         self.delivery
-            .finish(at, nodes, network, &mut self.violations, &self.names);
+            .finish(at, &nodes, network, &mut self.violations, &self.names);
         if !network.is_parted() {
             self.conversation
-                .finish(at, nodes, &mut self.violations, &self.names);
+                .finish(at, &nodes, &mut self.violations, &self.names);
             self.convergence.finish(
                 at,
-                nodes,
+                &nodes,
                 &self.ids,
                 &self.delivery.expect.members,
                 &mut self.violations,

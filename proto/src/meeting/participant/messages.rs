@@ -107,6 +107,7 @@ impl Participant {
                     self.send_on(conduit, &ControlMessage::RoomSecret(grant));
                 }
             }
+            ControlMessage::Moved(operation) => self.peer_mut(now, from).epoch = Some(operation),
             ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
             ControlMessage::Key(message) => self.handle_key(now, from, conduit, *message),
             ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
