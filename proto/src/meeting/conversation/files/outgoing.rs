@@ -287,8 +287,9 @@ impl Files {
         sending.next = sending.next.max(ack.upto);
         let acked = usize::try_from(ack.upto - sending.acked).unwrap_or(usize::MAX);
         let mut left = None;
-        while let Some((_, at)) = sending.in_flight.pop_front_if(|(end, _)| *end <= ack.upto) {
-            left = Some(at);
+        while let Some((_, at)) = sending.in_flight.front().filter(|(end, _)| *end <= ack.upto) {
+            left = Some(*at);
+            sending.in_flight.pop_front();
         }
         if let Some(at) = left {
             sending.window.handle_ack(now, acked, now.saturating_since(at));
