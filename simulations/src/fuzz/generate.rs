@@ -173,7 +173,7 @@ impl<'a> Script<'a> {
     }
 
     fn action(&mut self, at_ms: u64) -> Option<Action> {
-        match self.draw.below(12) {
+        match self.draw.below(15) {
             0 | 1 => self.remove(at_ms),
             2 | 3 => self.crash(at_ms),
             4 | 5 => self.restart(at_ms),
@@ -182,6 +182,7 @@ impl<'a> Script<'a> {
             8 => self.fail_relay(),
             9 => Some(self.part()),
             10 => self.heal(),
+            11..=13 => self.talk(at_ms),
             _ => self.speech(at_ms),
         }
     }
@@ -297,6 +298,19 @@ impl<'a> Script<'a> {
             Action::Mute { who }
         } else {
             Action::Unmute { who }
+        })
+    }
+
+    /// Chat and hands.
+    fn talk(&mut self, at_ms: u64) -> Option<Action> {
+        let who = self.any(at_ms)?;
+        let who = self.name(who);
+        Some(if self.draw.one_in(3) {
+            let up = !self.draw.one_in(3);
+            Action::Hand { who, up }
+        } else {
+            let text = format!("said at {at_ms}");
+            Action::Say { who, text, to: None }
         })
     }
 

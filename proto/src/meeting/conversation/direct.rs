@@ -221,7 +221,10 @@ mod tests {
             let (mut pushed, mut taken, mut air) = (0, Vec::new(), Vec::new());
             for step in 0..12_000_u64 {
                 let now = at(step * 20);
-                if step < 1_500 && random.next_u64() % 12 == 0 && outbox.push(body(pushed), None).is_some() {
+                if step < 1_500
+                    && random.next_u64().is_multiple_of(12)
+                    && outbox.push(body(pushed), None).is_some()
+                {
                     pushed += 1;
                 }
                 outbox.handle_timeout(now);
@@ -230,11 +233,11 @@ mod tests {
                         air.push(message.clone());
                     }
                 }
-                if !air.is_empty() && random.next_u64() % 2 == 0 {
+                if !air.is_empty() && random.next_u64().is_multiple_of(2) {
                     let message = air.swap_remove((random.next_u64() % air.len() as u64) as usize);
                     let (ready, ack) = inbox.handle(message);
                     taken.extend(ready.into_iter().map(|(_, body)| body));
-                    if let Some(upto) = ack.filter(|_| random.next_u64() % 3 > 0) {
+                    if let Some(upto) = ack.filter(|_| !random.next_u64().is_multiple_of(3)) {
                         outbox.handle_ack(now, upto);
                     }
                 }

@@ -16,7 +16,7 @@ pub const ITEMS_MAX: usize = 32;
 /// Bytes of items in one message, so that it fits an envelope; one item may be as long by itself.
 pub const ITEMS_BYTES_MAX: usize = 10 * 1_024;
 /// Feeds in one digest; longer ones go in parts. Reason: fits an envelope.
-pub const MARKS_MAX: usize = 96;
+pub const MARKS_MAX: usize = 80;
 
 /// What the sender has of one feed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -49,8 +49,8 @@ pub(super) struct Sending {
     acked: u64,
     /// What is read next.
     next: u64,
-    /// Bytes that the driver reads.
-    reading: usize,
+    /// Nothing beyond was ever sent: after going back, the receiver may say that it has more than was sent again.
+    sent_max: u64,
     /// On their way: the end of each piece, and when it left.
     in_flight: VecDeque<(u64, Timestamp)>,
     window: Window,
@@ -64,7 +64,7 @@ impl Upload {
         Self::Sending(Box::new(Sending {
             acked: from,
             next: from,
-            reading: 0,
+            sent_max: from,
             in_flight: VecDeque::new(),
             window: Window::new(now),
             stall_at: now + STALL_FIRST,
@@ -103,7 +103,6 @@ impl Sending {
     fn go_back(&mut self, now: Timestamp) {
         self.next = self.acked;
         self.in_flight.clear();
-        self.reading = 0;
         self.stall_at = now + self.pause;
     }
 
@@ -282,13 +281,15 @@ impl Files {
             return;
         }
         let Upload::Sending(sending) = upload else { return };
-        if ack.upto <= sending.acked || ack.upto > sending.next {
+        if ack.upto <= sending.acked || ack.upto > sending.sent_max {
             return;
         }
+        sending.next = sending.next.max(ack.upto);
         let acked = usize::try_from(ack.upto - sending.acked).unwrap_or(usize::MAX);
         let mut left = None;
-        while let Some((_, at)) = sending.in_flight.pop_front_if(|(end, _)| *end <= ack.upto) {
-            left = Some(at);
+        while let Some((_, at)) = sending.in_flight.front().filter(|(end, _)| *end <= ack.upto) {
+            left = Some(*at);
+            sending.in_flight.pop_front();
         }
         if let Some(at) = left {
             sending.window.handle_ack(now, acked, now.saturating_since(at));
@@ -333,7 +334,6 @@ impl Files {
                         len,
                     });
                     sending.next += len as u64;
-                    sending.reading += len;
                 }
             }
         }
@@ -358,13 +358,13 @@ impl Files {
             Err(error) => return self.end_unreadable(id, &error),
         };
         let end = offset + bytes.len() as u64;
-        sending.reading = sending.reading.saturating_sub(bytes.len());
         // Read for a run that was given up meanwhile, or cut short by the driver.
         let last = sending.in_flight.back().map_or(sending.acked, |(end, _)| *end);
         if offset != last || end > sending.next {
             return;
         }
         sending.in_flight.push_back((end, now));
+        sending.sent_max = sending.sent_max.max(end);
         if let Ok(bytes) = bytes.try_into() {
             self.send_chunk(to, FileChunk { id, offset, bytes });
         }

@@ -366,7 +366,7 @@ fn reactions_are_for_now_and_can_be_stopped() {
     let loud = world.nodes[1].id;
     for index in 0..3 {
         world.with(index, |conversation, _| {
-            conversation.set_reactions_stopped([loud].into())
+            conversation.set_reactions_stopped([loud].into());
         });
     }
     world.command(1, ConversationCommand::React(Reaction::Laugh));

@@ -17,7 +17,7 @@ use super::super::{
 use super::world::{Weather, World};
 use crate::{ids::MemberId, meeting::role::Role, time::Timestamp};
 
-const SCHEDULES: u64 = 1_200;
+const SCHEDULES: u64 = 1_002;
 const STEPS: usize = 60;
 
 fn number(variable: &str) -> Option<u64> {

@@ -347,12 +347,12 @@ impl World {
         for (to, message) in messages {
             let known = view.roster().members.contains_key(&to);
             assert!(known, "a message to somebody who is out");
-            self.transmit(index, to, message);
+            self.transmit(index, to, &message);
         }
         result
     }
 
-    fn transmit(&mut self, from: usize, to: MemberId, message: ConversationMessage) {
+    fn transmit(&mut self, from: usize, to: MemberId, message: &ConversationMessage) {
         let Some(to) = self.nodes.iter().position(|node| node.id == to) else {
             return;
         };
