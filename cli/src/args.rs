@@ -64,12 +64,19 @@ Examples:
   subrosa new --name Ada
   subrosa new --policy eea --relay relay.txt --qr
   subrosa new --admit ticket --headless --json
+  subrosa new --passphrase                prompts; guests have to say it before they can knock
 
 The ticket reaches the lobby: with --admit ask (the default) you still decide who comes in.")]
 pub(crate) struct NewArgs {
     /// Who may come in: `ask` lets you decide on each, `ticket` lets in whoever holds the ticket [default: ask].
     #[arg(long, value_enum, env = "SUBROSA_ADMIT")]
     pub(crate) admit: Option<Admit>,
+    /// Ask everybody who knocks for a passphrase: prompts for it, unless --passphrase-file or SUBROSA_PASSPHRASE gives it.
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// A file whose first line is the passphrase.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// Also print the ticket as a QR code.
     #[arg(long)]
     pub(crate) qr: bool,
@@ -87,14 +94,27 @@ Examples:
   subrosa join --name Ben                  asks for the ticket: it stays out of the shell's history
   subrosa join --name Ben 'subrosa:…'      other users of this computer can see arguments while it runs
   subrosa join --ticket-file ticket.txt
+  subrosa join acid-bridge-crew-dune --at 192.0.2.7:46321
   subrosa join - < ticket.txt              the first line of stdin")]
 pub(crate) struct JoinArgs {
-    /// The ticket (`subrosa:…`); `-` or nothing reads the first line of stdin.
+    /// The ticket (`subrosa:…`); `-` or nothing reads the first line of stdin. With --at, a code of words.
     #[arg(value_name = "TICKET", conflicts_with = "ticket_file")]
     pub(crate) ticket: Option<String>,
+    /// What is given is a code of words, good once; its maker's node is at this address.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) at: Option<SocketAddr>,
     /// A file that holds the ticket.
     #[arg(long, value_name = "FILE")]
     pub(crate) ticket_file: Option<PathBuf>,
+    /// Prompt for the meeting's passphrase before joining; otherwise it is asked for when the door asks.
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// A file whose first line is the passphrase.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Seconds to go on knocking while neither the host nor a co-host answers [default: 600].
+    #[arg(long, value_name = "SECONDS", env = "SUBROSA_WAIT")]
+    pub(crate) wait: Option<u32>,
     /// Join only if the meeting's policy is this: `any`, `eu`, `eea`, `direct`, or a policy file.
     #[arg(long, value_name = "FILE|PRESET", env = "SUBROSA_POLICY")]
     pub(crate) policy: Option<String>,

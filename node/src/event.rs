@@ -28,6 +28,18 @@ pub enum Event {
     },
     /// The host was reached and has to decide.
     Waiting {},
+    /// Nobody in charge answers yet; this node goes on knocking.
+    HostAbsent {
+        /// For so many seconds.
+        for_s: u64,
+    },
+    /// The door asks for the passphrase: answer with the command `passphrase`.
+    PassphraseWanted {
+        /// The last one was wrong.
+        wrong: bool,
+    },
+    /// Somebody in charge sent this node back to the lobby; it knocks again.
+    SentBack {},
     /// This node is in.
     Joined {
         /// The meeting's id in hexadecimal.
@@ -56,6 +68,55 @@ pub enum Event {
         name: String,
         /// What proves who they are.
         fingerprint: String,
+        /// Which way they come: `direct`, or a relay with where it is hosted.
+        via: String,
+        /// Whether they were removed from this meeting before, or refused.
+        returns: bool,
+    },
+    /// Somebody who knocked is no longer at the door.
+    KnockEnded {
+        /// Who.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+    },
+    /// A code that stands for the ticket: `subrosa join WORDS --at ADDRESS`.
+    Code {
+        /// Four words.
+        words: String,
+        /// Where this node can be reached.
+        addresses: Vec<String>,
+        /// For how many seconds it is good.
+        for_s: u64,
+    },
+    /// The code is spent.
+    CodeUsed {
+        /// By whoever knew it; otherwise somebody guessed or mistyped.
+        right: bool,
+    },
+    /// Somebody in charge asked for silence; the microphone was switched off.
+    MuteRequested {
+        /// Who asked.
+        #[serde(with = "hex_id")]
+        by: MemberId,
+    },
+    /// A listener asks for the word.
+    AskedToSpeak {
+        /// Who.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+    },
+    /// Who may share changed.
+    Sharing {
+        /// Only host and co-hosts.
+        in_charge_only: bool,
+    },
+    /// A member's reactions were taken away or given back.
+    Reactions {
+        /// Whose.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+        /// Whether they are shown.
+        allowed: bool,
     },
     /// The roster changed.
     Member {

@@ -14,6 +14,7 @@ mod keys_follow_the_roster;
 mod members_hear_each_other;
 mod support;
 mod tampering_is_noticed;
+mod the_door_is_watched;
 mod the_policy_decides_the_way;
 mod the_port_is_silent;
 mod those_in_charge_decide;

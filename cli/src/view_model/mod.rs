@@ -149,7 +149,62 @@ impl ViewModel {
                 member,
                 name,
                 fingerprint,
-            } => self.on_knock(*member, name, fingerprint),
+                via,
+                returns,
+            } => self.on_knock(*member, name, fingerprint, (via, *returns)),
+            Event::KnockEnded { member } => {
+                self.knocks.retain(|knock| knock.member != *member);
+                Vec::new()
+            }
+            Event::HostAbsent { for_s } => vec![plain(format!(
+                "nobody in charge is there yet: knocking for another {for_s} s"
+            ))],
+            Event::PassphraseWanted { wrong } => self.on_passphrase_wanted(*wrong),
+            Event::SentBack {} => {
+                self.phase = Phase::Waiting;
+                self.people.clear();
+                vec![strong("you were sent back to the lobby".to_owned())]
+            }
+            Event::MuteRequested { by } => {
+                self.muted = true;
+                vec![strong(format!(
+                    "{} asked for silence: you are muted (/unmute to speak)",
+                    self.label(by)
+                ))]
+            }
+            Event::Code {
+                words,
+                addresses,
+                for_s,
+            } => {
+                let at = addresses.first().map_or("ADDRESS", String::as_str);
+                vec![
+                    plain(format!(
+                        "read this out; it is good once, for {} minutes:",
+                        for_s / 60
+                    )),
+                    strong(format!("subrosa join {words} --at {at}")),
+                ]
+            }
+            Event::CodeUsed { right: true } => {
+                vec![plain("the code was used: somebody has the ticket now".to_owned())]
+            }
+            Event::CodeUsed { right: false } => vec![alarm(
+                "somebody tried the code with wrong words: it is spent; /offer-code makes a new one"
+                    .to_owned(),
+            )],
+            Event::AskedToSpeak { member } => {
+                vec![strong(format!("{} asks for the word", self.label(member)))]
+            }
+            Event::Sharing { in_charge_only } => vec![plain(text::sharing(*in_charge_only).to_owned())],
+            Event::Reactions { member, allowed } => {
+                let are = if *allowed {
+                    "are shown again"
+                } else {
+                    "are not shown any more"
+                };
+                vec![plain(format!("reactions of {} {are}", self.label(member)))]
+            }
             Event::Member {
                 id,
                 name,
@@ -235,7 +290,23 @@ impl ViewModel {
         vec![notice]
     }
 
-    fn on_knock(&mut self, member: MemberId, name: &str, fingerprint: &str) -> Vec<Notice> {
+    fn on_passphrase_wanted(&mut self, wrong: bool) -> Vec<Notice> {
+        self.phase = Phase::Waiting;
+        let words = if wrong {
+            "the passphrase was wrong: /passphrase WORDS"
+        } else {
+            "the door asks for the passphrase: /passphrase WORDS"
+        };
+        vec![strong(words.to_owned())]
+    }
+
+    fn on_knock(
+        &mut self,
+        member: MemberId,
+        name: &str,
+        fingerprint: &str,
+        (via, returns): (&str, bool),
+    ) -> Vec<Notice> {
         let name = sanitise(name);
         if let Some(known) = self.knocks.iter_mut().find(|knock| knock.member == member) {
             known.name = name;
@@ -248,7 +319,13 @@ impl ViewModel {
         let number = self.last_knock;
         let fingerprint = sanitise(fingerprint);
         let notice = strong(format!(
-            "knock {number}: \"{name}\" {fingerprint}  (/admit {number} or /refuse {number})"
+            "knock {number}: \"{name}\" {fingerprint}, {}{}  (/admit {number} or /refuse {number})",
+            sanitise(via),
+            if returns {
+                ", was refused or removed before"
+            } else {
+                ""
+            }
         ));
         self.knocks.push(Knock {
             number,

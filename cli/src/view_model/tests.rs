@@ -20,6 +20,8 @@ fn knock(n: u8, name: &str) -> Event {
         member: id(n),
         name: name.into(),
         fingerprint: id(n).fingerprint(),
+        via: "direct".into(),
+        returns: false,
     }
 }
 
@@ -146,6 +148,8 @@ fn what_is_kept_is_bounded() {
             member: MemberId(key),
             name: "n".into(),
             fingerprint: String::new(),
+            via: "direct".into(),
+            returns: false,
         });
     }
     assert_eq!(view.knocks.len(), KNOCKS_MAX);

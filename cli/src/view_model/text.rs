@@ -132,8 +132,18 @@ pub(crate) fn role(role: RoleName) -> &'static str {
         RoleName::Host => "host",
         RoleName::CoHost => "co-host",
         RoleName::Speaker => "speaker",
+        RoleName::Interpreter => "interpreter",
         RoleName::Listener => "listener",
         _ => "member",
+    }
+}
+
+/// Who may share, in words.
+pub(super) fn sharing(in_charge_only: bool) -> &'static str {
+    if in_charge_only {
+        "only host and co-hosts may share"
+    } else {
+        "everybody who may speak may share"
     }
 }
 
@@ -144,6 +154,7 @@ pub(crate) fn left(reason: &str) -> String {
         "removed" => "you were removed from the meeting".to_owned(),
         "refused" => "the host did not let you in".to_owned(),
         "locked" => "the meeting is locked".to_owned(),
+        "passphrase" => "too many wrong passphrases".to_owned(),
         "unreachable" => "nobody could be reached".to_owned(),
         other => format!("the meeting ended ({})", sanitise(other)),
     }

@@ -2,6 +2,7 @@
 
 pub mod data_dir;
 pub mod identity_file;
+pub mod meetings;
 pub mod tickets;
 
 pub use data_dir::DataDir;

@@ -19,6 +19,8 @@ use crate::{
     wire::{
         bounded::{BoundedBytes, BoundedText, BoundedVec},
         codec::{self, DecodeError},
+        door_message::DoorMessage,
+        moderation::Moderation,
     },
 };
 
@@ -153,6 +155,10 @@ pub enum ControlMessage {
     /// To somebody at the door, from a co-host: I am in charge. The host of the ticket signed the first, whom it names
     /// signed the next, the last names the sender.
     Charge(BoundedVec<SignedOperation, CHARGE_MAX>),
+    /// See [`DoorMessage`].
+    Door(DoorMessage),
+    /// See [`Moderation`].
+    Moderation(Moderation),
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ fn config(start: Start, audio: String, frame_ms: u8, data_dir: Option<PathBuf>) 
         data_dir,
         leave_after: None,
         muted: false,
+        door: Default::default(),
     }
 }
 

@@ -13,7 +13,9 @@ use subrosa_proto::{
         admission::AdmissionMode,
         name::Name,
         participant::{FoundingTerms, Participant, ParticipantConfig},
+        passphrase::Record,
     },
+    noise::Unadmitted,
     policy::{
         DescriptorBook,
         route_policy::{Preset, RoutePolicy},
@@ -85,18 +87,47 @@ pub(super) fn prepare(
     };
     let other_ways = !participant_config.relays.is_empty()
         || matches!(&start, Begin::Join(ticket) if !ticket.terms().relays.is_empty());
-    let random = random.fork("participant");
+    let mut random = random.fork("participant");
+    let (mut meeting_file, door) = (None, &config.door);
     let participant = match start {
         Begin::Found(terms) => {
-            Participant::found(now, participant_config, terms, random).map_err(|error| {
+            let record = door
+                .passphrase
+                .as_ref()
+                .map(|passphrase| Record::create(passphrase, &mut random.fork("passphrase")));
+            let founded = Participant::found(now, participant_config, terms, random).map_err(|error| {
                 NodeError::new(
                     ErrorKind::Config,
                     format!("the meeting cannot be founded: {error}"),
                     "check --policy and --relay",
                 )
-            })?
+            })?;
+            match record {
+                Some(record) => founded.asking_for(record),
+                None => founded,
+            }
         }
-        Begin::Join(ticket) => Participant::join(now, participant_config, *ticket, random),
+        Begin::Join(ticket) => {
+            let kept = match &store {
+                Some(store) if identity.member_id() == ticket.host() => {
+                    let meeting = ticket.terms().meeting;
+                    let (file, kept) = store::meetings::MeetingFile::open(store.path(), meeting)?;
+                    meeting_file = Some(file);
+                    kept
+                }
+                _ => Vec::new(),
+            };
+            let mut joined = if kept.is_empty() {
+                Participant::join(now, participant_config, *ticket, random)
+            } else {
+                Participant::resume(now, participant_config, *ticket, kept, random)
+            }
+            .with_patience(door.wait);
+            if let Some(passphrase) = &door.passphrase {
+                joined = joined.with_passphrase(passphrase.clone());
+            }
+            joined
+        }
     };
     let mut user = UserSide::new(events);
     user.tell(Event::Ready {
@@ -119,6 +150,9 @@ pub(super) fn prepare(
         audio_events,
         commands,
         user,
+        unadmitted: Unadmitted::default(),
+        code_key: None,
+        meeting_file,
         store,
         leave_after: config.leave_after,
         leave_at: None,

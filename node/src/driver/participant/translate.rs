@@ -25,6 +25,10 @@ impl Driver {
                 self.keep_ticket();
                 self.user.tell(Event::Ticket { ticket });
             }
+            participant::Event::MuteRequested { by } => {
+                self.audio.set_muted(true);
+                self.user.tell(Event::MuteRequested { by });
+            }
             participant::Event::TicketRenewed => self.keep_ticket(),
             participant::Event::Joined { safety_code, policy } => {
                 self.leave_at = self.leave_after.map(|after| tokio::time::Instant::now() + after);
@@ -83,6 +87,14 @@ impl Driver {
                     "ask the host to unlock it",
                 )),
             ),
+            LeftReason::Passphrase => (
+                "passphrase",
+                Some((
+                    ErrorKind::Passphrase,
+                    "too many wrong passphrases were tried",
+                    "ask the host for the passphrase, and to unlock the door",
+                )),
+            ),
             LeftReason::Unreachable { .. } => (
                 "unreachable",
                 Some((
@@ -129,11 +141,37 @@ fn to_event(event: participant::Event) -> Option<Event> {
             safety_code: code.to_string(),
             members,
         },
-        participant::Event::Knock { member, name } => Event::Knock {
+        participant::Event::Knock {
+            member,
+            name,
+            via,
+            returns,
+        } => Event::Knock {
             member,
             name,
             fingerprint: member.fingerprint(),
+            via: way_in(via.as_ref()),
+            returns,
         },
+        participant::Event::KnockEnded { member } => Event::KnockEnded { member },
+        participant::Event::HostAbsent(left) => Event::HostAbsent {
+            for_s: left.as_secs(),
+        },
+        participant::Event::PassphraseWanted { wrong } => Event::PassphraseWanted { wrong },
+        participant::Event::Code {
+            words,
+            addresses,
+            left,
+        } => Event::Code {
+            words,
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            for_s: left.as_secs(),
+        },
+        participant::Event::CodeUsed { right } => Event::CodeUsed { right },
+        participant::Event::SentBack => Event::SentBack {},
+        participant::Event::AskedToSpeak { member } => Event::AskedToSpeak { member },
+        participant::Event::Sharing(in_charge_only) => Event::Sharing { in_charge_only },
+        participant::Event::Reactions { member, allowed } => Event::Reactions { member, allowed },
         participant::Event::Member {
             member,
             name,
@@ -175,6 +213,20 @@ fn to_event(event: participant::Event) -> Option<Event> {
             return None;
         }
     })
+}
+
+/// The way that somebody at the door comes, in words.
+fn way_in(path: Option<&RoutePath>) -> String {
+    match path {
+        Some(RoutePath::Direct) => "direct".to_owned(),
+        Some(RoutePath::Relay {
+            operator,
+            hosting,
+            legal_seat,
+            ..
+        }) => format!("relay {operator}, hosted {hosting}, law {legal_seat}"),
+        None => "unknown".to_owned(),
+    }
 }
 
 fn to_route(peer: MemberId, paths: &[RoutePath], rtt_ms: Option<f64>) -> Route {
@@ -240,6 +292,7 @@ pub(super) const fn role_of(role: RoleName) -> Role {
         RoleName::Host => Role::Host,
         RoleName::CoHost => Role::CoHost,
         RoleName::Speaker => Role::Speaker,
+        RoleName::Interpreter => Role::Interpreter,
         RoleName::Listener => Role::Listener,
     }
 }
@@ -248,7 +301,8 @@ const fn name_of(role: Role) -> RoleName {
     match role {
         Role::Host => RoleName::Host,
         Role::CoHost => RoleName::CoHost,
-        Role::Speaker | Role::Interpreter => RoleName::Speaker,
+        Role::Speaker => RoleName::Speaker,
+        Role::Interpreter => RoleName::Interpreter,
         Role::Listener => RoleName::Listener,
     }
 }

@@ -81,7 +81,7 @@ impl Participant {
         others.filter_map(|id| self.peer_hint(*id)).collect()
     }
 
-    fn peer_hint(&self, member: MemberId) -> Option<PeerHint> {
+    pub(super) fn peer_hint(&self, member: MemberId) -> Option<PeerHint> {
         let addresses = &self.peers.get(&member)?.addresses;
         (!addresses.is_empty()).then(|| PeerHint {
             member,
