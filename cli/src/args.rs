@@ -48,6 +48,10 @@ pub(crate) enum Action {
     Demo(DemoArgs),
     /// Show or replace this computer's identity.
     Identity(IdentityArgs),
+    /// List or forget contacts: people whose identity you verified.
+    Contacts(ContactsArgs),
+    /// Run an organisation that certifies people, or trust one.
+    Org(OrgArgs),
     /// Check network, clock, sound and relays.
     Netcheck(NetcheckArgs),
     /// Print the completion script for a shell.
@@ -161,6 +165,9 @@ pub(crate) struct MeetingArgs {
     /// Leave by itself after this many seconds in the meeting.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) leave_after: Option<f64>,
+    /// A file whose first line is an organisation's credential for you (`subrosa-credential:…`); the others see it.
+    #[arg(long, value_name = "FILE", env = "SUBROSA_CREDENTIAL")]
+    pub(crate) credential: Option<PathBuf>,
     /// Settings file [default: subrosa/config.toml in the XDG configuration directory].
     #[arg(long, value_name = "FILE", env = "SUBROSA_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -240,6 +247,94 @@ pub(crate) enum IdentityAction {
         /// Allow replacing an existing identity; the old file is kept beside it.
         #[arg(long)]
         replace: bool,
+    },
+}
+
+/// `subrosa contacts`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Somebody becomes a contact when you type /verify in a meeting, after comparing the safety code. From then on another key
+under that name is shown with a warning.")]
+pub(crate) struct ContactsArgs {
+    /// What to do [default: list].
+    #[command(subcommand)]
+    pub(crate) what: Option<ContactsAction>,
+    /// Where they are kept [default: subrosa in the XDG data directory].
+    #[arg(long, value_name = "DIR", env = "SUBROSA_DATA_DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// As one line of JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do with contacts.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ContactsAction {
+    /// Show them all.
+    List,
+    /// Forget one, by name, fingerprint or id.
+    Forget {
+        /// Whom.
+        who: String,
+    },
+}
+
+/// `subrosa org`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subrosa org init 'Rose & Co.'                          prints the line that others trust
+  subrosa org certify ID --name Ada --days 365 > ada     Ada's id: subrosa identity
+  subrosa new --credential ada                           Ada shows it
+  subrosa org trust 'subrosa-org:…'                      others check it
+  subrosa org revoke 1 > list; subrosa org update list   and learn that it was taken back")]
+pub(crate) struct OrgArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) what: OrgAction,
+    /// Where organisations are kept [default: subrosa in the XDG data directory].
+    #[arg(long, value_name = "DIR", env = "SUBROSA_DATA_DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// As one line of JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do with organisations.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum OrgAction {
+    /// Make an organisation with a fresh root key.
+    Init {
+        /// Its name.
+        name: String,
+    },
+    /// Certify somebody: prints a credential.
+    Certify {
+        /// Whom: the id that `subrosa identity` shows, 64 hexadecimal digits.
+        id: String,
+        /// By which name the organisation knows them.
+        #[arg(long)]
+        name: String,
+        /// For how many days.
+        #[arg(long, default_value_t = 365)]
+        days: u32,
+    },
+    /// Take credentials back: prints the new revocation list.
+    Revoke {
+        /// A credential's number, or the id of somebody all of whose credentials are taken back.
+        which: String,
+    },
+    /// Show the organisation, what it certified, and which organisations are trusted.
+    Show,
+    /// Trust an organisation.
+    Trust {
+        /// Its line (`subrosa-org:…`), or a file that holds it.
+        organisation: String,
+    },
+    /// Take an organisation's newest revocation list.
+    Update {
+        /// The list (`subrosa-revocations:…`), or a file that holds it.
+        list: String,
     },
 }
 

@@ -78,6 +78,7 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
     } else {
         Some(data_dir(flags.data_dir.or(file.data_dir))?)
     };
+    let credential = flags.credential.as_deref().map(first_line).transpose()?;
     Ok(NodeConfig {
         start,
         name: checked_name(flags.name.or(file.name).unwrap_or_else(|| "guest".to_owned()))?,
@@ -92,8 +93,23 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
         data_dir,
         leave_after: flags.leave_after.map(checked_leave_after).transpose()?,
         muted: flags.muted || file.muted.unwrap_or(false),
-        door: DoorConfig::default(),
+        door: DoorConfig {
+            credential,
+            ..DoorConfig::default()
+        },
     })
+}
+
+/// The first line of a file.
+fn first_line(path: &std::path::Path) -> Result<String, NodeError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        NodeError::new(
+            ErrorKind::Storage,
+            format!("cannot read {}: {error}", path.display()),
+            "check the path and its permissions",
+        )
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// `given`, or `subrosa` in the XDG data directory.

@@ -83,6 +83,8 @@ pub enum Command {
         /// `host`, `co_host`, `speaker`, `interpreter` or `listener`.
         role: RoleName,
     },
+    /// The safety code was compared with everybody who is here: they are contacts from now on.
+    Verify,
     /// Leave the meeting and end the node.
     Leave,
     /// Ask for a [`crate::event::Event::Member`] per member and a `Route` per peer.

@@ -68,6 +68,8 @@ pub struct DoorConfig {
     pub wait: Duration,
     /// When founding: what everybody who knocks has to say. When joining: what to say when the door asks.
     pub passphrase: Option<Passphrase>,
+    /// What an organisation says about this node's owner: a line that begins with `subrosa-credential:`.
+    pub credential: Option<String>,
 }
 
 impl Default for DoorConfig {
@@ -75,6 +77,7 @@ impl Default for DoorConfig {
         Self {
             wait: Duration::from_secs(600),
             passphrase: None,
+            credential: None,
         }
     }
 }

@@ -40,22 +40,22 @@ pub enum Event {
     },
     /// Somebody in charge sent this node back to the lobby; it knocks again.
     SentBack {},
-    /// This node is in.
+    /// This node is in. The safety code follows.
     Joined {
         /// The meeting's id in hexadecimal.
         meeting: String,
         /// This node's identity.
         #[serde(rename = "self", with = "hex_id")]
         me: MemberId,
-        /// 30 digits in groups of five.
-        safety_code: String,
         /// The policy in one line.
         policy: String,
     },
-    /// The safety code after the roster changed.
+    /// The safety code, at first and whenever the roster changed.
     SafetyCode {
         /// 30 digits in groups of five.
         safety_code: String,
+        /// The same as ten words.
+        words: String,
         /// How many identities it covers.
         members: usize,
     },
@@ -78,6 +78,36 @@ pub enum Event {
         /// Who.
         #[serde(with = "hex_id")]
         member: MemberId,
+    },
+    /// What is known of somebody who knocks or came in; nothing is told of strangers.
+    Standing {
+        /// Who.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+        /// What.
+        standing: StandingName,
+        /// The contact's name: of this person, or of the one whose name this person shows.
+        contact: Option<String>,
+        /// When that contact was verified, in seconds since 1970.
+        verified_unix: Option<u64>,
+    },
+    /// Somebody showed an organisation's credential.
+    Certified {
+        /// Who.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+        /// The organisation's name for itself.
+        organisation: String,
+        /// Its root key's fingerprint.
+        root: String,
+        /// By which name it knows this person.
+        name: String,
+        /// Whether this node's owner trusts that root. If not, the organisation's name proves nothing.
+        trusted: bool,
+        /// Until when, in seconds since 1970.
+        not_after_unix: u64,
+        /// Why the credential says nothing; the other fields are empty then.
+        problem: Option<String>,
     },
     /// A code that stands for the ticket: `subrosa join WORDS --at ADDRESS`.
     Code {
@@ -183,6 +213,18 @@ pub enum Event {
         /// `left`, `removed`, `refused`, `locked`, `unreachable`, `leave_after`, `error`.
         reason: String,
     },
+}
+
+/// What is known of somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandingName {
+    /// Verified before.
+    Contact,
+    /// Shows the name of a contact, or one that looks like it, and has another key.
+    ChangedKey,
+    /// Shows the name of somebody else who is here, or one that looks like it.
+    SameName,
 }
 
 /// What became of a member.

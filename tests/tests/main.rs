@@ -12,6 +12,7 @@ mod demo;
 mod documentation;
 mod keys_follow_the_roster;
 mod members_hear_each_other;
+mod people_are_recognised;
 mod support;
 mod tampering_is_noticed;
 mod the_door_is_watched;

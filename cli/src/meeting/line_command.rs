@@ -10,6 +10,7 @@ pub(super) const HELP: &str = "\
 /admit N|NAME       let somebody in                     /refuse N|NAME [: WHY]
 /admit-contacts     let in all contacts who wait        /send-back NAME  to the lobby
 /passphrase WORDS   say it at the door                  /ask     ask for the word
+/verify             the safety code was compared: everybody here is a contact
 /offer-code         words that stand for the ticket, once
 /quiet NAME         ask somebody to be silent           /quiet-all
 /sharing all|charge who may share                       /reactions NAME on|off
@@ -33,6 +34,7 @@ pub(super) enum LineCommand {
     Passphrase(String),
     Ask,
     OfferCode,
+    Verify,
     Quiet(Target),
     QuietAll,
     /// Only those in charge.
@@ -86,6 +88,7 @@ pub(super) fn parse(line: &str) -> Result<LineCommand, String> {
         "passphrase" if !rest.is_empty() => LineCommand::Passphrase(rest.to_owned()),
         "passphrase" => return Err("which? /passphrase WORDS".to_owned()),
         "ask" => LineCommand::Ask,
+        "verify" => LineCommand::Verify,
         "offer-code" => LineCommand::OfferCode,
         "quiet" => LineCommand::Quiet(target()?),
         "quiet-all" => LineCommand::QuietAll,
@@ -180,6 +183,7 @@ mod tests {
             "ask",
             "quiet",
             "quiet-all",
+            "verify",
             "offer-code",
             "sharing",
             "reactions",

@@ -106,6 +106,7 @@ impl Lines {
             LineCommand::Passphrase(words) => Command::Passphrase {
                 passphrase: words.clone().into(),
             },
+            LineCommand::Verify => Command::Verify,
             LineCommand::OfferCode => Command::OfferCode,
             LineCommand::Ask => Command::AskToSpeak,
             LineCommand::QuietAll => Command::RequestMuteAll,

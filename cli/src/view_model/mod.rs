@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use subrosa_node::{
     command::RoleName,
-    event::{Event, MemberState, PeerStats, Route},
+    event::{Event, MemberState, PeerStats, Route, StandingName},
 };
 use subrosa_proto::ids::MemberId;
 
@@ -91,10 +91,16 @@ pub(crate) struct ViewModel {
     pub(crate) ticket: Option<String>,
     pub(crate) policy: Option<String>,
     pub(crate) safety_code: Option<String>,
+    /// The same as words.
+    pub(crate) safety_words: String,
     pub(crate) locked: bool,
     pub(crate) muted: bool,
     pub(crate) people: BTreeMap<MemberId, Person>,
     pub(crate) knocks: Vec<Knock>,
+    /// What organisations say about people, in words.
+    pub(crate) certified: BTreeMap<MemberId, String>,
+    /// What is known of people.
+    pub(crate) standing: BTreeMap<MemberId, StandingName>,
     last_knock: usize,
     /// The route line as last shown, e.g. `Ada: direct · Ben: relay X, hosted DE, law FR, declared`.
     route_line: String,
@@ -138,13 +144,15 @@ impl ViewModel {
                 self.phase = Phase::Waiting;
                 vec![plain("you are in the lobby: the host decides …".to_owned())]
             }
-            Event::Joined {
-                me,
+            Event::Joined { me, policy, .. } => self.on_joined(*me, policy),
+            Event::SafetyCode {
                 safety_code,
-                policy,
-                ..
-            } => self.on_joined(*me, safety_code, policy),
-            Event::SafetyCode { safety_code, members } => self.on_safety_code(safety_code, *members),
+                words,
+                members,
+            } => {
+                self.safety_words = sanitise(words);
+                self.on_safety_code(safety_code, *members)
+            }
             Event::Knock {
                 member,
                 name,
@@ -163,6 +171,8 @@ impl ViewModel {
             Event::SentBack {} => {
                 self.phase = Phase::Waiting;
                 self.people.clear();
+                self.standing.clear();
+                self.certified.clear();
                 vec![strong("you were sent back to the lobby".to_owned())]
             }
             Event::MuteRequested { by } => {
@@ -171,6 +181,28 @@ impl ViewModel {
                     "{} asked for silence: you are muted (/unmute to speak)",
                     self.label(by)
                 ))]
+            }
+            Event::Standing {
+                member,
+                standing,
+                contact,
+                ..
+            } => self.on_standing(*member, *standing, contact.as_deref()),
+            Event::Certified {
+                member,
+                organisation,
+                root,
+                name,
+                trusted,
+                problem,
+                ..
+            } => {
+                let words = match problem {
+                    Some(problem) => format!("credential of no worth: {}", sanitise(problem)),
+                    None => text::certified(&sanitise(organisation), root, &sanitise(name), *trusted),
+                };
+                self.certified.insert(*member, words.clone());
+                vec![plain(format!("{}: {words}", self.label(member)))]
             }
             Event::Code {
                 words,
@@ -266,18 +298,11 @@ impl ViewModel {
         vec![plain(head.to_owned()), strong(sanitise(ticket))]
     }
 
-    fn on_joined(&mut self, me: MemberId, safety_code: &str, policy: &str) -> Vec<Notice> {
+    fn on_joined(&mut self, me: MemberId, policy: &str) -> Vec<Notice> {
         self.phase = Phase::Joined;
         self.me = Some(me);
-        self.safety_code = Some(sanitise(safety_code));
         self.policy = Some(sanitise(policy));
-        vec![
-            plain(format!("you are in. Policy: {}", sanitise(policy))),
-            plain(format!(
-                "safety  {} (the same on every screen, or somebody listens in)",
-                sanitise(safety_code)
-            )),
-        ]
+        vec![plain(format!("you are in. Policy: {}", sanitise(policy)))]
     }
 
     fn on_safety_code(&mut self, safety_code: &str, members: usize) -> Vec<Notice> {
@@ -285,9 +310,37 @@ impl ViewModel {
         if self.safety_code.as_deref() == Some(&safety_code) {
             return Vec::new();
         }
-        let notice = quiet(format!("safety  {safety_code} ({members} identities)"));
+        let notice = if self.safety_code.is_none() {
+            plain(format!(
+                "safety  {safety_code} (the same on every screen, or somebody listens in)"
+            ))
+        } else {
+            quiet(format!("safety  {safety_code} ({members} identities)"))
+        };
         self.safety_code = Some(safety_code);
         vec![notice]
+    }
+
+    fn on_standing(
+        &mut self,
+        member: MemberId,
+        standing: StandingName,
+        contact: Option<&str>,
+    ) -> Vec<Notice> {
+        if self.standing.len() < PEOPLE_MAX {
+            self.standing.insert(member, standing);
+        }
+        let contact = sanitise(contact.unwrap_or_default());
+        let who = member.fingerprint();
+        match standing {
+            StandingName::Contact => vec![plain(format!("{who} is your contact \"{contact}\""))],
+            StandingName::ChangedKey => vec![alarm(format!(
+                "WARNING: {who} calls itself \"{contact}\", and is NOT the \"{contact}\" whom you verified: another key"
+            ))],
+            StandingName::SameName => vec![alarm(format!(
+                "WARNING: {who} uses the name of somebody else who is here"
+            ))],
+        }
     }
 
     fn on_passphrase_wanted(&mut self, wrong: bool) -> Vec<Notice> {

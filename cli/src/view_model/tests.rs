@@ -54,7 +54,6 @@ fn joined() -> ViewModel {
     view.apply(&Event::Joined {
         meeting: "00".into(),
         me: id(1),
-        safety_code: "1".into(),
         policy: "eea".into(),
     });
     view.apply(&member(1, "Me", MemberState::Joined));
@@ -161,6 +160,7 @@ fn changes_are_told_once() {
     assert_eq!(view.apply(&Event::Locked { locked: true }).len(), 1);
     assert!(view.apply(&Event::Locked { locked: true }).is_empty());
     let code = Event::SafetyCode {
+        words: "dune".into(),
         safety_code: "2".into(),
         members: 2,
     };

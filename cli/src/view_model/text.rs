@@ -2,7 +2,7 @@
 
 use subrosa_node::{
     command::RoleName,
-    event::{PathKind, Route},
+    event::{PathKind, Route, StandingName},
 };
 
 use super::{Person, Phase, ViewModel, sanitise};
@@ -26,10 +26,11 @@ impl ViewModel {
                     .map_or_else(|| "connecting".to_owned(), route)
             };
             lines.push(format!(
-                "{mark} {:<16} {:<8} {}  {way}",
+                "{mark} {:<16} {:<8} {}  {way}{}",
                 self.label(id),
                 role(person.role),
-                id.fingerprint()
+                id.fingerprint(),
+                self.standing_words(id),
             ));
         }
         for knock in &self.knocks {
@@ -47,12 +48,28 @@ impl ViewModel {
         lines
     }
 
+    /// Contact, credential and warnings, after a comma each.
+    fn standing_words(&self, id: &subrosa_proto::ids::MemberId) -> String {
+        let mut words = match self.standing.get(id) {
+            Some(StandingName::Contact) => ", contact".to_owned(),
+            Some(StandingName::ChangedKey) => ", NOT your contact of that name".to_owned(),
+            Some(StandingName::SameName) => ", name used twice".to_owned(),
+            None => String::new(),
+        };
+        if let Some(certified) = self.certified.get(id) {
+            words.push_str(", ");
+            words.push_str(certified);
+        }
+        words
+    }
+
     /// The safety code and what it is for: `/code`.
     pub(crate) fn code_lines(&self) -> Vec<String> {
         match &self.safety_code {
             Some(code) => vec![
                 code.clone(),
-                "read it to the others: equal on every screen, nobody is between you".to_owned(),
+                self.safety_words.clone(),
+                "read it, or the words, to the others: equal on every screen, nobody is between you; then /verify".to_owned(),
             ],
             None => vec![self.phase_line().to_owned()],
         }
@@ -135,6 +152,15 @@ pub(crate) fn role(role: RoleName) -> &'static str {
         RoleName::Interpreter => "interpreter",
         RoleName::Listener => "listener",
         _ => "member",
+    }
+}
+
+/// What a credential says, in words.
+pub(super) fn certified(organisation: &str, root: &str, name: &str, trusted: bool) -> String {
+    if trusted {
+        format!("certified by {organisation} as \"{name}\"")
+    } else {
+        format!("says that {organisation} [{root}] certifies \"{name}\"; you do not trust that key")
     }
 }
 

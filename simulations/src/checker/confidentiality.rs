@@ -41,8 +41,9 @@ impl Confidentiality {
         self.was_parted |= parted;
     }
 
+    /// Somebody learned that this node was removed; the first is who removed it.
     pub(super) fn removed(&mut self, at: Timestamp, victim: usize) {
-        self.removed_at[victim] = Some(at);
+        self.removed_at[victim].get_or_insert(at);
     }
 
     pub(super) fn learned(&mut self, at: Timestamp, node: usize, who: usize) {

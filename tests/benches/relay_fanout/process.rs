@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+/// Milliseconds of a clock tick in `/proc`: `USER_HZ` is 100 on every architecture that this runs on.
+const TICK_MS: u64 = 10;
+
 /// Ends its process when dropped.
 pub(crate) struct Child {
     process: std::process::Child,
@@ -56,19 +59,27 @@ impl Child {
         answer
     }
 
-    /// The relay's counters.
-    pub(crate) fn report(&mut self) -> serde_json::Value {
-        serde_json::from_str(&self.ask("report")).expect("JSON")
+    /// The relay's counters. A relay that serves other than `sessions` has lost some, or its event loop has ended: then
+    /// its counters are zero, and nothing that follows means anything.
+    pub(crate) fn report(&mut self, sessions: usize) -> serde_json::Value {
+        let report: serde_json::Value = serde_json::from_str(&self.ask("report")).expect("JSON");
+        assert_eq!(report["sessions"], sessions, "the relay lost sessions: {report}");
+        report
     }
 
-    /// CPU time of all threads, user and system, with the scheduler's nanoseconds.
+    /// CPU time of the whole process, user and system, threads that ended included, to a clock tick of 10 ms.
     pub(crate) fn cpu(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("Linux");
-        let nanos = tasks.flatten().filter_map(|task| {
-            let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split_whitespace().next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(nanos.sum())
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("Linux");
+        // The second field is the program's name in parentheses, which may hold spaces: utime and stime are the 12th
+        // and 13th behind it (proc_pid_stat(5)).
+        let fields = text.rsplit_once(')').expect("a name in parentheses").1;
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().expect("clock ticks"))
+            .sum();
+        Duration::from_millis(ticks * TICK_MS)
     }
 
     /// Resident memory in bytes.

@@ -72,7 +72,7 @@ pub(crate) fn measure(bytes: usize, listeners: usize, run: Duration) -> f64 {
             }
         }
     }
-    let cpu = child.cpu() - cpu;
+    let cpu = child.cpu().checked_sub(cpu).expect("a process's CPU time grows");
     std::thread::sleep(Duration::from_millis(300));
     let _ = sender.send(&[0]);
     let forwarded: f64 = child.read_line().trim().parse().unwrap_or(received as f64);

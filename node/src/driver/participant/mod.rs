@@ -1,6 +1,7 @@
 //! Drives `subrosa_proto`'s `Participant` with quinn, files and an audio engine: one task that owns the machine, feeds it
 //! what happens, and does what it says.
 
+mod acquaintance;
 mod dialling;
 mod links;
 mod setup;
@@ -34,7 +35,7 @@ use crate::{
     event::Event,
     node::{COMMAND_QUEUE_MAX, EVENT_QUEUE_MAX, Node},
     quic::endpoint::{Authenticated, DialError, Endpoint},
-    store::{DataDir, meetings::MeetingFile},
+    store::{DataDir, contacts::Contacts, meetings::MeetingFile},
 };
 
 /// Events of links that may wait for the loop: 100 peers' datagrams of a fifth of a second. Control frames wait for a
@@ -71,6 +72,7 @@ struct Driver {
     user: UserSide,
     /// Whom the endpoint turns away from the next `Accept` on.
     unadmitted: Unadmitted,
+    contacts: Contacts,
     /// Opens the port to whoever has a code of words.
     code_key: Option<(MeetingId, Psk)>,
     /// Where the founder's node keeps the meeting.
@@ -230,6 +232,8 @@ impl Driver {
             Command::Mute => self.audio.set_muted(true),
             Command::Unmute => self.audio.set_muted(false),
             Command::Who => self.user.tell_who(),
+            Command::Verify => self.verify_present(),
+            Command::AdmitContacts => self.admit_contacts(),
             other => match user::command(&other) {
                 Ok(command) => self.participant.handle_command(self.clock.now(), command),
                 Err(reason) => self.user.tell(Event::Refused {

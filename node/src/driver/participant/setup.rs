@@ -8,9 +8,11 @@ use std::{
 };
 
 use subrosa_proto::{
+    ids::MemberId,
     media::payload::FrameDuration,
     meeting::{
         admission::AdmissionMode,
+        credential::{SignedCredential, TrustedOrganisations},
         name::Name,
         participant::{FoundingTerms, Participant, ParticipantConfig},
         passphrase::Record,
@@ -35,7 +37,7 @@ use crate::{
     error::{ErrorKind, NodeError},
     event::Event,
     quic::endpoint::{Endpoint, EndpointOptions},
-    store,
+    store::{self, contacts::Contacts, organisations::credential_error},
 };
 
 /// Dials under way or finished that the loop has not looked at.
@@ -129,6 +131,17 @@ pub(super) fn prepare(
             joined
         }
     };
+    let mut participant = participant;
+    if let Some(text) = &door.credential {
+        let credential = own_credential(text, identity.member_id(), now)?;
+        participant = participant.with_credential(credential);
+    }
+    let mut contacts = Contacts::default();
+    if let Some(store) = &store {
+        contacts = Contacts::load(store.path())?;
+        let (_, trusted) = store::organisations::trusted(store.path())?;
+        participant = participant.with_organisations(trusted);
+    }
     let mut user = UserSide::new(events);
     user.tell(Event::Ready {
         node: participant.id(),
@@ -152,6 +165,7 @@ pub(super) fn prepare(
         user,
         unadmitted: Unadmitted::default(),
         code_key: None,
+        contacts,
         meeting_file,
         store,
         leave_after: config.leave_after,
@@ -160,6 +174,16 @@ pub(super) fn prepare(
         last_dial_error: None,
         left: None,
     })
+}
+
+/// The credential to show, if it is ours and holds now.
+fn own_credential(text: &str, me: MemberId, now: Now) -> Result<SignedCredential, NodeError> {
+    let credential = SignedCredential::from_text(text.trim())
+        .map_err(|error| credential_error("this is no credential", &error))?;
+    TrustedOrganisations::default()
+        .check(&credential, me, now.unix)
+        .map_err(|error| credential_error("the credential cannot be shown", &error))?;
+    Ok(credential)
 }
 
 /// What the node begins with, checked.

@@ -29,13 +29,25 @@ impl Driver {
                 self.audio.set_muted(true);
                 self.user.tell(Event::MuteRequested { by });
             }
+            participant::Event::Certified { member, checked } => self.tell_certified(member, checked),
+            participant::Event::Knock { member, ref name, .. }
+            | participant::Event::Member {
+                member,
+                ref name,
+                state: participant::MemberState::Joined,
+                ..
+            } => {
+                self.tell_standing(member, name);
+                if let Some(event) = to_event(event) {
+                    self.user.tell(event);
+                }
+            }
             participant::Event::TicketRenewed => self.keep_ticket(),
-            participant::Event::Joined { safety_code, policy } => {
+            participant::Event::Joined { policy } => {
                 self.leave_at = self.leave_after.map(|after| tokio::time::Instant::now() + after);
                 self.user.tell(Event::Joined {
                     meeting: self.meeting.to_string(),
                     me: self.participant.id(),
-                    safety_code: safety_code.to_string(),
                     policy,
                 });
             }
@@ -139,6 +151,7 @@ fn to_event(event: participant::Event) -> Option<Event> {
         participant::Event::Waiting => Event::Waiting {},
         participant::Event::SafetyCode { code, members } => Event::SafetyCode {
             safety_code: code.to_string(),
+            words: code.words(),
             members,
         },
         participant::Event::Knock {

@@ -234,8 +234,11 @@ pub(super) fn command(command: &Command) -> Result<participant::Command, String>
         Command::AskToSpeak => Wish::AskToSpeak,
         Command::Sharing { in_charge_only } => Wish::Sharing(*in_charge_only),
         Command::Reactions { member, allowed } => Wish::Reactions(*member, *allowed),
-        Command::AdmitContacts | Command::Leave | Command::Mute | Command::Unmute | Command::Who => {
-            Wish::Leave
-        }
+        Command::AdmitContacts
+        | Command::Verify
+        | Command::Leave
+        | Command::Mute
+        | Command::Unmute
+        | Command::Who => Wish::Leave,
     })
 }

@@ -24,7 +24,7 @@ pub(super) struct ChannelKey {
 }
 
 /// One authenticated way to one person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Conduit {
     Link(LinkId),
     Channel(ChannelKey),
@@ -149,6 +149,7 @@ impl Participant {
         }
         let is_member = self.log.view().members.contains_key(&member);
         if self.scope_of(conduit) == Scope::Members {
+            self.show_credential(conduit);
             let (hello, heads) = (self.hello(), self.heads_message());
             self.send_on(conduit, &hello);
             self.send_on(conduit, &heads);

@@ -24,7 +24,11 @@ impl Participant {
     pub(super) fn handle_knock(&mut self, now: Now, member: MemberId, conduit: Conduit, hello: &Hello) {
         if self.log.view().members.contains_key(&member) {
             self.admission.forget(&member);
-            self.welcome(now, member, conduit);
+            // Whoever knocked at several doors hears our answer as a greeting once it is in; two members must not
+            // welcome each other for ever.
+            if !self.was_welcomed(now, conduit) {
+                self.welcome(now, member, conduit);
+            }
             return;
         }
         if !self.is_in_charge() {

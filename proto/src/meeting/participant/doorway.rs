@@ -2,15 +2,16 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{Participant, code::CodeDesk, conduits::Conduit, timers::JOIN_PATIENCE};
+use super::{Event, Participant, code::CodeDesk, conduits::Conduit, timers::JOIN_PATIENCE};
 use crate::{
     ids::{LinkId, MemberId},
     meeting::{
+        credential::{Certified, CredentialError, SignedCredential, TrustedOrganisations},
         passphrase::{ExchangeContext, Passphrase, Proving, Record},
         passphrase_gate::PassphraseGate,
     },
     time::{Now, Timestamp},
-    wire::door_message::DoorMessage,
+    wire::{control_message::ControlMessage, door_message::DoorMessage},
 };
 
 /// The purpose of the passphrase's exchange, and its version.
@@ -41,6 +42,12 @@ pub(super) struct Doorway {
     pub(super) guess: Option<Guess>,
     /// A code of words that stands for the ticket.
     pub(super) code: CodeDesk,
+    /// What an organisation says about this node's owner.
+    pub(super) credential: Option<SignedCredential>,
+    /// Whose word about others counts.
+    pub(super) organisations: TrustedOrganisations,
+    /// What organisations say about people, as it was told.
+    pub(super) certified: BTreeMap<MemberId, Result<Certified, CredentialError>>,
     /// The lobby to go to when the Remove comes that sends this node back.
     pub(super) back_to: Option<(u32, [u8; 32])>,
     /// What the ends of each link export alike, and where its other end was seen.
@@ -63,6 +70,9 @@ impl Doorway {
             asked: false,
             guess: None,
             code: CodeDesk::default(),
+            credential: None,
+            organisations: TrustedOrganisations::default(),
+            certified: BTreeMap::new(),
             back_to: None,
             links: BTreeMap::new(),
             kept: 0,
@@ -87,6 +97,43 @@ impl Participant {
         self
     }
 
+    /// Shows this credential to those in charge and to members. Call it before anything else.
+    #[must_use]
+    pub fn with_credential(mut self, credential: SignedCredential) -> Self {
+        self.doorway.credential = Some(credential);
+        self
+    }
+
+    /// Trusts these organisations. Call it before anything else.
+    #[must_use]
+    pub fn with_organisations(mut self, organisations: TrustedOrganisations) -> Self {
+        self.doorway.organisations = organisations;
+        self
+    }
+
+    /// Shows our credential to the other end.
+    pub(super) fn show_credential(&mut self, conduit: Conduit) {
+        if let Some(credential) = &self.doorway.credential
+            && let Ok(bytes) = credential.to_bytes().try_into()
+        {
+            self.send_on(conduit, &ControlMessage::Door(DoorMessage::Credential(bytes)));
+        }
+    }
+
+    /// Somebody shows a credential. People are told what it says, or why it says nothing.
+    fn note_credential(&mut self, now: Now, from: MemberId, bytes: &[u8]) {
+        let checked = SignedCredential::from_bytes(bytes)
+            .and_then(|signed| self.doorway.organisations.check(&signed, from, now.unix));
+        let known = &mut self.doorway.certified;
+        if known.get(&from) != Some(&checked) && self.peers.contains_key(&from) {
+            known.insert(from, checked.clone());
+            self.emit(Event::Certified {
+                member: from,
+                checked,
+            });
+        }
+    }
+
     /// Asks everybody who knocks for the passphrase of `record`. Call it before anything else.
     #[must_use]
     pub fn asking_for(mut self, record: Record) -> Self {
@@ -103,6 +150,10 @@ impl Participant {
 
     /// Forgets links that are gone.
     pub(super) fn forget_bindings(&mut self) {
+        let peers = &self.peers;
+        self.doorway
+            .certified
+            .retain(|member, _| peers.contains_key(member));
         let gone: Vec<LinkId> = self.doorway.links.keys().copied().collect();
         for link in gone {
             if !self.links.contains_key(&link) && !self.is_code_link(link) {
@@ -152,7 +203,7 @@ impl Participant {
         let leads = !guest && self.leads(from);
         let serves = self.is_member() && self.is_in_charge();
         match message {
-            DoorMessage::Credential(_) => {}
+            DoorMessage::Credential(bytes) => self.note_credential(now, from, &bytes),
             DoorMessage::Refused(reason, words) if answers => self.handle_refusal(reason, &words),
             DoorMessage::PassphraseWanted if answers => self.handle_passphrase_wanted(now, from, conduit),
             DoorMessage::PassphraseAnswer(bytes) if answers => {

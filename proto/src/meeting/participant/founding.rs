@@ -207,6 +207,7 @@ impl Participant {
             phase: Phase::Lobby { waiting: false },
             doorway: Doorway::new(now.monotonic),
             doorkeepers: BTreeSet::new(),
+            welcomed: BTreeMap::new(),
             ticket,
             ticket_terms,
             secrets,

@@ -63,6 +63,7 @@ impl Participant {
 
     /// Knocks: a greeting from somebody who is not in.
     pub(super) fn knock_on(&mut self, now: Now, conduit: Conduit) {
+        self.show_credential(conduit);
         let hello = self.hello();
         self.send_on(conduit, &hello);
         let waiting = self.phase == Phase::Lobby { waiting: true };

@@ -69,7 +69,7 @@ pub use output::{
 pub use peer::PeerCounters;
 
 use self::{
-    conduits::ChannelKey,
+    conduits::{ChannelKey, Conduit},
     dirty::Dirty,
     doorway::Doorway,
     links::{DialPurpose, MemberLink},
@@ -109,6 +109,8 @@ pub struct Participant {
     doorway: Doorway,
     /// While at the door: those besides the host who proved that they are in charge.
     doorkeepers: BTreeSet<MemberId>,
+    /// When a welcome was last sent on a conduit; only the last [`timers::WELCOME_INTERVAL`] is kept.
+    welcomed: BTreeMap<Conduit, Timestamp>,
     /// The ticket to come back with, in its newest form.
     ticket: Ticket,
     /// What the ticket said when it was issued; the host re-issues it from this.

@@ -6,7 +6,12 @@ use crate::{
     ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
     media::reception_report::ReceptionReport,
     meeting::{
-        kept::KeptRecord, keys::KeyReason, passphrase::Passphrase, role::Role, safety_code::SafetyCode,
+        credential::{Certified, CredentialError},
+        kept::KeptRecord,
+        keys::KeyReason,
+        passphrase::Passphrase,
+        role::Role,
+        safety_code::SafetyCode,
     },
     noise::{Psk, Unadmitted},
     policy::{evidence::EvidenceLevel, permit::Permit},
@@ -182,14 +187,12 @@ pub enum Event {
     },
     /// Somebody in charge sent this node back to the lobby; it knocks again.
     SentBack,
-    /// This member is in.
+    /// This member is in. The safety code follows.
     Joined {
-        /// Over meeting, policy and identities.
-        safety_code: SafetyCode,
         /// The policy in one line.
         policy: String,
     },
-    /// The safety code changed with the roster.
+    /// The safety code, at first and whenever it changed with the roster.
     SafetyCode {
         /// The new one.
         code: SafetyCode,
@@ -221,6 +224,13 @@ pub enum Event {
     AskedToSpeak {
         /// Who.
         member: MemberId,
+    },
+    /// Somebody showed a credential.
+    Certified {
+        /// Who.
+        member: MemberId,
+        /// What it says, or why it says nothing.
+        checked: Result<Certified, CredentialError>,
     },
     /// A code that stands for the ticket: to be read out, with one of the addresses.
     Code {

@@ -35,8 +35,12 @@ impl Participant {
         self.accept_keys();
         self.dirty.rooms();
         if !changes.is_empty() {
-            let timer = if joining { Timer::Joined } else { Timer::SafetyCode };
-            self.timers.set_if_unset(timer, now.monotonic + SAFETY_CODE_DELAY);
+            if joining {
+                let policy = self.judge.policy().policy().summary();
+                self.emit(Event::Joined { policy });
+            }
+            self.timers
+                .set_if_unset(Timer::SafetyCode, now.monotonic + SAFETY_CODE_DELAY);
         }
     }
 
@@ -125,20 +129,13 @@ impl Participant {
         });
     }
 
-    /// Tells people the safety code of the present roster, and if `joining`, that they are in.
-    pub(super) fn tell_safety_code(&mut self, joining: bool) {
+    /// Tells people the safety code of the present roster.
+    pub(super) fn tell_safety_code(&mut self) {
         if !self.is_member() {
             return;
         }
         let members: BTreeSet<MemberId> = self.log.view().members.keys().copied().collect();
         let code = SafetyCode::new(&self.meeting, &self.judge.policy().hash(), &members);
-        if joining {
-            let policy = self.judge.policy().policy().summary();
-            self.emit(Event::Joined {
-                safety_code: code,
-                policy,
-            });
-        }
         self.emit(Event::SafetyCode {
             code,
             members: members.len(),

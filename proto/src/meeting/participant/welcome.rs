@@ -5,7 +5,7 @@ use super::{
     conduits::{Conduit, fit},
     links::Scope,
     lobby::Phase,
-    timers::{LOBBY_LINGER, Timer},
+    timers::{LOBBY_LINGER, Timer, WELCOME_INTERVAL},
 };
 use crate::{
     ids::{MemberId, OperationHash},
@@ -35,6 +35,13 @@ impl Participant {
         }
     }
 
+    /// Whether a welcome was sent on this conduit a moment ago.
+    pub(super) fn was_welcomed(&self, now: Now, conduit: Conduit) -> bool {
+        self.welcomed
+            .get(&conduit)
+            .is_some_and(|at| now.monotonic < *at + WELCOME_INTERVAL)
+    }
+
     /// Tells a member everything that it needs: the log, the room secret, where the others are; and the others where it is.
     pub(super) fn welcome(&mut self, now: Now, member: MemberId, conduit: Conduit) {
         let epoch: Option<OperationHash> = self
@@ -45,6 +52,10 @@ impl Participant {
         let Some(grant) = epoch.and_then(|epoch| self.grant_of(&epoch)) else {
             return;
         };
+        self.welcomed
+            .retain(|_, at| now.monotonic < *at + WELCOME_INTERVAL);
+        self.welcomed.insert(conduit, now.monotonic);
+        self.show_credential(conduit);
         let hello = self.hello();
         self.send_on(conduit, &hello);
         self.send_operations_since(conduit, &[]);

@@ -1,0 +1,249 @@
+//! The load's sockets: quinn-proto clients in a busy loop, so that one core of load can saturate one core of relay.
+
+use std::{
+    collections::BTreeMap,
+    io::IoSliceMut,
+    net::UdpSocket,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use quinn::udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
+use quinn_proto::{
+    AckFrequencyConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, Event, StreamEvent,
+    StreamId, TransportConfig, VarInt,
+    congestion::{Controller, ControllerFactory},
+};
+use subrosa_proto::{
+    noise,
+    random::Random,
+    wire::{framing, relay_message::RelayRequest},
+};
+use subrosa_tests::relay_client::{RelayAddress, dial_config};
+
+const RECEIVE_BYTES: usize = 64 * 1024;
+/// Bytes that a port's `turn` needs to receive into.
+pub(crate) const BUFFER_BYTES: usize = RECEIVE_BYTES * BATCH_SIZE;
+
+/// A congestion window that never closes: the publishers' overload must reach the relay.
+struct Unlimited;
+
+impl ControllerFactory for Unlimited {
+    fn build(self: Arc<Self>, _: Instant, _: u16) -> Box<dyn Controller> {
+        Box::new(Self)
+    }
+}
+
+impl Controller for Unlimited {
+    fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
+    fn on_mtu_update(&mut self, _: u16) {}
+    fn window(&self) -> u64 {
+        1 << 40
+    }
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(Self)
+    }
+    fn initial_window(&self) -> u64 {
+        1 << 40
+    }
+    fn into_any(self: Box<Self>) -> Box<dyn std::any::Any> {
+        self
+    }
+}
+
+fn transport() -> TransportConfig {
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(30));
+    let mut config = TransportConfig::default();
+    config
+        .keep_alive_interval(Some(Duration::from_secs(3)))
+        .datagram_receive_buffer_size(Some(4 * 1024 * 1024))
+        .datagram_send_buffer_size(256 * 1024)
+        .ack_frequency_config(Some(acks))
+        .congestion_controller_factory(Arc::new(Unlimited));
+    config
+}
+
+pub(crate) struct Client {
+    pub(crate) connection: Connection,
+    control: Option<StreamId>,
+    pub(crate) connected: bool,
+    touched: bool,
+}
+
+/// A socket with its endpoint and connections.
+pub(crate) struct Port {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    endpoint: Endpoint,
+    pub(crate) clients: BTreeMap<ConnectionHandle, Client>,
+    touched: Vec<ConnectionHandle>,
+    /// Media frames received.
+    pub(crate) frames: u64,
+}
+
+impl Port {
+    pub(crate) fn new(seed: u8) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let state = UdpSocketState::new((&socket).into()).expect("socket options");
+        let _ = state.set_recv_buffer_size((&socket).into(), 1 << 20);
+        let _ = state.set_send_buffer_size((&socket).into(), 4 << 20);
+        let config = noise::endpoint_config(&mut Random::from_seed([seed; 32]));
+        let endpoint = Endpoint::new(Arc::new(config), None, true, None);
+        Self {
+            socket,
+            state,
+            endpoint,
+            clients: BTreeMap::new(),
+            touched: Vec::new(),
+            frames: 0,
+        }
+    }
+
+    pub(crate) fn dial(&mut self, relay: &RelayAddress, seed: u64) -> ConnectionHandle {
+        let mut config = dial_config(relay, seed);
+        config.transport_config(Arc::new(transport()));
+        let dialled = self.endpoint.connect(Instant::now(), config, relay.addr, "relay");
+        let (handle, connection) = dialled.expect("a good configuration");
+        let client = Client {
+            connection,
+            control: None,
+            connected: false,
+            touched: true,
+        };
+        self.clients.insert(handle, client);
+        self.touched.push(handle);
+        handle
+    }
+
+    pub(crate) fn touch(&mut self, handle: ConnectionHandle) {
+        if let Some(client) = self.clients.get_mut(&handle)
+            && !client.touched
+        {
+            client.touched = true;
+            self.touched.push(handle);
+        }
+    }
+
+    pub(crate) fn ask(&mut self, handle: ConnectionHandle, request: &RelayRequest) {
+        let client = self.clients.get_mut(&handle).expect("a client");
+        let Client {
+            connection, control, ..
+        } = client;
+        let id = *control.get_or_insert_with(|| connection.streams().open(Dir::Bi).expect("one stream"));
+        let frame = framing::frame(&request.encode());
+        let written = connection
+            .send_stream(id)
+            .write(&frame)
+            .expect("the relay takes requests");
+        assert_eq!(written, frame.len());
+        self.touch(handle);
+    }
+
+    /// Receives, handles, answers. Frames' send times go to `delays`.
+    pub(crate) fn turn(&mut self, buffer: &mut [u8], start: Instant, delays: Option<&mut Vec<u32>>) {
+        self.receive(Instant::now(), buffer);
+        let now = Instant::now();
+        let mut delays = delays;
+        let mut touched = std::mem::take(&mut self.touched);
+        for handle in touched.drain(..) {
+            let Some(client) = self.clients.get_mut(&handle) else {
+                continue;
+            };
+            client.touched = false;
+            while let Some(event) = client.connection.poll_endpoint_events() {
+                if let Some(event) = self.endpoint.handle_event(handle, event) {
+                    client.connection.handle_event(event);
+                }
+            }
+            while let Some(event) = client.connection.poll() {
+                match event {
+                    Event::Connected => client.connected = true,
+                    Event::ConnectionLost { reason } => {
+                        panic!("the relay ended a session, or died: {reason}")
+                    }
+                    Event::Stream(StreamEvent::Readable { id }) => {
+                        let mut stream = client.connection.recv_stream(id);
+                        if let Ok(mut chunks) = stream.read(true) {
+                            while let Ok(Some(_)) = chunks.next(usize::MAX) {}
+                            let _ = chunks.finalize();
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            while let Some(frame) = client.connection.datagrams().recv() {
+                self.frames += 1;
+                if let Some(delays) = delays.as_deref_mut()
+                    && let Some(sent) = frame.get(10..18).and_then(|b| b.try_into().ok())
+                {
+                    let passed = (now - start).as_nanos() as u64 - u64::from_le_bytes(sent);
+                    delays.push((passed / 1_000) as u32);
+                }
+            }
+            send_all(&self.socket, &self.state, &mut client.connection, now);
+        }
+        self.touched = touched;
+    }
+
+    fn receive(&mut self, now: Instant, buffer: &mut [u8]) {
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut chunks = buffer.chunks_exact_mut(RECEIVE_BYTES);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().expect("a buffer")));
+        let Ok(count) = self.state.recv((&self.socket).into(), &mut slices, &mut metas) else {
+            return;
+        };
+        for (meta, slice) in metas.iter().zip(&slices).take(count) {
+            let mut data = BytesMut::from(&slice[..meta.len]);
+            while !data.is_empty() {
+                let datagram = data.split_to(meta.stride.min(data.len()));
+                let ecn = meta
+                    .ecn
+                    .and_then(|e| quinn_proto::EcnCodepoint::from_bits(e as u8));
+                let mut response = Vec::new();
+                let event = self
+                    .endpoint
+                    .handle(now, meta.addr, None, ecn, datagram, &mut response);
+                if let Some(DatagramEvent::ConnectionEvent(handle, event)) = event
+                    && let Some(client) = self.clients.get_mut(&handle)
+                {
+                    client.connection.handle_event(event);
+                    if !client.touched {
+                        client.touched = true;
+                        self.touched.push(handle);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn timeouts(&mut self) {
+        let now = Instant::now();
+        for (&handle, client) in &mut self.clients {
+            if client.connection.poll_timeout().is_some_and(|at| at <= now) {
+                client.connection.handle_timeout(now);
+                if !client.touched {
+                    client.touched = true;
+                    self.touched.push(handle);
+                }
+            }
+        }
+    }
+}
+
+fn send_all(socket: &UdpSocket, state: &UdpSocketState, connection: &mut Connection, now: Instant) {
+    let mut buffer = Vec::new();
+    while let Some(transmit) = connection.poll_transmit(now, 10, &mut buffer) {
+        let udp = Transmit {
+            destination: transmit.destination,
+            ecn: transmit.ecn.and_then(|e| EcnCodepoint::from_bits(e as u8)),
+            contents: &buffer[..transmit.size],
+            segment_size: transmit.segment_size,
+            src_ip: None,
+        };
+        let _ = state.send(socket.into(), &udp);
+        buffer.clear();
+    }
+}
