@@ -159,6 +159,9 @@ pub(crate) struct MeetingArgs {
         conflicts_with = "ephemeral"
     )]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where accepted files are put [default: XDG_DOWNLOAD_DIR, or Downloads in the home directory].
+    #[arg(long, value_name = "DIR", env = "SUBROSA_DOWNLOADS")]
+    pub(crate) downloads: Option<PathBuf>,
     /// Use a fresh identity and keep nothing on disk.
     #[arg(long)]
     pub(crate) ephemeral: bool,

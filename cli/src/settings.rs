@@ -91,6 +91,10 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
         relays: split_relays(&relays),
         no_direct: flags.no_direct || file.no_direct.unwrap_or(false),
         data_dir,
+        downloads: flags
+            .downloads
+            .or(file.downloads)
+            .or_else(config_file::default_downloads),
         leave_after: flags.leave_after.map(checked_leave_after).transpose()?,
         muted: flags.muted || file.muted.unwrap_or(false),
         door: DoorConfig {

@@ -1,7 +1,12 @@
 //! What a user interface may ask of a node that takes part in a meeting.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
-use subrosa_proto::ids::MemberId;
+use subrosa_proto::{
+    ids::MemberId,
+    meeting::conversation::{files::FileId, item::ItemHash, reactions::Reaction},
+};
 
 /// One request. In JSON: `{"cmd":"mute"}`, `{"cmd":"admit","member":"<64 hex digits>"}` (docs/headless.md).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -85,6 +90,82 @@ pub enum Command {
     },
     /// The safety code was compared with everybody who is here: they are contacts from now on.
     Verify,
+    /// Say something to everybody, or to one (`to`).
+    Say {
+        /// At most 4,000 bytes; may have several lines.
+        text: String,
+        /// To whom; everybody if absent.
+        #[serde(default, with = "hex_id_option")]
+        to: Option<MemberId>,
+    },
+    /// Raise one's hand, or lower it (`"up":false`).
+    Hand {
+        /// Up or down.
+        #[serde(default = "yes")]
+        up: bool,
+    },
+    /// Take down somebody's hand (host, co-host).
+    LowerHand {
+        /// Whose.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+    },
+    /// Show a reaction to everybody.
+    React {
+        /// `thumbs_up`, `thumbs_down`, `clap`, `heart`, `laugh`, `surprise`, `celebrate` or `think`.
+        #[serde(with = "text")]
+        reaction: Reaction,
+    },
+    /// Ask everybody (speakers).
+    Poll {
+        /// At most 300 bytes.
+        question: String,
+        /// Two to ten, of at most 120 bytes each.
+        options: Vec<String>,
+        /// Whether several may be chosen.
+        #[serde(default)]
+        multiple: bool,
+    },
+    /// Vote; a second vote replaces the first, and an empty one takes it back.
+    Vote {
+        /// The poll's id.
+        #[serde(with = "text")]
+        poll: ItemHash,
+        /// Numbers of options, from 0.
+        choices: Vec<u8>,
+    },
+    /// End a poll (who opened it, host, co-host).
+    ClosePoll {
+        /// The poll's id.
+        #[serde(with = "text")]
+        poll: ItemHash,
+    },
+    /// Offer a file to everybody, or to one (`to`).
+    Send {
+        /// Where it is.
+        path: PathBuf,
+        /// To whom; everybody if absent.
+        #[serde(default, with = "hex_id_option")]
+        to: Option<MemberId>,
+    },
+    /// Take an offered file.
+    Accept {
+        /// The file's id.
+        #[serde(with = "text")]
+        file: FileId,
+    },
+    /// Do not take an offered file.
+    Decline {
+        /// The file's id.
+        #[serde(with = "text")]
+        file: FileId,
+    },
+    /// Stop sending or receiving a file.
+    Cancel {
+        /// The file's id.
+        #[serde(with = "text")]
+        file: FileId,
+    },
     /// Leave the meeting and end the node.
     Leave,
     /// Ask for a [`crate::event::Event::Member`] per member and a `Route` per peer.
@@ -131,6 +212,64 @@ pub enum RoleName {
     Interpreter,
     /// May listen only.
     Listener,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Whatever has a text form, in JSON both ways.
+pub mod text {
+    use std::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// If the text is no such thing.
+    pub fn deserialize<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map_err(|error| D::Error::custom(format!("{text:?}: {error}")))
+    }
+
+    /// Writes the text form.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer, T: Display>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+}
+
+/// As [`hex_id`], or nothing.
+pub mod hex_id_option {
+    use serde::{Deserializer, Serializer};
+    use subrosa_proto::ids::MemberId;
+
+    /// Reads 64 hexadecimal digits or `null`.
+    ///
+    /// # Errors
+    /// If it is anything else.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MemberId>, D::Error> {
+        #[derive(serde::Deserialize)]
+        struct Id(#[serde(with = "super::hex_id")] MemberId);
+        Ok(<Option<Id> as serde::Deserialize>::deserialize(deserializer)?.map(|id| id.0))
+    }
+
+    /// Writes 64 hexadecimal digits or `null`.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(id: &Option<MemberId>, serializer: S) -> Result<S::Ok, S::Error> {
+        match id {
+            Some(id) => serializer.collect_str(id),
+            None => serializer.serialize_none(),
+        }
+    }
 }
 
 /// Identities as 64 hexadecimal digits, in JSON both ways.

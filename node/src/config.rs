@@ -53,6 +53,8 @@ pub struct NodeConfig {
     pub no_direct: bool,
     /// Where identity and meeting state live; created with mode 0700. `None` keeps everything in memory.
     pub data_dir: Option<PathBuf>,
+    /// Where accepted files are put; made when the first is accepted. `None` accepts none.
+    pub downloads: Option<PathBuf>,
     /// Leave by itself after this time in the meeting.
     pub leave_after: Option<Duration>,
     /// Start muted.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use subrosa_proto::ids::MemberId;
 
-use crate::command::{RoleName, hex_id};
+use crate::command::{RoleName, hex_id, hex_id_option};
 
 /// The version of the JSON form: a field `"v"` of every line.
 pub const EVENT_VERSION: u32 = 1;
@@ -206,6 +206,35 @@ pub enum Event {
         /// When the first sample of the output is heard: microseconds since 1970-01-01T00:00:00Z.
         output_started_unix_us: Option<u64>,
     },
+    /// Somebody said something; what this node says comes back as well.
+    Chat(Chat),
+    /// Private messages were not delivered before their receiver went.
+    Undelivered {
+        /// Who went.
+        #[serde(with = "hex_id")]
+        to: MemberId,
+        /// How many.
+        messages: usize,
+    },
+    /// Whose hands are up: who raised first comes first.
+    Hands {
+        /// In order.
+        members: Vec<HexId>,
+    },
+    /// Somebody reacted.
+    Reaction {
+        /// Who.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+        /// The reaction's name.
+        reaction: String,
+        /// Its picture.
+        emoji: String,
+    },
+    /// A poll opened, got a vote, or closed.
+    Poll(PollEvent),
+    /// About a file.
+    File(FileEvent),
     /// Something failed; the node goes on unless `left` follows.
     Error(ErrorEvent),
     /// The node is out of the meeting; the last event.
@@ -237,6 +266,115 @@ pub enum MemberState {
     Left,
     /// Was removed.
     Removed,
+}
+
+/// An identity in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct HexId(#[serde(with = "hex_id")] pub MemberId);
+
+/// A chat message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Chat {
+    /// Who.
+    #[serde(with = "hex_id")]
+    pub from: MemberId,
+    /// To whom, if it is private.
+    #[serde(with = "hex_id_option")]
+    pub to: Option<MemberId>,
+    /// What; may have several lines.
+    pub text: String,
+    /// Sorts messages in one order on all screens.
+    pub order: String,
+    /// Seconds since 1970, by the sender's clock.
+    pub sent_unix: u64,
+}
+
+/// A poll as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PollEvent {
+    /// Its id.
+    pub poll: String,
+    /// Who opened it.
+    #[serde(with = "hex_id")]
+    pub by: MemberId,
+    /// What is asked.
+    pub question: String,
+    /// What can be chosen.
+    pub options: Vec<String>,
+    /// Whether several may be chosen.
+    pub multiple: bool,
+    /// Votes for each option.
+    pub votes: Vec<u32>,
+    /// Members who voted.
+    pub voters: usize,
+    /// What this node chose.
+    pub mine: Vec<u8>,
+    /// `open`, `counting` (closed, some votes are still to come) or `closed`.
+    pub state: PollState,
+    /// Members whose votes came after the poll was closed.
+    pub uncounted: usize,
+}
+
+/// How far a poll is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PollState {
+    /// Votes are taken.
+    Open,
+    /// It is closed, and counted votes are on their way.
+    Counting,
+    /// The result is final, and the same everywhere.
+    Closed,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileEvent {
+    /// Its id.
+    pub file: String,
+    /// What.
+    pub state: FileState,
+    /// The other side, if there is one.
+    #[serde(with = "hex_id_option")]
+    pub peer: Option<MemberId>,
+    /// A safe name, with `offered` and `offering`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Bytes in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Bytes that are there, with `progress`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// Where it was put, with `received`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Why it ended, with `ended`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// States of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileState {
+    /// The peer offers it.
+    Offered,
+    /// This node offers it.
+    Offering,
+    /// The peer takes it.
+    Accepted,
+    /// The peer does not take it.
+    Declined,
+    /// It is on its way.
+    Progress,
+    /// It is here, and its hash is right.
+    Received,
+    /// It is there, and its hash is right.
+    Delivered,
+    /// It ended otherwise.
+    Ended,
 }
 
 /// The way that media take to and from a peer.

@@ -188,6 +188,31 @@ pub enum Action {
         /// `host`, `co-host`, `speaker`, `listener`.
         role: String,
     },
+    /// Writes to everybody, or to one.
+    Say {
+        /// Who.
+        who: String,
+        /// What.
+        text: String,
+        /// To whom; everybody if absent.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// Raises or lowers a hand.
+    Hand {
+        /// Whose.
+        who: String,
+        /// Up (default) or down.
+        #[serde(default = "yes")]
+        up: bool,
+    },
+    /// Somebody in charge takes down a hand.
+    LowerHand {
+        /// Whose.
+        who: String,
+        /// In charge.
+        by: String,
+    },
     /// Ceases to speak.
     Mute {
         /// Who.
@@ -235,7 +260,7 @@ pub enum Action {
         by: String,
     },
     /// Says the passphrase at the door.
-    Say {
+    SayPassphrase {
         /// Who.
         who: String,
         /// What.
@@ -402,8 +427,10 @@ impl Action {
             | Self::Leave { who }
             | Self::Mute { who }
             | Self::Unmute { who }
+            | Self::Hand { who, .. }
+            | Self::Say { who, to: None, .. }
             | Self::Crash { who }
-            | Self::Say { who, .. }
+            | Self::SayPassphrase { who, .. }
             | Self::AskToSpeak { who }
             | Self::Restart { who, .. } => vec![who],
             Self::Admit { who, by }
@@ -413,6 +440,10 @@ impl Action {
             | Self::RequestMute { who, by }
             | Self::Reactions { who, by, .. }
             | Self::Remove { who, by, .. }
+            | Self::LowerHand { who, by }
+            | Self::Say {
+                who, to: Some(by), ..
+            }
             | Self::Role { who, by, .. } => vec![who, by],
             Self::Lock { by, .. } | Self::RequestMuteOfAll { by } | Self::Sharing { by, .. } => vec![by],
             Self::AdmitAll { whom, by } => whom.iter().chain([by]).collect(),

@@ -1,7 +1,11 @@
 //! What a person can type.
 
-use subrosa_node::command::RoleName;
+use std::path::PathBuf;
 
+use subrosa_node::command::RoleName;
+use subrosa_proto::meeting::conversation::reactions::Reaction;
+
+use super::talk_command;
 use crate::view_model::Target;
 
 /// Shown by `/help`.
@@ -17,6 +21,12 @@ pub(super) const HELP: &str = "\
 /remove NAME        out, and the keys change            /lock  /unlock
 /role NAME ROLE     host, co-host, speaker, listener    /ticket  show the ticket again
 /code               the safety code to compare          /stats   how the others are received
+/say TEXT           to everybody                        /msg NAME TEXT  to one
+/chat               what was said                       /hand [down]  /hands  /lower NAME
+/react WHAT         thumbs_up, clap, heart, laugh, …    /poll QUESTION / A / B  (/poll-many: several)
+/vote N OPTION…     in poll N                           /close N  /polls
+/send FILE          to everybody                        /send-to NAME FILE
+/accept N           take file N                         /decline N  /cancel N  /files
 /leave              leave (Ctrl-C does the same)        /help";
 
 /// A typed line.
@@ -44,6 +54,27 @@ pub(super) enum LineCommand {
     Lock,
     Unlock,
     Role(Target, RoleName),
+    Say(String),
+    Message(Target, String),
+    Chat,
+    Hand(bool),
+    Hands,
+    LowerHand(Target),
+    React(Reaction),
+    Poll {
+        question: String,
+        options: Vec<String>,
+        multiple: bool,
+    },
+    /// Options as people count them, from 1.
+    Vote(usize, Vec<u8>),
+    ClosePoll(usize),
+    Polls,
+    Send(PathBuf, Option<Target>),
+    Accept(usize),
+    Decline(usize),
+    Cancel(usize),
+    Files,
     Code,
     Ticket,
     Stats,
@@ -61,7 +92,7 @@ pub(super) fn parse(line: &str) -> Result<LineCommand, String> {
         return Ok(LineCommand::Nothing);
     }
     let Some(line) = line.strip_prefix('/') else {
-        return Err("commands start with a slash: /help lists them".to_owned());
+        return Err("commands start with a slash, /say TEXT says something: /help lists them".to_owned());
     };
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();
@@ -102,12 +133,20 @@ pub(super) fn parse(line: &str) -> Result<LineCommand, String> {
         "lock" => LineCommand::Lock,
         "unlock" => LineCommand::Unlock,
         "role" => parse_role(rest)?,
+        "chat" => LineCommand::Chat,
+        "hands" => LineCommand::Hands,
+        "polls" => LineCommand::Polls,
+        "files" => LineCommand::Files,
+        "lower" => LineCommand::LowerHand(target()?),
         "code" => LineCommand::Code,
         "ticket" => LineCommand::Ticket,
         "stats" => LineCommand::Stats,
         "leave" | "quit" | "q" => LineCommand::Leave,
         "help" | "h" | "?" => LineCommand::Help,
-        _ => return Err("no such command: /help lists them".to_owned()),
+        _ => {
+            return talk_command::parse(word, rest)
+                .unwrap_or_else(|| Err("no such command: /help lists them".to_owned()));
+        }
     })
 }
 
@@ -187,6 +226,37 @@ mod tests {
             "offer-code",
             "sharing",
             "reactions",
+            "who",
+            "mute",
+            "unmute",
+            "admit",
+            "refuse",
+            "remove",
+            "lock",
+            "unlock",
+            "role",
+            "code",
+            "ticket",
+            "stats",
+            "leave",
+            "help",
+            "say",
+            "msg",
+            "chat",
+            "hand",
+            "hands",
+            "lower",
+            "react",
+            "poll",
+            "vote",
+            "close",
+            "polls",
+            "send",
+            "send-to",
+            "accept",
+            "decline",
+            "cancel",
+            "files",
         ] {
             assert!(HELP.contains(&format!("/{word}")), "{word}");
         }

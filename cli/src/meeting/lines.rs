@@ -18,7 +18,7 @@ use crate::{
 
 /// Lines on stdout, drawn from the view model.
 pub(super) struct Lines {
-    view: ViewModel,
+    pub(super) view: ViewModel,
     paint: Paint,
     /// Also draw tickets as QR codes.
     qr: bool,
@@ -42,7 +42,7 @@ impl Lines {
         })
     }
 
-    fn show_all(&self, lines: &[String]) -> io::Result<()> {
+    pub(super) fn show_all(&self, lines: &[String]) -> io::Result<()> {
         lines.iter().try_for_each(|line| output::line(line))
     }
 
@@ -53,6 +53,22 @@ impl Lines {
                 self.show_all(&self.view.who_lines())?;
                 return Ok(None);
             }
+            LineCommand::Say(_)
+            | LineCommand::Message(..)
+            | LineCommand::Chat
+            | LineCommand::Hand(_)
+            | LineCommand::Hands
+            | LineCommand::LowerHand(_)
+            | LineCommand::React(_)
+            | LineCommand::Poll { .. }
+            | LineCommand::Vote(..)
+            | LineCommand::ClosePoll(_)
+            | LineCommand::Polls
+            | LineCommand::Send(..)
+            | LineCommand::Accept(_)
+            | LineCommand::Decline(_)
+            | LineCommand::Cancel(_)
+            | LineCommand::Files => return self.talk(command),
             LineCommand::Code => {
                 self.show_all(&self.view.code_lines())?;
                 return Ok(None);
@@ -144,7 +160,7 @@ impl Lines {
         }))
     }
 
-    fn aimed(
+    pub(super) fn aimed(
         &self,
         given: &str,
         found: Lookup,

@@ -6,6 +6,8 @@ mod line_command;
 mod lines;
 mod qr;
 mod stdin;
+mod talk_command;
+mod talk_lines;
 mod ticket_input;
 
 use std::{io, time::Duration};

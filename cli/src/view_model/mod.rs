@@ -1,6 +1,7 @@
 //! What a person is shown of a meeting: a pure reducer from the node's events to a state and lines of text. Every
 //! interface (lines now; later a terminal UI and a web page) keeps one and draws it in its own way.
 
+mod conversation;
 mod people;
 mod sanitise;
 mod text;
@@ -9,7 +10,7 @@ mod text;
 mod tests;
 
 pub(crate) use people::{Lookup, Target};
-pub(crate) use sanitise::sanitise;
+pub(crate) use sanitise::{sanitise, sanitise_lines};
 
 use std::collections::BTreeMap;
 
@@ -102,6 +103,7 @@ pub(crate) struct ViewModel {
     /// What is known of people.
     pub(crate) standing: BTreeMap<MemberId, StandingName>,
     last_knock: usize,
+    pub(crate) talk: conversation::Talk,
     /// The route line as last shown, e.g. `Ada: direct · Ben: relay X, hosted DE, law FR, declared`.
     route_line: String,
 }
@@ -259,6 +261,12 @@ impl ViewModel {
                 }
                 Vec::new()
             }
+            Event::Chat(chat) => self.on_chat(chat),
+            Event::Undelivered { to, messages } => self.on_undelivered(to, *messages),
+            Event::Hands { members } => self.on_hands(members.iter().map(|id| id.0).collect()),
+            Event::Reaction { member, emoji, .. } => self.on_reaction(member, emoji),
+            Event::Poll(poll) => self.on_poll(poll),
+            Event::File(event) => self.on_file(event),
             Event::Refused { reason, clause, .. } => {
                 vec![alarm(format!(
                     "refused ({}): {}",

@@ -6,5 +6,6 @@ pub mod identity_file;
 pub mod meetings;
 pub mod organisations;
 pub mod tickets;
+pub mod transfers;
 
 pub use data_dir::DataDir;

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod code_words;
+pub mod conversation;
 pub mod credential;
 pub mod kept;
 pub mod keys;

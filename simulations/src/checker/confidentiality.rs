@@ -46,6 +46,11 @@ impl Confidentiality {
         self.removed_at[victim].get_or_insert(at);
     }
 
+    /// Removed beyond a partition: nobody who knows talks to it any more, and it may believe for ever that it is in.
+    pub(super) fn is_removed_unawares(&self, node: usize) -> bool {
+        self.was_parted && self.removed_at[node].is_some()
+    }
+
     pub(super) fn learned(&mut self, at: Timestamp, node: usize, who: usize) {
         self.learned[node][who] = Some(at);
         self.admitted_at[who] = None;

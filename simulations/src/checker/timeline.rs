@@ -2,7 +2,10 @@
 
 use subrosa_proto::{
     ids::MemberId,
-    meeting::participant::{Event, MemberState, RoutePath},
+    meeting::{
+        conversation::ConversationEvent,
+        participant::{Event, MemberState, RoutePath},
+    },
     time::Timestamp,
 };
 
@@ -78,8 +81,28 @@ pub(super) fn describe(event: &Event, name: impl Fn(MemberId) -> String) -> Stri
             members,
         } => format!("keys {generation}.{step} {reason:?} for {members}"),
         Event::Fault { code, message, .. } => format!("fault {code}: {message}"),
+        Event::Conversation(event) => describe_conversation(event, name),
         Event::Left(reason) => format!("end {reason:?}"),
         _ => format!("{event:?}"),
+    }
+}
+
+fn describe_conversation(event: &ConversationEvent, name: impl Fn(MemberId) -> String) -> String {
+    let names = |ids: &[MemberId]| ids.iter().map(|id| name(*id)).collect::<Vec<_>>().join(", ");
+    match event {
+        ConversationEvent::Said(said) => {
+            let to = said.to.map_or(String::new(), |to| format!(" to {}", name(to)));
+            format!("said {}{to}: {}", name(said.from), said.text)
+        }
+        ConversationEvent::Hands(order) => format!("hands {}", names(order)),
+        ConversationEvent::Reacted { member, reaction } => {
+            format!("reaction {} {}", name(*member), reaction.as_str())
+        }
+        ConversationEvent::Poll(view) => {
+            let state = if view.closed.is_some() { "closed" } else { "open" };
+            format!("poll {state} {:?}", view.votes)
+        }
+        other => format!("{other:?}"),
     }
 }
 

@@ -61,6 +61,22 @@ pub fn generate(seed: u64) -> Scenario {
     scenario
 }
 
+/// Whether everybody has a way to everybody in the end: all take direct links, or a permitted relay does its work
+/// throughout and the host names it. What fails without a way is no fault.
+pub(super) fn has_a_way(scenario: &Scenario) -> bool {
+    let failing = |name: &String| {
+        scenario.actions.iter().any(|timed| {
+            matches!(&timed.action, Action::KillRelay { relay } | Action::Tamper { relay } if relay == name)
+        })
+    };
+    let works = permitted(scenario).is_ok_and(|permitted| {
+        scenario.relays.iter().zip(permitted).any(|(relay, permitted)| {
+            permitted && !failing(&relay.name) && scenario.members[0].relays.contains(&relay.name)
+        })
+    });
+    works || scenario.members.iter().all(|member| member.direct)
+}
+
 fn relays(draw: &mut Draw) -> Vec<RelaySpec> {
     let count = draw.below(RELAYS_MAX + 1);
     (0..count)

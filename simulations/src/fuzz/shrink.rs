@@ -1,6 +1,6 @@
 //! The smallest scenario that still fails in the same way.
 
-use super::{Finding, kinds, violations};
+use super::{Finding, generate::has_a_way, kinds, violations};
 use crate::scenario::Scenario;
 
 /// Runs that shrinking may take. Reason: a scenario takes about a second, and somebody waits.
@@ -63,7 +63,7 @@ impl Search {
     }
 
     fn keeps_failing(&mut self, candidate: Scenario) -> bool {
-        if self.runs >= RUNS_MAX {
+        if self.runs >= RUNS_MAX || !has_a_way(&candidate) {
             return false;
         }
         self.runs += 1;

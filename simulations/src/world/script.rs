@@ -5,6 +5,7 @@ use std::time::Duration;
 use subrosa_proto::{
     meeting::{
         admission::AdmissionMode,
+        conversation::ConversationCommand,
         name::Name,
         participant::{Command, FoundingTerms, Participant, ParticipantConfig},
         passphrase::{Passphrase, Record},
@@ -85,7 +86,7 @@ impl World<'_> {
                 let members = whom.iter().map(|name| id(name)).collect();
                 self.command(by, Command::AdmitAll(members));
             }
-            Action::Say { who, passphrase } => {
+            Action::SayPassphrase { who, passphrase } => {
                 if let Ok(passphrase) = Passphrase::new(passphrase) {
                     self.command(who, Command::Passphrase(passphrase));
                 }
@@ -107,6 +108,18 @@ impl World<'_> {
                     let member = id(who);
                     self.command(by, Command::Role(member, role));
                 }
+            }
+            Action::Say { who, text, to } => {
+                let (to, text) = (to.as_deref().map(id), text.clone());
+                let command = ConversationCommand::Say { to, text };
+                self.command(who, Command::Conversation(command));
+            }
+            Action::Hand { who, up } => {
+                self.command(who, Command::Conversation(ConversationCommand::Hand(*up)));
+            }
+            Action::LowerHand { who, by } => {
+                let command = ConversationCommand::LowerHand(id(who));
+                self.command(by, Command::Conversation(command));
             }
             Action::Mute { who } => self.set_speaks(who, false),
             Action::Unmute { who } => self.set_speaks(who, true),
@@ -156,7 +169,7 @@ impl World<'_> {
         let is_out = self.nodes[by]
             .participant
             .as_ref()
-            .is_some_and(|participant| !participant.roster().members.contains_key(&member));
+            .is_some_and(|p| p.is_member() && !p.roster().members.contains_key(&member));
         // An order that had no effect makes nobody a spy.
         self.nodes[victim].is_spy |= stays && is_out;
     }

@@ -61,6 +61,7 @@ fn config(start: Start, audio: String, frame_ms: u8, data_dir: Option<PathBuf>) 
         relays: Vec::new(),
         no_direct: false,
         data_dir,
+        downloads: None,
         leave_after: None,
         muted: false,
         door: Default::default(),

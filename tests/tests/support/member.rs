@@ -65,6 +65,8 @@ pub(crate) struct Member {
     pub(crate) data_dir: PathBuf,
     /// Where it writes what it hears.
     pub(crate) heard: PathBuf,
+    /// Where it puts files that it accepts.
+    pub(crate) downloads: PathBuf,
 }
 
 impl Deref for Member {
@@ -103,6 +105,7 @@ impl Member {
             .data_dir
             .clone()
             .unwrap_or_else(|| home.unused(&format!("{name}-data")));
+        let downloads = data_dir.with_extension("downloads");
         let says = options
             .says
             .as_ref()
@@ -118,6 +121,7 @@ impl Member {
             ["--audio", &audio],
             ["--data-dir", &data_dir.display().to_string()],
             ["--leave-after", &LIFETIME_SECONDS.to_string()],
+            ["--downloads", &downloads.display().to_string()],
         ] {
             arguments.extend(pair.map(str::to_owned));
         }
@@ -133,6 +137,7 @@ impl Member {
             process: Process::start(home, name, &arguments),
             data_dir,
             heard,
+            downloads,
         }
     }
 

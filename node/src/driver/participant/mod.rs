@@ -2,7 +2,9 @@
 //! what happens, and does what it says.
 
 mod acquaintance;
+mod conversation;
 mod dialling;
+mod files;
 mod links;
 mod setup;
 mod translate;
@@ -23,6 +25,7 @@ use tokio::sync::mpsc;
 
 use self::{
     dialling::{DialResult, Dialler},
+    files::{Answer, FileThread},
     links::Links,
     user::UserSide,
 };
@@ -69,6 +72,7 @@ struct Driver {
     audio: AudioHandle,
     audio_events: mpsc::Receiver<AudioEvent>,
     commands: mpsc::Receiver<Command>,
+    files: FileThread,
     user: UserSide,
     /// Whom the endpoint turns away from the next `Accept` on.
     unadmitted: Unadmitted,
@@ -96,6 +100,7 @@ enum Wake {
     Accepted(Option<Authenticated>),
     Audio(AudioEvent),
     Command(Option<Command>),
+    File(Answer),
     Timer,
     Stats,
     LeaveAfter,
@@ -118,6 +123,7 @@ impl Driver {
                 Wake::Command(Some(command)) => self.handle_command(command),
                 // The interface is gone without a word: leave politely.
                 Wake::Command(None) => self.handle_command(Command::Leave),
+                Wake::File(answer) => self.handle_file_answer(answer),
                 Wake::Timer => self.participant.handle_timeout(self.clock.now()),
                 Wake::Stats => self.user.tell_stats(self.participant.counters()),
                 Wake::LeaveAfter => {
@@ -142,6 +148,7 @@ impl Driver {
             Some(result) = self.dialled.recv() => Wake::Dialled(result),
             accepted = self.endpoint.accept() => Wake::Accepted(accepted),
             Some(event) = self.audio_events.recv() => Wake::Audio(event),
+            Some(answer) = self.files.answers.recv() => Wake::File(answer),
             command = self.commands.recv() => Wake::Command(command),
             () = sleep_until(timer) => Wake::Timer,
             () = sleep_until(leave_at) => Wake::LeaveAfter,
@@ -186,6 +193,7 @@ impl Driver {
                 Output::Reported { member, report } => {
                     self.audio.handle_report(self.clock.timestamp(), member, &report);
                 }
+                Output::File(job) => self.files.job(job),
                 Output::Event(event) => self.handle_participant_event(event),
                 other => tracing::warn!(?other, "an output that this driver does not know"),
             }
@@ -234,8 +242,10 @@ impl Driver {
             Command::Who => self.user.tell_who(),
             Command::Verify => self.verify_present(),
             Command::AdmitContacts => self.admit_contacts(),
+            Command::Send { path, to } => self.offer_file(path, to),
             other => match user::command(&other) {
-                Ok(command) => self.participant.handle_command(self.clock.now(), command),
+                Ok(Some(command)) => self.participant.handle_command(self.clock.now(), command),
+                Ok(None) => {}
                 Err(reason) => self.user.tell(Event::Refused {
                     what: "command".to_owned(),
                     clause: "usage".to_owned(),

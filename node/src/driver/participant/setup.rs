@@ -28,7 +28,10 @@ use subrosa_proto::{
 };
 use tokio::sync::mpsc;
 
-use super::{Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, fresh_random, links::Links, user::UserSide};
+use super::{
+    Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, files::FileThread, fresh_random, links::Links,
+    user::UserSide,
+};
 use crate::{
     audio::{AudioConfig, AudioEngine, AudioError, DeviceSpec},
     command::Command,
@@ -162,6 +165,7 @@ pub(super) fn prepare(
         audio,
         audio_events,
         commands,
+        files: FileThread::start(config.downloads.clone()),
         user,
         unadmitted: Unadmitted::default(),
         code_key: None,

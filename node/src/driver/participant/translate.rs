@@ -59,6 +59,11 @@ impl Driver {
                 let rtt_ms = rtt.map(|rtt| rtt.as_secs_f64() * 1_000.0);
                 self.user.tell(Event::Route(to_route(peer, &paths, rtt_ms)));
             }
+            participant::Event::Conversation(event) => {
+                if let Some(event) = super::conversation::event(event) {
+                    self.user.tell(event);
+                }
+            }
             participant::Event::Left(reason) => self.handle_left(&reason),
             other => {
                 if let Some(event) = to_event(other) {

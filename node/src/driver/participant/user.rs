@@ -206,13 +206,13 @@ fn audio_error_kind(code: &str) -> ErrorKind {
     }
 }
 
-/// An interface's command as the participant knows it. The audio commands never get here.
+/// An interface's command as the participant knows it; none if the loop itself obeys it.
 ///
 /// # Errors
 /// A sentence, if the command cannot be meant.
-pub(super) fn command(command: &Command) -> Result<participant::Command, String> {
+pub(super) fn command(command: &Command) -> Result<Option<participant::Command>, String> {
     use participant::Command as Wish;
-    Ok(match command {
+    Ok(Some(match command {
         Command::Admit { member } => Wish::Admit(*member),
         Command::Refuse { member, reason: None } => Wish::Refuse(*member),
         Command::Refuse {
@@ -234,11 +234,10 @@ pub(super) fn command(command: &Command) -> Result<participant::Command, String>
         Command::AskToSpeak => Wish::AskToSpeak,
         Command::Sharing { in_charge_only } => Wish::Sharing(*in_charge_only),
         Command::Reactions { member, allowed } => Wish::Reactions(*member, *allowed),
-        Command::AdmitContacts
-        | Command::Verify
-        | Command::Leave
-        | Command::Mute
-        | Command::Unmute
-        | Command::Who => Wish::Leave,
-    })
+        Command::Leave => Wish::Leave,
+        other => match super::conversation::command(other) {
+            Some(command) => Wish::Conversation(command),
+            None => return Ok(None),
+        },
+    }))
 }

@@ -34,6 +34,7 @@ impl Participant {
             (Command::RefuseBecause(member, words), _) => self.turn_away(member, words),
             (Command::Remove(member), _) => self.remove_member(now, member, RemoveReason::Unstated),
             (Command::SendBack(member), _) => self.send_back(now, member),
+            (Command::Conversation(command), _) => self.converse(now, command),
             (command, _) => self.moderate(now, command),
         }
         self.settle(now);

@@ -22,6 +22,7 @@ use crate::{
     ids::{MeetingId, StreamId},
     meeting::{
         admission::{AdmissionBook, AdmissionMode},
+        conversation::Conversation,
         keys::Publisher,
         name::Name,
         operation::Op,
@@ -188,6 +189,8 @@ impl Participant {
             StreamId::AUDIO,
             publisher.instance(),
         );
+        let conversation =
+            Conversation::new(now, config.identity.clone(), meeting, random.fork("conversation"));
         let mut timers = Timers::default();
         timers.set(Timer::Heartbeat, now.monotonic + HEARTBEAT_INTERVAL);
         timers.set(Timer::Watch, now.monotonic + WATCH_INTERVAL);
@@ -227,6 +230,7 @@ impl Participant {
             next_dial: 0,
             channels: BTreeMap::new(),
             rooms: Rooms::default(),
+            conversation,
             timers,
             dirty: Dirty::default(),
             outputs: VecDeque::new(),

@@ -269,12 +269,10 @@ impl Participant {
     /// Who is turned away inside the handshake, unless it knocks.
     fn unadmitted(&self) -> Unadmitted {
         let roster = self.log.view();
-        let psks = [
-            self.secrets.member_psk(&self.meeting),
-            self.secrets.former_psk(&self.meeting),
-        ];
+        let psks = self.secrets.member_psk(&self.meeting).into_iter();
+        let psks = psks.chain(self.secrets.former_psks(&self.meeting));
         Unadmitted {
-            keys: psks.iter().flatten().map(Psk::id).collect(),
+            keys: psks.map(|psk| psk.id()).collect(),
             members: roster
                 .removed
                 .keys()
@@ -288,16 +286,10 @@ impl Participant {
     pub(super) fn accept_keys(&mut self) {
         let mut keys = Vec::new();
         if self.direct {
-            keys.extend(
-                self.secrets
-                    .member_psk(&self.meeting)
-                    .filter(|_| self.is_member()),
-            );
-            keys.extend(
-                self.secrets
-                    .former_psk(&self.meeting)
-                    .filter(|_| self.is_member()),
-            );
+            if self.is_member() {
+                keys.extend(self.secrets.member_psk(&self.meeting));
+                keys.extend(self.secrets.former_psks(&self.meeting));
+            }
             let returns = self.me == self.host && matches!(self.phase, Phase::Lobby { .. });
             if returns || self.is_member() && self.is_in_charge() {
                 keys.push(self.secrets.lobby_psk(&self.meeting));

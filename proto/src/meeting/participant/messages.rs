@@ -112,11 +112,15 @@ impl Participant {
                     self.send_on(conduit, &ControlMessage::RoomSecret(grant));
                 }
             }
+            ControlMessage::Moved(operation) => self.peer_mut(now, from).epoch = Some(operation),
             ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
             ControlMessage::Key(message) => self.handle_key(now, from, conduit, *message),
             ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             ControlMessage::Unsubscribe(stream) => self.handle_subscribe(from, conduit, stream, false),
+            ControlMessage::Conversation(message) => {
+                self.conversation.handle_message(now, &self.log, from, *message);
+            }
             ControlMessage::Report(report) => {
                 self.outputs.push_back(Output::Reported { member: from, report });
             }

@@ -24,12 +24,14 @@
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
 //! | `routes` | which paths carry whose media |
 //! | `inspection` | what may be looked at |
+//! | `conversation` | chat, hands, reactions, polls, files |
 //! | `media_path` | sealing, sending, receiving, opening frames |
 
 mod charge;
 mod code;
 mod commands;
 mod conduits;
+mod conversation;
 mod dirty;
 mod door;
 mod doorway;
@@ -79,7 +81,10 @@ use self::{
     secrets::Secrets,
     timers::Timers,
 };
-use super::{admission::AdmissionBook, keys::Publisher, name::Name, role::Role, roster_log::RosterLog};
+use super::{
+    admission::AdmissionBook, conversation::Conversation, keys::Publisher, name::Name, role::Role,
+    roster_log::RosterLog,
+};
 use crate::{
     channel::pairwise::PairwiseChannel,
     identity::Identity,
@@ -138,6 +143,8 @@ pub struct Participant {
     channels: BTreeMap<ChannelKey, PairwiseChannel>,
     rooms: Rooms,
 
+    conversation: Conversation,
+
     timers: Timers,
     dirty: Dirty,
     outputs: VecDeque<Output>,
@@ -187,6 +194,7 @@ impl Participant {
         let relays = self.relays.values().filter_map(RelaySession::poll_timeout);
         let links = self.links.values().map(|link| link.monitor.poll_timeout());
         let own = [
+            self.conversation.poll_timeout().filter(|_| self.is_member()),
             self.timers.next(),
             self.publisher.poll_timeout(),
             self.authenticator.poll_timeout(),
@@ -201,6 +209,9 @@ impl Participant {
         self.ping_relays(now);
         self.publisher.handle_timeout(now.monotonic);
         self.send_source_authentication(now);
+        if self.is_member() {
+            self.conversation.handle_timeout(now, &self.log);
+        }
         self.settle(now);
     }
 
@@ -216,6 +227,7 @@ impl Participant {
             self.rebuild_rooms(now);
         }
         self.pump_keys(now);
+        self.pump_conversation(now);
         // Whatever changes whom there is to talk to changes routes too; time alone does so at each `Timer::Watch`.
         if self.dirty.take_routes() {
             self.plan_routes(now);

@@ -6,6 +6,7 @@ use crate::{
     ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
     media::reception_report::ReceptionReport,
     meeting::{
+        conversation::{ConversationCommand, ConversationEvent, files::FileJob},
         credential::{Certified, CredentialError},
         kept::KeptRecord,
         keys::KeyReason,
@@ -113,6 +114,8 @@ pub enum Output {
         /// What.
         report: ReceptionReport,
     },
+    /// Do something with a file; answer with `handle_file_outcome`.
+    File(FileJob),
     /// Something for people.
     Event(Event),
 }
@@ -164,6 +167,8 @@ pub enum Command {
     Lock(bool),
     /// Change a member's role.
     Role(MemberId, Role),
+    /// Chat, hands, reactions, polls, files.
+    Conversation(ConversationCommand),
     /// Say goodbye and stop.
     Leave,
 }
@@ -297,6 +302,8 @@ pub enum Event {
         /// How many can decrypt.
         members: usize,
     },
+    /// Chat, hands, reactions, polls, files.
+    Conversation(ConversationEvent),
     /// Something failed; the meeting goes on.
     Fault {
         /// A stable name.

@@ -32,6 +32,7 @@ impl Participant {
         }
         self.follow_epoch(now);
         self.choose_recipients(now);
+        self.conversation_follows(now, &changes);
         self.accept_keys();
         self.dirty.rooms();
         if !changes.is_empty() {
