@@ -23,11 +23,52 @@ pub enum Command {
         #[serde(with = "hex_id")]
         member: MemberId,
     },
+    /// Let in everybody who waits and is a contact (host, co-host).
+    AdmitContacts,
     /// Refuse a waiting person (host, co-host).
     Refuse {
         /// Who knocks.
         #[serde(with = "hex_id")]
         member: MemberId,
+        /// What to tell them; at most 200 bytes are sent.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Send a member back to the lobby, where they may knock again; keys change at once (host, co-host).
+    SendBack {
+        /// Who goes.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+    },
+    /// Say the passphrase that the door asks for.
+    Passphrase {
+        /// The passphrase.
+        passphrase: Secret,
+    },
+    /// Ask a member to be silent: their node switches the microphone off, and they may switch it on again (host, co-host).
+    RequestMute {
+        /// Whom.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+    },
+    /// Ask everybody who is not in charge to be silent (host, co-host).
+    RequestMuteAll,
+    /// Make a code of words that stands for the ticket, once and for ten minutes (host, co-host).
+    OfferCode,
+    /// As a listener, ask those in charge for the word.
+    AskToSpeak,
+    /// Say who may share: only those in charge, or everybody who may speak (host, co-host).
+    Sharing {
+        /// Only host and co-hosts.
+        in_charge_only: bool,
+    },
+    /// Take a member's reactions away, or give them back (host, co-host).
+    Reactions {
+        /// Whose.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+        /// Whether others show them.
+        allowed: bool,
     },
     /// Remove a member; keys change at once (host, co-host).
     Remove {
@@ -44,9 +85,11 @@ pub enum Command {
         /// Whose role.
         #[serde(with = "hex_id")]
         member: MemberId,
-        /// `host`, `co_host`, `speaker` or `listener`.
+        /// `host`, `co_host`, `speaker`, `interpreter` or `listener`.
         role: RoleName,
     },
+    /// The safety code was compared with everybody who is here: they are contacts from now on.
+    Verify,
     /// Say something to everybody, or to one (`to`).
     Say {
         /// At most 4,000 bytes; may have several lines.
@@ -129,6 +172,31 @@ pub enum Command {
     Who,
 }
 
+/// A secret that a person typed: it does not print, and is erased on drop.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub struct Secret(zeroize::Zeroizing<String>);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(zeroize::Zeroizing::new(text))
+    }
+}
+
+impl Secret {
+    /// The text.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 /// Roles as the interfaces name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -140,6 +208,8 @@ pub enum RoleName {
     CoHost,
     /// May speak.
     Speaker,
+    /// May speak on an interpretation track.
+    Interpreter,
     /// May listen only.
     Listener,
 }

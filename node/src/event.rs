@@ -28,6 +28,18 @@ pub enum Event {
     },
     /// The host was reached and has to decide.
     Waiting {},
+    /// Nobody in charge answers yet; this node goes on knocking.
+    HostAbsent {
+        /// For so many seconds.
+        for_s: u64,
+    },
+    /// The door asks for the passphrase: answer with the command `passphrase`.
+    PassphraseWanted {
+        /// The last one was wrong.
+        wrong: bool,
+    },
+    /// Somebody in charge sent this node back to the lobby; it knocks again.
+    SentBack {},
     /// This node is in. The safety code follows.
     Joined {
         /// The meeting's id in hexadecimal.
@@ -42,6 +54,8 @@ pub enum Event {
     SafetyCode {
         /// 30 digits in groups of five.
         safety_code: String,
+        /// The same as ten words.
+        words: String,
         /// How many identities it covers.
         members: usize,
     },
@@ -54,6 +68,85 @@ pub enum Event {
         name: String,
         /// What proves who they are.
         fingerprint: String,
+        /// Which way they come: `direct`, or a relay with where it is hosted.
+        via: String,
+        /// Whether they were removed from this meeting before, or refused.
+        returns: bool,
+    },
+    /// Somebody who knocked is no longer at the door.
+    KnockEnded {
+        /// Who.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+    },
+    /// What is known of somebody who knocks or came in; nothing is told of strangers.
+    Standing {
+        /// Who.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+        /// What.
+        standing: StandingName,
+        /// The contact's name: of this person, or of the one whose name this person shows.
+        contact: Option<String>,
+        /// When that contact was verified, in seconds since 1970.
+        verified_unix: Option<u64>,
+    },
+    /// Somebody showed an organisation's credential.
+    Certified {
+        /// Who.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+        /// The organisation's name for itself.
+        organisation: String,
+        /// Its root key's fingerprint.
+        root: String,
+        /// By which name it knows this person.
+        name: String,
+        /// Whether this node's owner trusts that root. If not, the organisation's name proves nothing.
+        trusted: bool,
+        /// Until when, in seconds since 1970.
+        not_after_unix: u64,
+        /// Why the credential says nothing; the other fields are empty then.
+        problem: Option<String>,
+    },
+    /// A code that stands for the ticket: `subrosa join WORDS --at ADDRESS`.
+    Code {
+        /// Four words.
+        words: String,
+        /// Where this node can be reached.
+        addresses: Vec<String>,
+        /// For how many seconds it is good.
+        for_s: u64,
+    },
+    /// The code is spent.
+    CodeUsed {
+        /// By whoever knew it; otherwise somebody guessed or mistyped.
+        right: bool,
+    },
+    /// Somebody in charge asked for silence; the microphone was switched off.
+    MuteRequested {
+        /// Who asked.
+        #[serde(with = "hex_id")]
+        by: MemberId,
+    },
+    /// A listener asks for the word.
+    AskedToSpeak {
+        /// Who.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+    },
+    /// Who may share changed.
+    Sharing {
+        /// Only host and co-hosts.
+        in_charge_only: bool,
+    },
+    /// A member's reactions were taken away or given back.
+    Reactions {
+        /// Whose.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+        /// Whether they are shown.
+        allowed: bool,
     },
     /// The roster changed.
     Member {
@@ -149,6 +242,18 @@ pub enum Event {
         /// `left`, `removed`, `refused`, `locked`, `unreachable`, `leave_after`, `error`.
         reason: String,
     },
+}
+
+/// What is known of somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandingName {
+    /// Verified before.
+    Contact,
+    /// Shows the name of a contact, or one that looks like it, and has another key.
+    ChangedKey,
+    /// Shows the name of somebody else who is here, or one that looks like it.
+    SameName,
 }
 
 /// What became of a member.

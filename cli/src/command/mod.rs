@@ -1,9 +1,11 @@
 //! One module per command, and what they share.
 
 mod completions;
+mod contacts;
 mod demo;
 mod identity;
 mod netcheck;
+mod org;
 mod relay;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -31,6 +33,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Action::Relay(args) => relay::run(&args),
         Action::Demo(args) => demo::run(&args),
         Action::Identity(args) => identity::run(args),
+        Action::Contacts(args) => contacts::run(args),
+        Action::Org(args) => org::run(args),
         Action::Netcheck(args) => netcheck::run(&args),
         Action::Completions { shell } => completions::run(shell),
     };

@@ -108,12 +108,42 @@ impl Lines {
                     member,
                 });
             }
-            LineCommand::Refuse(target) => {
+            LineCommand::Refuse(target, reason) => {
                 let found = self.view.find_knock(target);
                 if let Lookup::Found(member) = &found {
                     self.view.forget_knock(member);
                 }
-                return self.aimed(&target.0, found, |member| Command::Refuse { member });
+                return self.aimed(&target.0, found, |member| Command::Refuse {
+                    member,
+                    reason: reason.clone(),
+                });
+            }
+            LineCommand::AdmitContacts => Command::AdmitContacts,
+            LineCommand::Passphrase(words) => Command::Passphrase {
+                passphrase: words.clone().into(),
+            },
+            LineCommand::Verify => Command::Verify,
+            LineCommand::OfferCode => Command::OfferCode,
+            LineCommand::Ask => Command::AskToSpeak,
+            LineCommand::QuietAll => Command::RequestMuteAll,
+            LineCommand::Sharing(in_charge_only) => Command::Sharing {
+                in_charge_only: *in_charge_only,
+            },
+            LineCommand::SendBack(target) => {
+                return self.aimed(&target.0, self.view.find_person(target), |member| {
+                    Command::SendBack { member }
+                });
+            }
+            LineCommand::Quiet(target) => {
+                return self.aimed(&target.0, self.view.find_person(target), |member| {
+                    Command::RequestMute { member }
+                });
+            }
+            LineCommand::Reactions(target, allowed) => {
+                let allowed = *allowed;
+                return self.aimed(&target.0, self.view.find_person(target), |member| {
+                    Command::Reactions { member, allowed }
+                });
             }
             LineCommand::Remove(target) => {
                 return self.aimed(&target.0, self.view.find_person(target), |member| {

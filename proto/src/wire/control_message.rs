@@ -20,6 +20,8 @@ use crate::{
     wire::{
         bounded::{BoundedBytes, BoundedText, BoundedVec},
         codec::{self, DecodeError},
+        door_message::DoorMessage,
+        moderation::Moderation,
     },
 };
 
@@ -158,6 +160,10 @@ pub enum ControlMessage {
     Moved(OperationHash),
     /// Chat, hands, reactions, polls, files (`proto/spec/conversation.md`).
     Conversation(Box<ConversationMessage>),
+    /// See [`DoorMessage`].
+    Door(DoorMessage),
+    /// See [`Moderation`].
+    Moderation(Moderation),
 }
 
 #[cfg(test)]

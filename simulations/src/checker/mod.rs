@@ -223,6 +223,11 @@ impl Checkers {
                 self.probes.make_contiguous().sort();
             }
             Event::SafetyCode { code, .. } => self.convergence.code(node, &code.to_string()),
+            Event::SentBack => {
+                self.delivery.ended(at, node, &mut self.violations, &self.names);
+                self.convergence.crashed(node);
+                self.delivery.starts(at, node);
+            }
             Event::Left(_) => {
                 self.delivery.ended(at, node, &mut self.violations, &self.names);
                 self.convergence.crashed(node);

@@ -45,7 +45,18 @@ pub(super) fn describe(event: &Event, name: impl Fn(MemberId) -> String) -> Stri
         Event::Waiting => "waiting".to_owned(),
         Event::Joined { policy } => format!("joined ({policy})"),
         Event::SafetyCode { code, members } => format!("safety code {code} over {members}"),
-        Event::Knock { member, .. } => format!("knock {}", name(*member)),
+        Event::Knock { member, returns, .. } => {
+            let again = if *returns { " again" } else { "" };
+            format!("knock {}{again}", name(*member))
+        }
+        Event::KnockEnded { member } => format!("knock ended {}", name(*member)),
+        Event::HostAbsent(_) => "host absent".to_owned(),
+        Event::PassphraseWanted { wrong } => format!("passphrase wanted, wrong {wrong}"),
+        Event::SentBack => "sent back".to_owned(),
+        Event::MuteRequested { by } => format!("mute requested by {}", name(*by)),
+        Event::AskedToSpeak { member } => format!("asked to speak {}", name(*member)),
+        Event::Sharing(in_charge_only) => format!("sharing in charge only {in_charge_only}"),
+        Event::Reactions { member, allowed } => format!("reactions {} {allowed}", name(*member)),
         Event::Member {
             member, role, state, ..
         } => {

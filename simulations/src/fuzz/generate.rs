@@ -43,6 +43,7 @@ pub fn generate(seed: u64) -> Scenario {
         },
     };
     let mut scenario = Scenario {
+        passphrase: None,
         name: format!("drawn {seed}"),
         summary: format!("Drawn by `subrosa-sim fuzz --seed {seed} --count 1`"),
         seconds: SECONDS,
@@ -105,6 +106,8 @@ fn members(draw: &mut Draw, relays: &[RelaySpec], permitted: bool) -> Vec<Member
                 .map(|relay| relay.name.clone())
                 .collect(),
             joins_at_ms: (index > 0).then(|| 100 + draw.below(8_000)),
+            patience_s: 10,
+            passphrase: None,
         })
         .collect()
 }
@@ -167,7 +170,7 @@ impl<'a> Script<'a> {
         for index in 0..self.people.len() {
             let who = self.name(index);
             if self.people[index].crashed {
-                self.push(FAULTS_END_MS + 100, Action::Restart { who });
+                self.push(FAULTS_END_MS + 100, Action::Restart { who, forgets: true });
             }
         }
     }
@@ -235,7 +238,12 @@ impl<'a> Script<'a> {
         let who = self.people.iter().position(|person| person.crashed)?;
         self.people[who].crashed = false;
         self.people[who].since_ms = Some(at_ms);
-        Some(Action::Restart { who: self.name(who) })
+        // Each in its turn: as often with its disk as without.
+        let forgets = at_ms.is_multiple_of(2);
+        Some(Action::Restart {
+            who: self.name(who),
+            forgets,
+        })
     }
 
     /// The host stays: without it nobody new gets in, which is no fault.

@@ -119,12 +119,17 @@ impl Member {
         for pair in [
             ["--name", name],
             ["--audio", &audio],
-            ["--listen", "127.0.0.1:0"],
             ["--data-dir", &data_dir.display().to_string()],
             ["--leave-after", &LIFETIME_SECONDS.to_string()],
             ["--downloads", &downloads.display().to_string()],
         ] {
             arguments.extend(pair.map(str::to_owned));
+        }
+        if !options.arguments.iter().any(|a| a == "--listen") {
+            arguments.extend(["--listen", "127.0.0.1:0"].map(str::to_owned));
+        }
+        if first[0] == "join" && !options.arguments.iter().any(|a| a == "--wait") {
+            arguments.extend(["--wait", "10"].map(str::to_owned));
         }
         arguments.extend(["--headless".to_owned(), "--json".to_owned()]);
         arguments.extend(options.arguments.iter().cloned());

@@ -1,6 +1,7 @@
 //! Drives `subrosa_proto`'s `Participant` with quinn, files and an audio engine: one task that owns the machine, feeds it
 //! what happens, and does what it says.
 
+mod acquaintance;
 mod conversation;
 mod dialling;
 mod files;
@@ -13,7 +14,11 @@ use std::{sync::Arc, time::Duration};
 
 use subrosa_proto::{
     ids::MeetingId,
-    meeting::participant::{Output, Participant},
+    meeting::{
+        kept::KeptRecord,
+        participant::{Output, Participant},
+    },
+    noise::{Psk, Unadmitted},
     random::Random,
 };
 use tokio::sync::mpsc;
@@ -33,7 +38,7 @@ use crate::{
     event::Event,
     node::{COMMAND_QUEUE_MAX, EVENT_QUEUE_MAX, Node},
     quic::endpoint::{Authenticated, DialError, Endpoint},
-    store::DataDir,
+    store::{DataDir, contacts::Contacts, meetings::MeetingFile},
 };
 
 /// Events of links that may wait for the loop: 100 peers' datagrams of a fifth of a second. Control frames wait for a
@@ -69,6 +74,13 @@ struct Driver {
     commands: mpsc::Receiver<Command>,
     files: FileThread,
     user: UserSide,
+    /// Whom the endpoint turns away from the next `Accept` on.
+    unadmitted: Unadmitted,
+    contacts: Contacts,
+    /// Opens the port to whoever has a code of words.
+    code_key: Option<(MeetingId, Psk)>,
+    /// Where the founder's node keeps the meeting.
+    meeting_file: Option<MeetingFile>,
     /// Held while the node runs: one process at a time.
     store: Option<DataDir>,
     leave_after: Option<Duration>,
@@ -155,10 +167,14 @@ impl Driver {
                 Output::Control { link, bytes } => self.links.send_control(link, bytes),
                 Output::Datagram { link, bytes } => self.links.send_datagram(link, bytes),
                 Output::Close { link } => self.links.close(link),
+                Output::TurnAway(unadmitted) => self.unadmitted = unadmitted,
                 Output::Accept { keys } => {
-                    let keys: Vec<_> = keys.into_iter().map(|key| (self.meeting, key)).collect();
-                    self.endpoint.set_accept_keys(&keys);
+                    let keys = keys.into_iter().map(|key| (self.meeting, key));
+                    let keys: Vec<_> = keys.chain(self.code_key.clone()).collect();
+                    self.endpoint.set_doors(&keys, &self.unadmitted);
                 }
+                Output::AcceptCode(key) => self.code_key = key,
+                Output::Keep(record) => self.keep(&record),
                 Output::Media(frame) => {
                     if self.user.hears_first(frame.member) {
                         tracing::debug!(node = %self.participant.id(), member = %frame.member, "first sound");
@@ -181,6 +197,22 @@ impl Driver {
                 Output::Event(event) => self.handle_participant_event(event),
                 other => tracing::warn!(?other, "an output that this driver does not know"),
             }
+        }
+    }
+
+    /// Writes down what the founder needs to come back.
+    fn keep(&mut self, record: &KeptRecord) {
+        let Some(store) = &self.store else { return };
+        if self.meeting_file.is_none() {
+            match MeetingFile::open(store.path(), self.meeting) {
+                Ok((file, _)) => self.meeting_file = Some(file),
+                Err(error) => self.user.tell(Event::Error(error.to_event())),
+            }
+        }
+        let kept = self.meeting_file.as_mut().map(|file| file.append(record));
+        if let Some(Err(error)) = kept {
+            // The meeting goes on; it is only the way back that is lost.
+            self.user.tell(Event::Error(error.to_event()));
         }
     }
 
@@ -208,12 +240,18 @@ impl Driver {
             Command::Mute => self.audio.set_muted(true),
             Command::Unmute => self.audio.set_muted(false),
             Command::Who => self.user.tell_who(),
+            Command::Verify => self.verify_present(),
+            Command::AdmitContacts => self.admit_contacts(),
             Command::Send { path, to } => self.offer_file(path, to),
-            other => {
-                if let Some(command) = user::command(&other) {
-                    self.participant.handle_command(self.clock.now(), command);
-                }
-            }
+            other => match user::command(&other) {
+                Ok(Some(command)) => self.participant.handle_command(self.clock.now(), command),
+                Ok(None) => {}
+                Err(reason) => self.user.tell(Event::Refused {
+                    what: "command".to_owned(),
+                    clause: "usage".to_owned(),
+                    reason,
+                }),
+            },
         }
     }
 

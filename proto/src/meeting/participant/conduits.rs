@@ -149,6 +149,7 @@ impl Participant {
         }
         let is_member = self.log.view().members.contains_key(&member);
         if self.scope_of(conduit) == Scope::Members {
+            self.show_credential(conduit);
             let (hello, heads) = (self.hello(), self.heads_message());
             self.send_on(conduit, &hello);
             self.send_on(conduit, &heads);

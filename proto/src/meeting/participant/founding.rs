@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     Event, Participant,
     dirty::Dirty,
+    doorway::Doorway,
     lobby::Phase,
     rooms::Rooms,
     secrets::Secrets,
@@ -129,11 +130,16 @@ impl Participant {
         };
         let log = RosterLog::found(&config.identity, meeting, found)?;
         let mut secrets = Secrets::new(ticket_secret, 0);
-        if let Some(epoch) = log.view().room_epoch() {
-            secrets.grant(epoch.operation, room_secret);
+        let epoch = log.view().room_epoch().map(|epoch| epoch.operation);
+        if let Some(epoch) = epoch {
+            secrets.grant(epoch, room_secret);
         }
         let mut participant = Self::assemble(config, ticket, ticket_terms, secrets, log, random, now);
         participant.phase = Phase::Member;
+        participant.keep_news();
+        if let Some(epoch) = epoch {
+            participant.keep_secret(epoch);
+        }
         participant.dirty.roster();
         participant.emit(Event::Ticket(participant.ticket.to_text()));
         participant.settle(now);
@@ -158,7 +164,7 @@ impl Participant {
         participant
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         config: ParticipantConfig,
         ticket: Ticket,
         ticket_terms: TicketTerms,
@@ -202,6 +208,7 @@ impl Participant {
             judge: RouteJudge::new(policy),
             random,
             phase: Phase::Lobby { waiting: false },
+            doorway: Doorway::new(now.monotonic),
             doorkeepers: BTreeSet::new(),
             welcomed: BTreeMap::new(),
             ticket,

@@ -10,7 +10,11 @@
 //! | file | concern |
 //! |---|---|
 //! | `lobby`, `knocking`, `charge` | standing at the door |
-//! | `door`, `welcome` | answering it, letting in |
+//! | `door`, `welcome`, `passphrase` | answering it, letting in |
+//! | `code` | a code of words in place of a ticket |
+//! | `doorway` | what is remembered of the door |
+//! | `returning` | the founder comes back; being sent back to the lobby |
+//! | `moderation` | mute requests, acts that are forbidden, nobody in charge |
 //! | `links` | dialling and accepting members |
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
@@ -24,11 +28,13 @@
 //! | `media_path` | sealing, sending, receiving, opening frames |
 
 mod charge;
+mod code;
 mod commands;
 mod conduits;
 mod conversation;
 mod dirty;
 mod door;
+mod doorway;
 mod founding;
 mod inspection;
 mod key_exchange;
@@ -37,9 +43,12 @@ mod links;
 mod lobby;
 mod media_path;
 mod messages;
+mod moderation;
 pub mod output;
+mod passphrase;
 mod peer;
 mod relays;
+mod returning;
 mod rooms;
 mod roster_changes;
 mod roster_sync;
@@ -53,6 +62,7 @@ use std::{
     net::SocketAddr,
 };
 
+pub use doorway::BINDING_LABEL;
 pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
 pub use inspection::Holdings;
 pub use output::{
@@ -63,6 +73,7 @@ pub use peer::PeerCounters;
 use self::{
     conduits::{ChannelKey, Conduit},
     dirty::Dirty,
+    doorway::Doorway,
     links::{DialPurpose, MemberLink},
     lobby::Phase,
     peer::Peer,
@@ -100,6 +111,7 @@ pub struct Participant {
     random: Random,
 
     phase: Phase,
+    doorway: Doorway,
     /// While at the door: those besides the host who proved that they are in charge.
     doorkeepers: BTreeSet<MemberId>,
     /// When a welcome was last sent on a conduit; only the last [`timers::WELCOME_INTERVAL`] is kept.

@@ -46,6 +46,8 @@ pub struct PeerCounters {
     pub tampered: u64,
     /// Malformed, or from somebody who may not speak.
     pub refused: u64,
+    /// Acts that are not theirs to do.
+    pub forbidden: u64,
 }
 
 /// A packet that came before its key.

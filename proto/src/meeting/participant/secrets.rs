@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ids::{MeetingId, MemberId, OperationHash},
     meeting::{
-        operation::Op,
+        operation::{Op, RemoveReason},
         room_secret::{RoomSecret, TicketSecret},
         roster::RoomEpoch,
     },
@@ -203,6 +203,7 @@ impl Participant {
     pub(super) fn handle_grant(&mut self, now: Now, from: MemberId, grant: &RoomSecretGrant) {
         self.secrets
             .grant(grant.operation, RoomSecret::from_bytes(grant.secret));
+        self.keep_secret(grant.operation);
         if let Some(ticket) = &grant.ticket {
             self.adopt_ticket(now, from, ticket);
         }
@@ -232,17 +233,29 @@ impl Participant {
     }
 
     /// Writes a Remove that moves the meeting to a fresh room secret, and grants it to those who remain.
-    pub(super) fn remove_member(&mut self, now: Now, member: MemberId) {
+    pub(super) fn remove_member(&mut self, now: Now, member: MemberId, reason: RemoveReason) {
         let secret = RoomSecret::generate(&mut self.random);
+        self.remove_with(now, member, reason, secret);
+    }
+
+    /// As [`Self::remove_member`], with this room secret.
+    pub(super) fn remove_with(
+        &mut self,
+        now: Now,
+        member: MemberId,
+        reason: RemoveReason,
+        secret: RoomSecret,
+    ) {
         let op = Op::Remove {
             member,
-            reason: crate::meeting::operation::RemoveReason::Unstated,
+            reason,
             room_secret: secret.commitment(&self.meeting),
         };
         let Some(operation) = self.author(now, op) else {
             return;
         };
         self.secrets.grant(operation, secret);
+        self.keep_secret(operation);
         // Keys turn and the peer is cut off while the roster is applied; then those who remain get the secret.
         self.settle(now);
         if let Some(grant) = self.grant_of(&operation) {

@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Gossip,
     /// When to ask again for a room secret that is missing.
     RoomSecret,
+    /// When it is this node's turn to put out proven equivocators.
+    Expulsion,
     /// When to leave the lobby, after being let in.
     Lobby,
     /// When to leave the rooms of the former room secret.
@@ -109,7 +111,8 @@ impl Participant {
         while let Some(timer) = self.timers.take_due(now.monotonic) {
             match timer {
                 Timer::Knock => self.knock_again(now),
-                Timer::JoinDeadline => self.give_up_joining(),
+                Timer::JoinDeadline => self.give_up_joining(now),
+                Timer::Expulsion => self.expel_equivocators(now),
                 Timer::Heartbeat => self.send_heartbeat(now),
                 Timer::Gossip => self.send_gossip(),
                 Timer::RoomSecret => self.ask_for_room_secret(now),
@@ -126,7 +129,12 @@ impl Participant {
         self.watch_permits(now);
         self.watch_day(now);
         self.watch_sources(now);
-        self.admission.handle_timeout(now);
+        for member in self.admission.handle_timeout(now) {
+            self.emit(super::Event::KnockEnded { member });
+        }
+        self.watch_leaders(now);
+        self.watch_code(now);
+        self.forget_bindings();
         self.forget_strangers();
         for peer in self.peers.values_mut() {
             peer.keys.handle_timeout(now.monotonic);
