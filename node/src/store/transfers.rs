@@ -86,7 +86,8 @@ impl PartFile {
     /// Those of the file system.
     pub fn open(folder: &Path, name: &str, size: u64, hash: &[u8; 32]) -> io::Result<(Self, u64)> {
         let mut parts = Path::new(name).components();
-        let is_plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+        let is_plain =
+            matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
         if !is_plain {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
