@@ -5,6 +5,7 @@ mod demo;
 mod identity;
 mod netcheck;
 mod relay;
+mod relays;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -31,6 +32,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Action::Relay(args) => relay::run(&args),
         Action::Demo(args) => demo::run(&args),
         Action::Identity(args) => identity::run(args),
+        Action::Relays(args) => relays::run(args),
         Action::Netcheck(args) => netcheck::run(&args),
         Action::Completions { shell } => completions::run(shell),
     };

@@ -9,7 +9,10 @@ use subrosa_proto::{
         name::Name,
         participant::{Command, FoundingTerms, Participant, ParticipantConfig},
     },
-    policy::route_policy::{Preset, RoutePolicy},
+    policy::{
+        DiscoveryRule,
+        route_policy::{Preset, RoutePolicy},
+    },
     time::Timestamp,
 };
 
@@ -178,6 +181,8 @@ impl World<'_> {
             addresses: vec![node.address],
             direct: node.spec.direct,
             relays: relays.collect(),
+            // libp2p does not run under virtual time.
+            discovery: DiscoveryRule::Off,
         };
         let random = self.random.fork("process");
         let own_ticket = node.ticket.clone();

@@ -15,7 +15,7 @@ use subrosa_proto::{
         participant::{FoundingTerms, Participant, ParticipantConfig},
     },
     policy::{
-        DescriptorBook,
+        DescriptorBook, DiscoveryRule,
         route_policy::{Preset, RoutePolicy},
         signed_descriptor::{DescriptorError, SignedDescriptor, VerifiedDescriptor},
     },
@@ -25,8 +25,8 @@ use subrosa_proto::{
 use tokio::sync::mpsc;
 
 use super::{
-    Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, files::FileThread, fresh_random, links::Links,
-    user::UserSide,
+    Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, discovery::DiscoverySide, files::FileThread,
+    fresh_random, links::Links, user::UserSide,
 };
 use crate::{
     audio::{AudioConfig, AudioEngine, AudioError, DeviceSpec},
@@ -85,8 +85,15 @@ pub(super) fn prepare(
         addresses: dialable(local),
         direct: !config.no_direct,
         relays,
+        discovery: DiscoveryRule::Off,
     };
-    let other_ways = !participant_config.relays.is_empty()
+    let discovery = DiscoverySide::new(config, local, &participant_config.relays, ticket_of(&start))?;
+    let participant_config = ParticipantConfig {
+        discovery: discovery.offered(),
+        ..participant_config
+    };
+    let other_ways = discovery.offered() > DiscoveryRule::Off
+        || !participant_config.relays.is_empty()
         || matches!(&start, Begin::Join(ticket) if !ticket.terms().relays.is_empty());
     let random = random.fork("participant");
     let participant = match start {
@@ -120,6 +127,7 @@ pub(super) fn prepare(
         dialled,
         audio,
         audio_events,
+        discovery,
         commands,
         files: FileThread::start(config.downloads.clone()),
         user,
@@ -136,6 +144,14 @@ pub(super) fn prepare(
 enum Begin {
     Found(FoundingTerms),
     Join(Box<Ticket>),
+}
+
+/// The ticket to join by.
+fn ticket_of(start: &Begin) -> Option<&Ticket> {
+    match start {
+        Begin::Join(ticket) => Some(ticket),
+        Begin::Found(_) => None,
+    }
 }
 
 fn prepare_start(start: &Start, data_dir: Option<&Path>, now: Now) -> Result<Begin, NodeError> {

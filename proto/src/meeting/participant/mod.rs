@@ -18,6 +18,7 @@
 //! | `roster_sync`, `roster_changes` | operations, what follows from a changed roster |
 //! | `key_exchange` | sender keys |
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
+//! | `discovery` | looking for members who moved, and for relays |
 //! | `routes` | which paths carry whose media |
 //! | `inspection` | what may be looked at |
 //! | `conversation` | chat, hands, reactions, polls, files |
@@ -28,6 +29,7 @@ mod commands;
 mod conduits;
 mod conversation;
 mod dirty;
+mod discovery;
 mod door;
 mod founding;
 mod inspection;
@@ -53,6 +55,7 @@ use std::{
     net::SocketAddr,
 };
 
+pub use discovery::{Discovered, DiscoveryOrder};
 pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
 pub use inspection::Holdings;
 pub use output::{
@@ -63,6 +66,7 @@ pub use peer::PeerCounters;
 use self::{
     conduits::{ChannelKey, Conduit},
     dirty::Dirty,
+    discovery::Discovery,
     links::{DialPurpose, MemberLink},
     lobby::Phase,
     peer::Peer,
@@ -131,6 +135,7 @@ pub struct Participant {
     channels: BTreeMap<ChannelKey, PairwiseChannel>,
     rooms: Rooms,
 
+    discovery: Discovery,
     conversation: Conversation,
 
     timers: Timers,
