@@ -7,6 +7,7 @@ mod identity;
 mod netcheck;
 mod org;
 mod relay;
+mod relays;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -35,6 +36,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Action::Identity(args) => identity::run(args),
         Action::Contacts(args) => contacts::run(args),
         Action::Org(args) => org::run(args),
+        Action::Relays(args) => relays::run(args),
         Action::Netcheck(args) => netcheck::run(&args),
         Action::Completions { shell } => completions::run(shell),
     };

@@ -65,6 +65,7 @@ fn config(start: Start, audio: String, frame_ms: u8, data_dir: Option<PathBuf>) 
         leave_after: None,
         muted: false,
         door: Default::default(),
+        discovery: subrosa_node::config::DiscoveryConfig::default(),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::{
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use serde_json::{Value, json};
 use subrosa_node::audio::wav;
 
 use super::{
-    Scratch,
+    Scratch, binary, isolated,
     process::{Process, Said},
 };
 
@@ -25,6 +26,10 @@ pub(crate) struct Options {
     pub(crate) silent: bool,
     /// Where it keeps its state; a directory of its own by default.
     pub(crate) data_dir: Option<PathBuf>,
+    /// The network namespace in which it runs; this process's by default.
+    pub(crate) namespace: Option<String>,
+    /// Where its socket listens; the loopback interface by default.
+    pub(crate) listen: Option<String>,
     /// Further arguments.
     pub(crate) arguments: Vec<String>,
 }
@@ -126,7 +131,8 @@ impl Member {
             arguments.extend(pair.map(str::to_owned));
         }
         if !options.arguments.iter().any(|a| a == "--listen") {
-            arguments.extend(["--listen", "127.0.0.1:0"].map(str::to_owned));
+            let listen = options.listen.as_deref().unwrap_or("127.0.0.1:0");
+            arguments.extend(["--listen", listen].map(str::to_owned));
         }
         if first[0] == "join" && !options.arguments.iter().any(|a| a == "--wait") {
             arguments.extend(["--wait", "10"].map(str::to_owned));
@@ -134,7 +140,14 @@ impl Member {
         arguments.extend(["--headless".to_owned(), "--json".to_owned()]);
         arguments.extend(options.arguments.iter().cloned());
         Self {
-            process: Process::start(home, name, &arguments),
+            process: match &options.namespace {
+                None => Process::start(home, name, &arguments),
+                Some(namespace) => {
+                    let mut command = isolated(Command::new("ip"), home);
+                    command.args(["netns", "exec", namespace]).arg(binary());
+                    Process::start_with(command, home, name, &arguments)
+                }
+            },
             data_dir,
             heard,
             downloads,

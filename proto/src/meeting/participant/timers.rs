@@ -39,6 +39,8 @@ pub(super) const KNOCK_RETRY: Duration = Duration::from_secs(1);
 pub(super) const WELCOME_INTERVAL: Duration = Duration::from_millis(900);
 /// Joining fails if nobody in charge answered for so long.
 pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+/// With discovery, whoever joins has more patience: a search of the network takes some seconds, and may need another.
+pub(super) const DISCOVERY_PATIENCE: Duration = Duration::from_secs(20);
 /// A host that comes back waits longer: where there is no relay, members have to try its door.
 pub(super) const RETURN_PATIENCE: Duration = Duration::from_secs(40);
 /// Whoever waited at the door when those in charge vanished goes on looking for so long: their machines may restart.
@@ -140,6 +142,7 @@ impl Participant {
         self.watch_leaders(now);
         self.watch_code(now);
         self.forget_bindings();
+        self.update_discovery(now);
         self.forget_strangers();
         for peer in self.peers.values_mut() {
             peer.keys.handle_timeout(now.monotonic);
