@@ -48,6 +48,8 @@ pub(crate) enum Action {
     Demo(DemoArgs),
     /// Show or replace this computer's identity.
     Identity(IdentityArgs),
+    /// List relays of the public directory, and why each is or is not permitted.
+    Relays(RelaysArgs),
     /// List or forget contacts: people whose identity you verified.
     Contacts(ContactsArgs),
     /// Run an organisation that certifies people, or trust one.
@@ -151,6 +153,14 @@ pub(crate) struct MeetingArgs {
     /// Never connect to members directly: hides your addresses from them. Needs a permitted relay.
     #[arg(long, env = "SUBROSA_NO_DIRECT", value_parser = FalseyValueParser::new())]
     pub(crate) no_direct: bool,
+    /// How far to look for members whose address changed, and for relays: `off`, `lan`, `permitted-relays` or `any`. The
+    /// meeting's policy narrows it further [default: any].
+    #[arg(long, value_name = "REACH", env = "SUBROSA_DISCOVERY")]
+    pub(crate) discovery: Option<String>,
+    /// A node of the discovery network to begin with, beside the meeting's relays: a relay's descriptor line, or an
+    /// address such as /ip4/192.0.2.1/tcp/4433/p2p/12D3Koo…. Repeatable.
+    #[arg(long = "bootstrap", value_name = "NODE", env = "SUBROSA_BOOTSTRAP")]
+    pub(crate) bootstrap: Vec<String>,
     /// Where the identity and known relays are kept [default: subrosa in the XDG data directory].
     #[arg(
         long,
@@ -251,6 +261,37 @@ pub(crate) enum IdentityAction {
         #[arg(long)]
         replace: bool,
     },
+}
+
+/// `subrosa relays`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subrosa relays --bootstrap relay.txt --policy eea
+  subrosa relays --bootstrap /ip4/192.0.2.1/tcp/4433/p2p/12D3KooW… --country DE --json
+
+Relays outside the policy get no packet: their descriptors come from other nodes. What a relay says of itself is declared,
+not proven; docs/policy.md says what evidence is.")]
+pub(crate) struct RelaysArgs {
+    /// Only relays hosted in this country (ISO 3166-1 code).
+    #[arg(long, value_name = "CODE")]
+    pub(crate) country: Option<String>,
+    /// Judge by this policy: `any`, `eu`, `eea`, `direct`, or a policy file [default: any].
+    #[arg(long, value_name = "FILE|PRESET", env = "SUBROSA_POLICY")]
+    pub(crate) policy: Option<String>,
+    /// A node to begin with: a relay's descriptor line, a file that holds one, or an address such as
+    /// /ip4/192.0.2.1/tcp/4433/p2p/12D3Koo…. Repeatable; also `bootstrap` in the settings file.
+    #[arg(long = "bootstrap", value_name = "NODE", env = "SUBROSA_BOOTSTRAP")]
+    pub(crate) bootstrap: Vec<String>,
+    /// How many seconds to search at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub(crate) wait: u64,
+    /// Settings file [default: subrosa/config.toml in the XDG configuration directory].
+    #[arg(long, value_name = "FILE", env = "SUBROSA_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// As one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `subrosa contacts`.
@@ -356,6 +397,10 @@ pub(crate) struct NetcheckArgs {
     /// Relays outside this policy get no packet [default: any].
     #[arg(long, value_name = "FILE|PRESET")]
     pub(crate) policy: Option<String>,
+    /// Also try this node of the discovery network: a relay's descriptor line, or an address such as
+    /// /ip4/192.0.2.1/tcp/4433/p2p/12D3Koo…. Repeatable.
+    #[arg(long = "bootstrap", value_name = "NODE")]
+    pub(crate) bootstrap: Vec<String>,
     /// Which audio device to check [default: default].
     #[arg(long, value_name = "DEVICE")]
     pub(crate) audio: Option<String>,

@@ -32,6 +32,10 @@ pub(crate) struct ConfigFile {
     pub(crate) relays: Option<Vec<String>>,
     /// `--policy` of `subrosa new`.
     pub(crate) policy: Option<String>,
+    /// `--discovery`.
+    pub(crate) discovery: Option<String>,
+    /// `--bootstrap`, as a list.
+    pub(crate) bootstrap: Option<Vec<String>>,
     /// `--no-direct`.
     pub(crate) no_direct: Option<bool>,
     /// `--data-dir`.
@@ -154,12 +158,14 @@ mod tests {
     fn every_key_is_read() {
         let file = parse(
             "name = 'Ada'\naudio = 'null'\nframe_ms = 10\nmuted = true\nlisten = '127.0.0.1:0'\n\
-             relays = ['a', 'b']\npolicy = 'eea'\nno_direct = true\ndata_dir = '/d'\nadmit = 'ticket'\n",
+             relays = ['a', 'b']\npolicy = 'eea'\ndiscovery = 'lan'\nbootstrap = ['n']\nno_direct = true\ndata_dir = '/d'\nadmit = 'ticket'\n",
             Path::new("config.toml"),
         )
         .unwrap();
         assert_eq!(file.name.as_deref(), Some("Ada"));
         assert_eq!(file.relays.unwrap().len(), 2);
+        assert_eq!(file.discovery.as_deref(), Some("lan"));
+        assert_eq!(file.bootstrap.unwrap(), ["n"]);
         assert!(matches!(file.admit, Some(AdmitKey::Ticket)));
     }
 

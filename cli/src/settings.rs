@@ -7,9 +7,10 @@ use std::{
 };
 
 use subrosa_node::{
-    config::{AdmitMode, DoorConfig, NodeConfig, Start},
+    config::{AdmitMode, DiscoveryConfig, DoorConfig, NodeConfig, Start},
     error::{ErrorKind, NodeError},
 };
+use subrosa_proto::policy::{DiscoveryRule, nearest::nearest};
 
 use crate::{
     args::{Admit, JoinArgs, MeetingArgs, NewArgs},
@@ -97,6 +98,10 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
             .or_else(config_file::default_downloads),
         leave_after: flags.leave_after.map(checked_leave_after).transpose()?,
         muted: flags.muted || file.muted.unwrap_or(false),
+        discovery: DiscoveryConfig {
+            rule: discovery_rule(flags.discovery.or(file.discovery).as_deref())?,
+            bootstrap: nodes(flags.bootstrap, file.bootstrap),
+        },
         door: DoorConfig {
             credential,
             ..DoorConfig::default()
@@ -128,6 +133,40 @@ pub(crate) fn data_dir(given: Option<PathBuf>) -> Result<PathBuf, NodeError> {
             "set HOME, or name a directory with --data-dir DIR, or use --ephemeral",
         )
     })
+}
+
+/// The reach that `given` names; any, if it names none.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for another word.
+pub(crate) fn discovery_rule(given: Option<&str>) -> Result<DiscoveryRule, NodeError> {
+    let Some(given) = given else {
+        return Ok(DiscoveryRule::Any);
+    };
+    let found = DiscoveryRule::ALL
+        .into_iter()
+        .find(|rule| rule.keyword() == given);
+    found.ok_or_else(|| {
+        NodeError::new(
+            ErrorKind::Usage,
+            format!("`{given}` is no reach of discovery"),
+            match nearest(given, DiscoveryRule::ALL.map(DiscoveryRule::keyword)) {
+                Some(keyword) => format!("did you mean `{keyword}`?"),
+                None => "give off, lan, permitted-relays or any".to_owned(),
+            },
+        )
+    })
+}
+
+/// Nodes to begin with: the flags', else the file's; one text may hold several, separated by white space.
+pub(crate) fn nodes(flags: Vec<String>, file: Option<Vec<String>>) -> Vec<String> {
+    let given = if flags.is_empty() {
+        file.unwrap_or_default()
+    } else {
+        flags
+    };
+    let split = given.iter().flat_map(|text| text.split_whitespace());
+    split.map(str::to_owned).collect()
 }
 
 /// One environment variable or file line may hold several descriptors, separated by white space. Paths stay whole.

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use subrosa_proto::meeting::passphrase::Passphrase;
+use subrosa_proto::policy::DiscoveryRule;
 
 /// How the host's node treats those who knock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,25 @@ pub enum AdmitMode {
     Ask,
     /// Whoever holds the ticket is let in.
     Ticket,
+}
+
+/// How far a node looks for members whose addresses changed, and for relays. The meeting's policy narrows it further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryConfig {
+    /// The widest service that is used, whatever a policy allows. Default: off.
+    pub rule: DiscoveryRule,
+    /// Nodes of the distributed hash table to begin with, beside the meeting's permitted relays:
+    /// `/ip4/192.0.2.1/tcp/4433/p2p/12D3Koo…`, or a relay's descriptor line.
+    pub bootstrap: Vec<String>,
+}
+
+impl Default for DiscoveryConfig {
+    fn default() -> Self {
+        Self {
+            rule: DiscoveryRule::Off,
+            bootstrap: Vec::new(),
+        }
+    }
 }
 
 /// What this node does: found a meeting, or join one.
@@ -59,6 +79,8 @@ pub struct NodeConfig {
     pub leave_after: Option<Duration>,
     /// Start muted.
     pub muted: bool,
+    /// How far to look for members and relays.
+    pub discovery: DiscoveryConfig,
     /// The door: what is asked there, what is said, how long it is waited for.
     pub door: DoorConfig,
 }

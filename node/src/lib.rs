@@ -4,6 +4,7 @@ pub mod audio;
 pub mod code;
 pub mod command;
 pub mod config;
+pub mod discovery;
 pub mod driver;
 pub mod entropy;
 pub mod error;

@@ -20,6 +20,8 @@ use subrosa_proto::{
 };
 use toml::Spanned;
 
+use crate::discovery::bootstrap_address;
+
 /// The largest file that is read, in bytes: a hundred times what a relay needs.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
@@ -48,6 +50,32 @@ pub struct RelaySettings {
     pub alternates: Vec<SignedDescriptor>,
     /// How long clients get to move away when the relay is told to end.
     pub drain: Duration,
+    /// The relay's part in the network by which members find each other and relays.
+    pub discovery: RelayDiscovery,
+}
+
+/// What a relay does for discovery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayDiscovery {
+    /// Whether it takes part at all. Default: yes.
+    pub enabled: bool,
+    /// Nodes to begin with: libp2p addresses or relays' descriptor lines.
+    pub bootstrap: Vec<String>,
+    /// Where libp2p's QUIC listens, beside TCP on the port of `listen`. Default: nowhere.
+    pub quic: Option<SocketAddr>,
+    /// Whether it answers on the local network (mDNS). Default: no.
+    pub lan: bool,
+}
+
+impl Default for RelayDiscovery {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            bootstrap: Vec::new(),
+            quic: None,
+            lan: false,
+        }
+    }
 }
 
 /// A mistake in `relay.toml`. Displays as `relay.toml:12: …; did you mean …?`.
@@ -82,6 +110,18 @@ struct File {
     alternates: Vec<Spanned<String>>,
     #[serde(default = "default_drain_seconds")]
     drain_seconds: u64,
+    #[serde(default)]
+    discovery: DiscoveryTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiscoveryTable {
+    enabled: Option<bool>,
+    #[serde(default)]
+    bootstrap: Vec<Spanned<String>>,
+    quic: Option<SocketAddr>,
+    lan: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -220,6 +260,22 @@ impl RelaySettings {
             limits: file.limits.limits(),
             alternates: alternates(&file.alternates)?,
             drain: Duration::from_secs(file.drain_seconds),
+            discovery: file.discovery.check()?,
+        })
+    }
+}
+
+impl DiscoveryTable {
+    fn check(self) -> Result<RelayDiscovery, Mistake> {
+        for text in &self.bootstrap {
+            bootstrap_address(text.get_ref()).map_err(|error| (text.span().start, error, None))?;
+        }
+        let default = RelayDiscovery::default();
+        Ok(RelayDiscovery {
+            enabled: self.enabled.unwrap_or(default.enabled),
+            bootstrap: self.bootstrap.into_iter().map(Spanned::into_inner).collect(),
+            quic: self.quic,
+            lan: self.lan.unwrap_or(default.lan),
         })
     }
 }

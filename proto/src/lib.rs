@@ -10,6 +10,7 @@ pub mod random;
 pub mod time;
 
 pub mod channel;
+pub mod discovery;
 pub mod media;
 pub mod meeting;
 pub mod mesh;

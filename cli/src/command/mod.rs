@@ -7,6 +7,7 @@ mod identity;
 mod netcheck;
 mod org;
 mod relay;
+mod relays;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -33,6 +34,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Action::Relay(args) => relay::run(&args),
         Action::Demo(args) => demo::run(&args),
         Action::Identity(args) => identity::run(args),
+        Action::Relays(args) => relays::run(args),
         Action::Contacts(args) => contacts::run(args),
         Action::Org(args) => org::run(args),
         Action::Netcheck(args) => netcheck::run(&args),

@@ -1,7 +1,8 @@
 //! `subrosa netcheck`: whether this computer can take part in a meeting.
 
 mod checks;
-mod relays;
+mod discovery;
+pub(super) mod relays;
 
 use serde_json::json;
 use subrosa_node::error::{ErrorKind, NodeError};
@@ -79,6 +80,9 @@ pub(super) fn run(args: &NetcheckArgs) -> Result<u8, NodeError> {
         for relay in &args.relays {
             findings.push(runtime.block_on(relays::check(relay, &judge)));
         }
+    }
+    if !args.bootstrap.is_empty() {
+        findings.push(runtime()?.block_on(discovery::check(&args.bootstrap, &judge)));
     }
     show(&findings, args.json);
     let failed: Vec<&str> = findings

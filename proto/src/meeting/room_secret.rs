@@ -174,7 +174,7 @@ impl RoomSecret {
 
 /// HKDF-SHA256 (RFC 5869) with our salt; the info names purpose and context, each field with its length, so that no two
 /// contexts have one encoding.
-fn derive<const N: usize>(secret: &[u8; 32], label: &str, fields: &[&[u8]]) -> [u8; N] {
+pub(crate) fn derive<const N: usize>(secret: &[u8; 32], label: &str, fields: &[&[u8]]) -> [u8; N] {
     struct Length(usize);
     impl hkdf::KeyType for Length {
         fn len(&self) -> usize {

@@ -10,7 +10,10 @@ use subrosa_proto::{
         participant::{Command, FoundingTerms, Participant, ParticipantConfig},
         passphrase::{Passphrase, Record},
     },
-    policy::route_policy::{Preset, RoutePolicy},
+    policy::{
+        DiscoveryRule,
+        route_policy::{Preset, RoutePolicy},
+    },
     time::Timestamp,
     wire::door_message::RefusalWords,
 };
@@ -210,6 +213,8 @@ impl World<'_> {
             addresses: vec![node.address],
             direct: node.spec.direct,
             relays: relays.collect(),
+            // libp2p does not run under virtual time.
+            discovery: DiscoveryRule::Off,
         };
         let random = self.random.fork("process");
         let own_ticket = node.ticket.clone();

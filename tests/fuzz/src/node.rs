@@ -13,7 +13,7 @@ use subrosa_proto::{
         },
     },
     noise::{ACCEPT_KEYS_MAX, Psk},
-    policy::{Preset, RoutePolicy, VerifiedDescriptor},
+    policy::{DiscoveryRule, Preset, RoutePolicy, VerifiedDescriptor},
     random::Random,
     time::Now,
     wire::{
@@ -58,6 +58,7 @@ fn config(
         addresses: vec![([192, 0, 2, 1], 4433).into()],
         direct,
         relays,
+        discovery: DiscoveryRule::Any,
     }
 }
 

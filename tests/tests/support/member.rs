@@ -3,13 +3,14 @@
 use std::{
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use serde_json::{Value, json};
 use subrosa_node::audio::wav;
 
 use super::{
-    Scratch,
+    Scratch, binary, isolated,
     process::{Process, Said},
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) silent: bool,
     /// Where it keeps its state; a directory of its own by default.
     pub(crate) data_dir: Option<PathBuf>,
+    /// The network namespace in which it runs; this process's by default.
+    pub(crate) namespace: Option<String>,
     /// Further arguments.
     pub(crate) arguments: Vec<String>,
 }
@@ -134,7 +137,14 @@ impl Member {
         arguments.extend(["--headless".to_owned(), "--json".to_owned()]);
         arguments.extend(options.arguments.iter().cloned());
         Self {
-            process: Process::start(home, name, &arguments),
+            process: match &options.namespace {
+                None => Process::start(home, name, &arguments),
+                Some(namespace) => {
+                    let mut command = isolated(Command::new("ip"), home);
+                    command.args(["netns", "exec", namespace]).arg(binary());
+                    Process::start_with(command, home, name, &arguments)
+                }
+            },
             data_dir,
             heard,
             downloads,

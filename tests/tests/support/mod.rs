@@ -1,6 +1,7 @@
 //! The `subrosa` binary under test, and scratch directories; members, relays and adversaries in the files beside.
 
 // Each helper serves some of the tests.
+pub(crate) mod dht;
 pub(crate) mod hearing;
 pub(crate) mod hostile_relay;
 pub(crate) mod markers;

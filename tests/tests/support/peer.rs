@@ -117,6 +117,7 @@ impl Peer {
             addresses: vec![endpoint.local_addr().expect("bound")],
             direct: options.direct,
             relays: relays.collect(),
+            discovery: subrosa_proto::policy::DiscoveryRule::Off,
         };
         let seed = subrosa_node::entropy::seed().expect("randomness");
         let participant = Participant::join(now, config, ticket, Random::from_seed(*seed));

@@ -54,6 +54,22 @@ impl Relay {
         country: &str,
         public: Option<SocketAddr>,
     ) -> Self {
+        Self::start_with(home, operator, country, public, "")
+    }
+
+    /// As [`Relay::start`], beginning discovery with `other`.
+    pub(crate) fn start_knowing(home: &Scratch, operator: &str, country: &str, other: &Relay) -> Self {
+        let table = format!("\n[discovery]\nbootstrap = [{:?}]\n", other.descriptor);
+        Self::start_with(home, operator, country, None, &table)
+    }
+
+    fn start_with(
+        home: &Scratch,
+        operator: &str,
+        country: &str,
+        public: Option<SocketAddr>,
+        tables: &str,
+    ) -> Self {
         let data_dir = home.unused(&format!("{operator}-data"));
         let public = public.map_or(String::new(), |address| {
             format!("public_addresses = [\"{address}\"]\n")
@@ -61,7 +77,7 @@ impl Relay {
         let config = format!(
             "listen = \"127.0.0.1:0\"\n{public}data_dir = {:?}\nhosting = \"{country}\"\ndrain_seconds = 1\n\n[operator]\n\
              name = \"{operator}\"\ncontact = \"mailto:operator@example.org\"\nlegal_seat = \"{country}\"\n\
-             parent_seat = \"{country}\"\n",
+             parent_seat = \"{country}\"\n{tables}",
             data_dir.display().to_string(),
         );
         let file = home.file(&format!("{operator}.toml"), config);

@@ -31,7 +31,7 @@ const GOODBYE_DEADLINE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// [`ErrorKind::Config`] if the file cannot be read or understood.
-pub(super) fn judge(policy: &str) -> Result<RouteJudge, NodeError> {
+pub(in crate::command) fn judge(policy: &str) -> Result<RouteJudge, NodeError> {
     let rules = match Preset::from_keyword(policy) {
         Some(preset) => RoutePolicy::from(preset),
         None => from_file(Path::new(policy))?,

@@ -4,6 +4,7 @@
 mod acquaintance;
 mod conversation;
 mod dialling;
+mod discovery;
 mod files;
 mod links;
 mod setup;
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 
 use self::{
     dialling::{DialResult, Dialler},
+    discovery::{DiscoverySide, News},
     files::{Answer, FileThread},
     links::Links,
     user::UserSide,
@@ -71,6 +73,7 @@ struct Driver {
     dialled: mpsc::Receiver<DialResult>,
     audio: AudioHandle,
     audio_events: mpsc::Receiver<AudioEvent>,
+    discovery: DiscoverySide,
     commands: mpsc::Receiver<Command>,
     files: FileThread,
     user: UserSide,
@@ -99,6 +102,7 @@ enum Wake {
     Dialled(DialResult),
     Accepted(Option<Authenticated>),
     Audio(AudioEvent),
+    Discovery(News),
     Command(Option<Command>),
     File(Answer),
     Timer,
@@ -120,6 +124,7 @@ impl Driver {
                     self.left = Some("error".to_owned());
                 }
                 Wake::Audio(event) => self.handle_audio_event(event),
+                Wake::Discovery(news) => self.handle_discovery_news(news),
                 Wake::Command(Some(command)) => self.handle_command(command),
                 // The interface is gone without a word: leave politely.
                 Wake::Command(None) => self.handle_command(Command::Leave),
@@ -148,6 +153,7 @@ impl Driver {
             Some(result) = self.dialled.recv() => Wake::Dialled(result),
             accepted = self.endpoint.accept() => Wake::Accepted(accepted),
             Some(event) = self.audio_events.recv() => Wake::Audio(event),
+            news = self.discovery.news() => Wake::Discovery(news),
             Some(answer) = self.files.answers.recv() => Wake::File(answer),
             command = self.commands.recv() => Wake::Command(command),
             () = sleep_until(timer) => Wake::Timer,
@@ -193,6 +199,7 @@ impl Driver {
                 Output::Reported { member, report } => {
                     self.audio.handle_report(self.clock.timestamp(), member, &report);
                 }
+                Output::Discovery(order) => self.handle_discovery_order(order),
                 Output::File(job) => self.files.job(job),
                 Output::Event(event) => self.handle_participant_event(event),
                 other => tracing::warn!(?other, "an output that this driver does not know"),

@@ -19,7 +19,7 @@ use subrosa_proto::{
     },
     noise::Unadmitted,
     policy::{
-        DescriptorBook,
+        DescriptorBook, DiscoveryRule,
         route_policy::{Preset, RoutePolicy},
         signed_descriptor::{DescriptorError, SignedDescriptor, VerifiedDescriptor},
     },
@@ -29,8 +29,8 @@ use subrosa_proto::{
 use tokio::sync::mpsc;
 
 use super::{
-    Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, files::FileThread, fresh_random, links::Links,
-    user::UserSide,
+    Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, discovery::DiscoverySide, files::FileThread,
+    fresh_random, links::Links, user::UserSide,
 };
 use crate::{
     audio::{AudioConfig, AudioEngine, AudioError, DeviceSpec},
@@ -89,8 +89,15 @@ pub(super) fn prepare(
         addresses: dialable(local),
         direct: !config.no_direct,
         relays,
+        discovery: DiscoveryRule::Off,
     };
-    let other_ways = !participant_config.relays.is_empty()
+    let discovery = DiscoverySide::new(config, local, &participant_config.relays, ticket_of(&start))?;
+    let participant_config = ParticipantConfig {
+        discovery: discovery.offered(),
+        ..participant_config
+    };
+    let other_ways = discovery.offered() > DiscoveryRule::Off
+        || !participant_config.relays.is_empty()
         || matches!(&start, Begin::Join(ticket) if !ticket.terms().relays.is_empty());
     let mut random = random.fork("participant");
     let (mut meeting_file, door) = (None, &config.door);
@@ -164,6 +171,7 @@ pub(super) fn prepare(
         dialled,
         audio,
         audio_events,
+        discovery,
         commands,
         files: FileThread::start(config.downloads.clone()),
         user,
@@ -194,6 +202,14 @@ fn own_credential(text: &str, me: MemberId, now: Now) -> Result<SignedCredential
 enum Begin {
     Found(FoundingTerms),
     Join(Box<Ticket>),
+}
+
+/// The ticket to join by.
+fn ticket_of(start: &Begin) -> Option<&Ticket> {
+    match start {
+        Begin::Join(ticket) => Some(ticket),
+        Begin::Found(_) => None,
+    }
 }
 
 fn prepare_start(start: &Start, data_dir: Option<&Path>, now: Now) -> Result<Begin, NodeError> {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -14,7 +14,7 @@ use subrosa_proto::{
     ids::RelayId,
     noise::{self, server::RelayAccept},
     policy::{
-        Descriptor, DescriptorError, SignedDescriptor,
+        Descriptor, DescriptorError, DiscoveryRule, SignedDescriptor,
         descriptor::{DescriptorHash, Limits, RELAY_PROTOCOL_VERSION, VALIDITY_SECONDS_MAX},
     },
     random::Random,
@@ -29,7 +29,10 @@ use super::{
     RelayDriver, RelayReport,
     data_dir::{DataDir, RelayState},
 };
-use crate::relay_config::RelaySettings;
+use crate::{
+    discovery::{Order, Reach, Role, Service, ServiceConfig, Status, bootstrap_address},
+    relay_config::RelaySettings,
+};
 
 /// How long before its end a descriptor is renewed: half its validity, so that a line that somebody copied today works
 /// for twelve hours at least.
@@ -75,6 +78,7 @@ pub struct RelayNode {
 #[derive(Debug)]
 struct Shared {
     driver: RelayDriver,
+    discovery: Option<Service>,
     settings: RelaySettings,
     addresses: Vec<SocketAddr>,
     identity: Identity,
@@ -137,9 +141,14 @@ impl RelayNode {
         };
         let driver = start_driver(socket, &identity, static_secret, random, config)?;
         tracing::info!(relay = %identity.relay_id().fingerprint(), "relay started");
+        let discovery = start_discovery(&settings, bound, &addresses, &identity);
+        if let Some(service) = &discovery {
+            service.try_order(Order::Announce(Box::new(signed.clone())));
+        }
         let chain = Mutex::new(Chain { signed, state });
         let shared = Arc::new(Shared {
             driver,
+            discovery,
             settings,
             addresses,
             identity,
@@ -173,6 +182,14 @@ impl RelayNode {
     #[must_use]
     pub fn descriptor_line(&self) -> String {
         self.descriptor().to_text()
+    }
+
+    /// How its part in discovery stands; `None` if it takes none.
+    pub async fn discovery(&self) -> Option<Status> {
+        match &self.shared.discovery {
+            Some(service) => Some(service.status().await),
+            None => None,
+        }
     }
 
     /// The counters.
@@ -263,8 +280,54 @@ async fn upkeep(shared: Arc<Shared>) {
         let renewed = shared.renew(unix_now());
         if let Some(bytes) = renewed {
             shared.driver.set_descriptor(bytes).await;
+            if let Some(service) = &shared.discovery {
+                let signed = shared.chain().signed.clone();
+                service.order(Order::Announce(Box::new(signed))).await;
+            }
             tracing::info!("descriptor renewed");
         }
+    }
+}
+
+/// Starts the relay's part in discovery: libp2p on TCP at the media port's number. The relay relays without it, too, so
+/// that a failure is a warning.
+fn start_discovery(
+    settings: &RelaySettings,
+    bound: SocketAddr,
+    addresses: &[SocketAddr],
+    identity: &Identity,
+) -> Option<Service> {
+    if !settings.discovery.enabled {
+        return None;
+    }
+    let nodes = settings.discovery.bootstrap.iter();
+    let config = ServiceConfig {
+        role: Role::Relay,
+        seed: Some(identity.to_seed()),
+        listen_tcp: both_families(bound),
+        listen_quic: settings.discovery.quic.map_or_else(Vec::new, both_families),
+        public: addresses.to_vec(),
+        lan: settings.discovery.lan,
+        bootstrap: nodes
+            .filter_map(|text| bootstrap_address(text).ok())
+            .flatten()
+            .collect(),
+        reach: Reach {
+            rule: DiscoveryRule::Any,
+            ..Reach::default()
+        },
+    };
+    Service::start(config)
+        .inspect_err(|error| tracing::warn!(%error, "the relay takes no part in discovery"))
+        .ok()
+}
+
+/// libp2p's sockets take one family each: the wildcard of IPv6 stands for both, as it does for media.
+fn both_families(address: SocketAddr) -> Vec<SocketAddr> {
+    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        vec![address, (Ipv4Addr::UNSPECIFIED, address.port()).into()]
+    } else {
+        vec![address]
     }
 }
 

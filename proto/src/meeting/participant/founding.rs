@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     Event, Participant,
     dirty::Dirty,
+    discovery::Discovery,
     doorway::Doorway,
     lobby::Phase,
     rooms::Rooms,
@@ -30,7 +31,7 @@ use crate::{
         roster_log::{AuthorError, RosterLog},
     },
     policy::{
-        DescriptorBook,
+        DescriptorBook, DiscoveryRule,
         permit::RouteJudge,
         route_policy::RoutePolicy,
         signed_descriptor::{SignedDescriptor, VerifiedDescriptor},
@@ -57,6 +58,8 @@ pub struct ParticipantConfig {
     pub direct: bool,
     /// Relays that this node knows of; each is judged by the policy.
     pub relays: Vec<VerifiedDescriptor>,
+    /// How far this node can and may look for members and relays; the policy narrows it.
+    pub discovery: DiscoveryRule,
 }
 
 /// What a founder decides.
@@ -156,9 +159,10 @@ impl Participant {
         config.relays.extend(ticket.relays(now.unix).flatten());
         let mut participant = Self::assemble(config, ticket, terms, secrets, log, random, now);
         participant.timers.set(Timer::Knock, now.monotonic);
-        participant
-            .timers
-            .set(Timer::JoinDeadline, now.monotonic + participant.join_patience());
+        participant.timers.set(
+            Timer::JoinDeadline,
+            now.monotonic + participant.join_patience(now),
+        );
         participant.begin_joining(now);
         participant.settle(now);
         participant
@@ -230,6 +234,7 @@ impl Participant {
             next_dial: 0,
             channels: BTreeMap::new(),
             rooms: Rooms::default(),
+            discovery: Discovery::new(config.discovery),
             conversation,
             timers,
             dirty: Dirty::default(),

@@ -6,11 +6,12 @@ use super::{
     Event, LeftReason, Participant,
     conduits::Conduit,
     lobby::Phase,
-    timers::{JOIN_PATIENCE, KNOCK_RETRY, RETURN_PATIENCE, Timer, WAITING_PATIENCE},
+    timers::{DISCOVERY_PATIENCE, JOIN_PATIENCE, KNOCK_RETRY, RETURN_PATIENCE, Timer, WAITING_PATIENCE},
 };
 use crate::{
     ids::MemberId,
     meeting::admission::{KNOCK_INTERVAL, RefusalReason},
+    policy::DiscoveryRule,
     time::Now,
 };
 
@@ -24,7 +25,7 @@ impl Participant {
         } else if direct && !host_addresses.is_empty() {
             let host = self.host;
             self.peer_mut(now, host).addresses = host_addresses;
-        } else if self.relays.is_empty() {
+        } else if self.relays.is_empty() && self.discovery_rule(now) == DiscoveryRule::Off {
             let refusals: Vec<String> = self.refused_relays.values().cloned().collect();
             let why_not_direct = if !self.direct {
                 "direct links are switched off on this node"
@@ -47,9 +48,11 @@ impl Participant {
     }
 
     /// How long to look for somebody in charge.
-    pub(super) fn join_patience(&self) -> Duration {
+    pub(super) fn join_patience(&self, now: Now) -> Duration {
         if self.me == self.host {
             RETURN_PATIENCE
+        } else if self.discovery_rule(now) > DiscoveryRule::Off {
+            DISCOVERY_PATIENCE
         } else {
             JOIN_PATIENCE
         }
@@ -137,6 +140,10 @@ impl Participant {
                 session.relay().fingerprint()
             )
         }));
+        let discovery = self.discovery_used();
+        if discovery > DiscoveryRule::Off {
+            tried.push(format!("discovery ({discovery})"));
+        }
         tried.extend(self.refused_relays.values().cloned());
         self.leave_with(LeftReason::Unreachable {
             detail: format!("tried: {}", tried.join("; ")),

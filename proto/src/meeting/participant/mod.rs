@@ -22,6 +22,7 @@
 //! | `roster_sync`, `roster_changes` | operations, what follows from a changed roster |
 //! | `key_exchange` | sender keys |
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
+//! | `discovery` | looking for members who moved, and for relays |
 //! | `routes` | which paths carry whose media |
 //! | `inspection` | what may be looked at |
 //! | `conversation` | chat, hands, reactions, polls, files |
@@ -33,6 +34,7 @@ mod commands;
 mod conduits;
 mod conversation;
 mod dirty;
+mod discovery;
 mod door;
 mod doorway;
 mod founding;
@@ -62,6 +64,7 @@ use std::{
     net::SocketAddr,
 };
 
+pub use discovery::{Discovered, DiscoveryOrder};
 pub use doorway::BINDING_LABEL;
 pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
 pub use inspection::Holdings;
@@ -73,6 +76,7 @@ pub use peer::PeerCounters;
 use self::{
     conduits::{ChannelKey, Conduit},
     dirty::Dirty,
+    discovery::Discovery,
     doorway::Doorway,
     links::{DialPurpose, MemberLink},
     lobby::Phase,
@@ -143,6 +147,7 @@ pub struct Participant {
     channels: BTreeMap<ChannelKey, PairwiseChannel>,
     rooms: Rooms,
 
+    discovery: Discovery,
     conversation: Conversation,
 
     timers: Timers,

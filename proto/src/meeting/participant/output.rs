@@ -114,6 +114,8 @@ pub enum Output {
         /// What.
         report: ReceptionReport,
     },
+    /// Something for discovery; without any it has no effect.
+    Discovery(super::DiscoveryOrder),
     /// Do something with a file; answer with `handle_file_outcome`.
     File(FileJob),
     /// Something for people.

@@ -37,6 +37,8 @@ pub(super) const KNOCK_RETRY: Duration = Duration::from_secs(1);
 pub(super) const WELCOME_INTERVAL: Duration = Duration::from_millis(900);
 /// Joining fails if nobody in charge answered for so long.
 pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+/// With discovery, whoever joins has more patience: a search of the network takes some seconds, and may need another.
+pub(super) const DISCOVERY_PATIENCE: Duration = Duration::from_secs(20);
 /// A host that comes back waits longer: where there is no relay, members have to try its door.
 pub(super) const RETURN_PATIENCE: Duration = Duration::from_secs(40);
 /// Whoever waited at the door when those in charge vanished goes on looking for so long: their machines may restart.
@@ -129,6 +131,7 @@ impl Participant {
         self.watch_permits(now);
         self.watch_day(now);
         self.watch_sources(now);
+        self.update_discovery(now);
         for member in self.admission.handle_timeout(now) {
             self.emit(super::Event::KnockEnded { member });
         }

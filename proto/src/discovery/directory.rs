@@ -1,0 +1,264 @@
+//! The relay directory: relays announce themselves under the key of their country, and their signed descriptors lie under
+//! their own keys, so that whoever looks can judge each before a packet goes to it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::DhtKey;
+use crate::{
+    ids::RelayId,
+    policy::{
+        Country, CountryRule, DescriptorBook, DescriptorError, Permit, Refusal, RouteJudge, RoutePolicy,
+        SignedDescriptor, VerifiedDescriptor,
+    },
+    time::UnixSeconds,
+};
+
+/// Countries that one search asks for. Reason: the EEA has 30; a policy with more is served by the list of all relays.
+pub const COUNTRIES_MAX: usize = 40;
+/// Relays that one directory holds. Reason: announcing costs nothing, so whoever floods a country must not fill memory;
+/// four times what a country's key remembers.
+pub const RELAYS_MAX: usize = 256;
+
+/// Relays that were found, verified.
+#[derive(Debug, Default)]
+pub struct Directory {
+    book: DescriptorBook,
+    seen: BTreeSet<RelayId>,
+}
+
+/// Why what was found is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// No descriptor belongs under that key, or it is another relay's.
+    #[error("the descriptor lies under another's key")]
+    OtherRelay,
+    /// It does not verify, or an older one than is known.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    /// [`RELAYS_MAX`] are known.
+    #[error("{RELAYS_MAX} relays are known, more are not looked at")]
+    Full,
+}
+
+/// A relay of the directory, and what the policy says of it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its descriptor.
+    pub descriptor: VerifiedDescriptor,
+    /// The permit, or the clause against it.
+    pub verdict: Result<Permit, Refusal>,
+}
+
+impl Directory {
+    /// Takes in what was found under `key`. Whether it is new.
+    ///
+    /// # Errors
+    /// [`DirectoryError`], one variant for each reason.
+    pub fn insert(&mut self, now: UnixSeconds, key: DhtKey, value: &[u8]) -> Result<bool, DirectoryError> {
+        let DhtKey::Descriptor(relay) = key else {
+            return Err(DirectoryError::OtherRelay);
+        };
+        let verified = SignedDescriptor::from_bytes(value)?.verify(now)?;
+        if verified.relay != relay {
+            return Err(DirectoryError::OtherRelay);
+        }
+        if !self.seen.contains(&relay) && self.seen.len() >= RELAYS_MAX {
+            return Err(DirectoryError::Full);
+        }
+        let inserted = self.book.insert(verified, now)?;
+        self.seen.insert(relay);
+        Ok(inserted != crate::policy::Inserted::Known)
+    }
+
+    /// The newest descriptor of `relay`.
+    #[must_use]
+    pub fn get(&self, relay: RelayId, now: UnixSeconds) -> Option<&VerifiedDescriptor> {
+        self.book.get(relay, now)
+    }
+
+    /// All relays, hosted in `country` if one is given, each judged; in the order of their keys.
+    #[must_use]
+    pub fn list(&self, now: UnixSeconds, judge: &RouteJudge, country: Option<Country>) -> Vec<Listed> {
+        self.book
+            .iter(now)
+            .filter(|descriptor| country.is_none_or(|country| descriptor.hosting == country))
+            .map(|descriptor| Listed {
+                descriptor: descriptor.clone(),
+                verdict: judge.permit(descriptor, now),
+            })
+            .collect()
+    }
+}
+
+/// Under which countries to look for relays that `policy` may permit; `None` in the list stands for all relays. Empty if
+/// it permits none.
+#[must_use]
+pub fn countries_of(policy: &RoutePolicy) -> Vec<Option<Country>> {
+    if policy.direct_only {
+        return Vec::new();
+    }
+    match &policy.hosting {
+        CountryRule::Any => vec![None],
+        CountryRule::Only(set) if set.len() > COUNTRIES_MAX => vec![None],
+        CountryRule::Only(set) => set.iter().map(Some).collect(),
+    }
+}
+
+/// Picks up to `count` of `candidates`, nearest first, spread over operators: one of each family or operator before a
+/// second of any, since what one operator runs can fail, or be coerced, together.
+#[must_use]
+pub fn choose(mut candidates: Vec<(VerifiedDescriptor, Duration)>, count: usize) -> Vec<VerifiedDescriptor> {
+    candidates.sort_by_key(|(descriptor, rtt)| (*rtt, descriptor.relay));
+    let mut chosen: Vec<VerifiedDescriptor> = Vec::new();
+    for other_operators_only in [true, false] {
+        for (descriptor, _) in &candidates {
+            let taken = chosen.iter().any(|c| c.relay == descriptor.relay);
+            let related = chosen.iter().any(|c| are_related(c, descriptor));
+            if chosen.len() < count && !taken && !(related && other_operators_only) {
+                chosen.push(descriptor.clone());
+            }
+        }
+    }
+    chosen
+}
+
+fn are_related(a: &VerifiedDescriptor, b: &VerifiedDescriptor) -> bool {
+    a.operator.name == b.operator.name || (a.family.is_some() && a.family == b.family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::Identity,
+        policy::{
+            Clause, Descriptor, Preset, SignedPolicy,
+            fixture::{MEETING, NOW, after, descriptor_in, host},
+        },
+    };
+
+    fn of(number: u8, country: &str, operator: &str) -> VerifiedDescriptor {
+        let identity = Identity::from_seed(&[number; 32]);
+        let mut descriptor = Descriptor {
+            relay: identity.relay_id(),
+            ..descriptor_in(country)
+        };
+        descriptor.operator.name = operator.parse().unwrap();
+        SignedDescriptor::sign(descriptor, &identity)
+            .unwrap()
+            .verify(NOW)
+            .unwrap()
+    }
+
+    fn judge(preset: Preset) -> RouteJudge {
+        let signed = SignedPolicy::sign(MEETING, 0, preset.into(), &host());
+        RouteJudge::new(signed.verify(MEETING, host().member_id()).unwrap())
+    }
+
+    fn enter(directory: &mut Directory, descriptor: &VerifiedDescriptor) -> Result<bool, DirectoryError> {
+        directory.insert(
+            NOW,
+            DhtKey::Descriptor(descriptor.relay),
+            &descriptor.signed().to_bytes(),
+        )
+    }
+
+    #[test]
+    fn each_relay_is_listed_with_the_clause_against_it() {
+        let mut directory = Directory::default();
+        for descriptor in [of(1, "DE", "a"), of(2, "US", "b"), of(3, "FR", "c")] {
+            assert_eq!(enter(&mut directory, &descriptor), Ok(true));
+            assert_eq!(enter(&mut directory, &descriptor), Ok(false));
+        }
+        let listed = directory.list(NOW, &judge(Preset::Eea), None);
+        assert_eq!(listed.len(), 3);
+        for relay in &listed {
+            match &relay.verdict {
+                Ok(_) => assert_ne!(relay.descriptor.hosting.code(), "US"),
+                Err(refusal) => {
+                    assert_eq!(relay.descriptor.hosting.code(), "US");
+                    assert_eq!(refusal.clause, Clause::Hosting);
+                }
+            }
+        }
+        let german = directory.list(NOW, &judge(Preset::Any), "DE".parse().ok());
+        assert_eq!(german.len(), 1);
+        assert!(
+            directory
+                .list(after(90_000), &judge(Preset::Any), None)
+                .is_empty(),
+            "expired"
+        );
+    }
+
+    #[test]
+    fn garbage_and_strangers_descriptors_are_not_taken_in() {
+        let mut directory = Directory::default();
+        let descriptor = of(1, "DE", "a");
+        let bytes = descriptor.signed().to_bytes();
+        let elsewhere = DhtKey::Descriptor(RelayId([9; 32]));
+        assert_eq!(
+            directory.insert(NOW, elsewhere, &bytes),
+            Err(DirectoryError::OtherRelay)
+        );
+        assert!(
+            directory
+                .insert(NOW, DhtKey::Descriptor(descriptor.relay), b"rose")
+                .is_err()
+        );
+        assert!(directory.insert(NOW, DhtKey::country(None), &bytes).is_err());
+        assert!(directory.list(NOW, &judge(Preset::Any), None).is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_relays_is_bounded() {
+        let mut directory = Directory::default();
+        for number in 0..RELAYS_MAX {
+            let mut seed = [8; 32];
+            seed[..8].copy_from_slice(&number.to_be_bytes());
+            let identity = Identity::from_seed(&seed);
+            let descriptor = Descriptor {
+                relay: identity.relay_id(),
+                ..descriptor_in("DE")
+            };
+            let signed = SignedDescriptor::sign(descriptor, &identity)
+                .unwrap()
+                .verify(NOW)
+                .unwrap();
+            assert_eq!(enter(&mut directory, &signed), Ok(true));
+        }
+        assert_eq!(
+            enter(&mut directory, &of(1, "DE", "a")),
+            Err(DirectoryError::Full)
+        );
+    }
+
+    #[test]
+    fn the_nearest_of_different_operators_come_first() {
+        let ms = Duration::from_millis;
+        let candidates = vec![
+            (of(1, "DE", "a"), ms(5)),
+            (of(2, "DE", "a"), ms(1)),
+            (of(3, "FR", "b"), ms(30)),
+        ];
+        let names = |count| {
+            let chosen = choose(candidates.clone(), count);
+            chosen
+                .iter()
+                .map(|d| d.operator.name.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(1), ["a"]);
+        assert_eq!(choose(candidates.clone(), 1)[0], candidates[1].0);
+        assert_eq!(names(2), ["a", "b"]);
+        assert_eq!(names(9), ["a", "b", "a"]);
+    }
+
+    #[test]
+    fn a_policy_is_looked_up_under_its_countries() {
+        assert_eq!(countries_of(&Preset::Any.into()), [None]);
+        assert_eq!(countries_of(&Preset::Eea.into()).len(), 30);
+        assert!(countries_of(&Preset::Direct.into()).is_empty());
+    }
+}

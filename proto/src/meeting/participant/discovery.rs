@@ -1,0 +1,256 @@
+//! Discovery: what this node asks the network for, and what it does with what is found. Whoever cannot be reached where the
+//! ticket says is looked for; a meeting without a relay looks for one that its policy permits.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use super::{Output, Participant, lobby::Phase, peer::DIAL_RETRY_FIRST};
+use crate::{
+    discovery::{Agent, DhtKey, RendezvousSecret, Request, Situation, directory},
+    ids::{MemberId, RelayId},
+    policy::{Country, DiscoveryRule, SignedDescriptor, VerifiedDescriptor},
+    time::Now,
+    wire::{control_message::ADDRESSES_MAX, ticket},
+};
+
+/// Relays that a meeting without any takes from the directory: as many as carry each frame.
+const RELAYS_CHOSEN: usize = 2;
+
+/// What the driver's discovery is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DiscoveryOrder {
+    /// From now on contact this and nothing else.
+    Reach {
+        /// How far the policy and this node's user allow to look.
+        rule: DiscoveryRule,
+        /// Relays that the policy permits, and where they are.
+        relays: BTreeMap<RelayId, Vec<SocketAddr>>,
+    },
+    /// Ask the network.
+    Ask(Request),
+}
+
+/// What was found; nothing of it is believed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Discovered {
+    /// A value that somebody gave for a key.
+    Value {
+        /// The key.
+        key: DhtKey,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Relays of the directory, the best first.
+    Relays(Vec<VerifiedDescriptor>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Discovery {
+    /// How far this node can and may look, whatever the policy allows beyond it.
+    offered: DiscoveryRule,
+    agent: Agent,
+    told: (DiscoveryRule, BTreeMap<RelayId, Vec<SocketAddr>>),
+}
+
+impl Discovery {
+    pub(super) fn new(offered: DiscoveryRule) -> Self {
+        Self {
+            offered,
+            agent: Agent::default(),
+            told: (DiscoveryRule::Off, BTreeMap::new()),
+        }
+    }
+}
+
+impl Participant {
+    /// Takes what discovery found. Wrong, old or unasked-for things have no effect.
+    pub fn handle_discovered(&mut self, now: Now, discovered: Discovered) {
+        match discovered {
+            Discovered::Value { key, value } => self.handle_found_value(now, key, &value),
+            Discovered::Relays(relays) => self.handle_found_relays(now, relays),
+        }
+        self.settle(now);
+    }
+
+    /// Values that were found and not believed.
+    #[must_use]
+    pub fn refused_discoveries(&self) -> u64 {
+        self.discovery.agent.refused()
+    }
+
+    /// How far discovery may look now: as far as the policy allows and this node can.
+    pub(super) fn discovery_rule(&self, now: Now) -> DiscoveryRule {
+        DiscoveryRule::ALL
+            .into_iter()
+            .rev()
+            .filter(|rule| *rule <= self.discovery.offered)
+            .find(|rule| self.judge.discovery(*rule, now.unix).is_ok())
+            .unwrap_or(DiscoveryRule::Off)
+    }
+
+    /// How far discovery has looked.
+    pub(super) fn discovery_used(&self) -> DiscoveryRule {
+        self.discovery.told.0
+    }
+
+    /// Publishes, searches, and tells the driver what may be contacted.
+    pub(super) fn update_discovery(&mut self, now: Now) {
+        if self.discovery.offered == DiscoveryRule::Off {
+            return;
+        }
+        let rule = self.discovery_rule(now);
+        self.tell_reach(rule);
+        if rule == DiscoveryRule::Off {
+            self.discovery.agent.stop();
+            return;
+        }
+        let publish = self.secrets_to_be_found_by();
+        let wanted = self.missing_people();
+        let relays: Vec<VerifiedDescriptor> = self
+            .relays
+            .values()
+            .map(|session| session.descriptor().clone())
+            .collect();
+        let countries = self.wanted_relay_countries(rule);
+        let situation = Situation {
+            meeting: self.meeting,
+            identity: &self.identity,
+            publish: &publish,
+            addresses: &self.addresses,
+            relays: &relays,
+            wanted: &wanted,
+            countries: &countries,
+        };
+        let requests = self.discovery.agent.update(now, &situation, &mut self.random);
+        for request in requests {
+            self.outputs
+                .push_back(Output::Discovery(DiscoveryOrder::Ask(request)));
+        }
+    }
+
+    fn tell_reach(&mut self, rule: DiscoveryRule) {
+        let relays = match rule {
+            DiscoveryRule::Off | DiscoveryRule::Lan => BTreeMap::new(),
+            DiscoveryRule::PermittedRelays | DiscoveryRule::Any => self
+                .relays
+                .iter()
+                .map(|(relay, session)| (*relay, session.descriptor().addresses.clone()))
+                .collect(),
+        };
+        let reach = (rule, relays);
+        if reach != self.discovery.told {
+            self.discovery.told = reach.clone();
+            let (rule, relays) = reach;
+            self.outputs
+                .push_back(Output::Discovery(DiscoveryOrder::Reach { rule, relays }));
+        }
+    }
+
+    fn door(&self) -> RendezvousSecret {
+        RendezvousSecret::Door {
+            secret: self.secrets.ticket.clone(),
+            epoch: self.secrets.ticket_epoch,
+        }
+    }
+
+    fn secrets_to_be_found_by(&self) -> Vec<RendezvousSecret> {
+        let mut secrets = Vec::new();
+        if matches!(self.phase, Phase::Member) {
+            secrets.extend(self.secrets.current().cloned().map(RendezvousSecret::Members));
+        }
+        // People at the door know nobody but the host.
+        if self.me == self.host && !matches!(self.phase, Phase::Left) {
+            secrets.push(self.door());
+        }
+        secrets
+    }
+
+    /// Members who should be reachable and are not, and where their records may lie.
+    fn missing_people(&self) -> Vec<(MemberId, RendezvousSecret)> {
+        match self.phase {
+            Phase::Lobby { .. } if self.me != self.host && !self.is_reachable(self.host) => {
+                vec![(self.host, self.door())]
+            }
+            Phase::Member => {
+                let roster = self.log.view();
+                let missing: Vec<MemberId> = roster
+                    .members
+                    .keys()
+                    .filter(|member| **member != self.me && !self.is_reachable(**member))
+                    .copied()
+                    .collect();
+                let secret = self.secrets.current().cloned().map(RendezvousSecret::Members);
+                let inside = missing
+                    .iter()
+                    .filter_map(|member| Some((*member, secret.clone()?)));
+                // A host that lost its log is at its own door again.
+                let at_door = missing
+                    .iter()
+                    .filter(|member| **member == self.host)
+                    .map(|member| (*member, self.door()));
+                inside.chain(at_door).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Where to look for a relay: whoever is in charge does so for a meeting that has none.
+    fn wanted_relay_countries(&self, rule: DiscoveryRule) -> Vec<Option<Country>> {
+        let wanted = rule >= DiscoveryRule::PermittedRelays
+            && matches!(self.phase, Phase::Member)
+            && self.is_in_charge()
+            && self.relays.is_empty();
+        if wanted {
+            directory::countries_of(self.judge.policy().policy())
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn handle_found_value(&mut self, now: Now, key: DhtKey, value: &[u8]) {
+        let Some(record) = self.discovery.agent.handle_record(now, key, value) else {
+            return;
+        };
+        let member = record.member;
+        let found: Vec<SocketAddr> = record.addresses().collect();
+        let relays: Vec<VerifiedDescriptor> = record.relays(now.unix).collect();
+        let peer = self.peer_mut(now, member);
+        if !found.is_empty() {
+            // The old addresses stay behind the new ones: a member may come back to where it was.
+            let old = std::mem::take(&mut peer.addresses);
+            let old = old.into_iter().filter(|address| !found.contains(address));
+            peer.addresses = found.iter().copied().chain(old).take(ADDRESSES_MAX).collect();
+            if peer.links.is_empty() {
+                // A dial to where nobody answers any more may last for a while: this one does not wait for it.
+                peer.redial.dialling = false;
+                peer.redial.at = now.monotonic;
+                peer.redial.pause = DIAL_RETRY_FIRST;
+            }
+        }
+        for relay in relays {
+            self.consider_relay(now, relay);
+        }
+        self.dirty.routes();
+    }
+
+    fn handle_found_relays(&mut self, now: Now, relays: Vec<VerifiedDescriptor>) {
+        if !self.relays.is_empty() || !self.is_in_charge() {
+            return;
+        }
+        for relay in relays {
+            if self.relays.len() < RELAYS_CHOSEN {
+                self.consider_relay(now, relay);
+            }
+        }
+        if self.me == self.host && !self.relays.is_empty() {
+            let chosen = self.relays.values().take(ticket::RELAYS_MAX);
+            let chosen: Vec<SignedDescriptor> = chosen
+                .map(|session| session.descriptor().signed().clone())
+                .collect();
+            self.ticket_terms.relays = chosen;
+            self.issue_ticket(now);
+        }
+    }
+}
