@@ -7,7 +7,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write as _},
     os::unix::fs::{FileExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use data_encoding::HEXLOWER;
@@ -85,7 +85,10 @@ impl PartFile {
     /// # Errors
     /// Those of the file system.
     pub fn open(folder: &Path, name: &str, size: u64, hash: &[u8; 32]) -> io::Result<(Self, u64)> {
-        if Path::new(name).components().count() != 1 || name.contains('/') {
+        let mut parts = Path::new(name).components();
+        let is_plain =
+            matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+        if !is_plain {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "the name is not safe",

@@ -85,8 +85,12 @@ impl Arrivals {
     fn count(&mut self, number: PacketNumber) {
         match self.first {
             Some(first) if first.key == number.key => {
-                self.last = self.last.max(number.counter);
-                self.count = self.count.saturating_add(1);
+                // What comes twice, as from two rooms of one relay, or late, is not counted: the loss may be taken for
+                // greater than it is, not for less.
+                if number.counter > self.last {
+                    self.last = number.counter;
+                    self.count = self.count.saturating_add(1);
+                }
             }
             _ => (self.first, self.last, self.count) = (Some(number), number.counter, 1),
         }

@@ -21,6 +21,7 @@ use subrosa_proto::{
     sframe::{KeyId, MediaContext},
     wire::{
         control_message::{ControlMessage, Hello, PeerHint, RoomSecretGrant, WireAddress},
+        door_message::DoorMessage,
         media_packet::{MediaHeader, MediaKind},
     },
 };
@@ -544,6 +545,7 @@ impl World {
             ControlMessage::Hello(_)
                 | ControlMessage::Waiting
                 | ControlMessage::Refused(_)
+                | ControlMessage::Door(DoorMessage::Refused(..))
                 | ControlMessage::Ping(_)
                 | ControlMessage::Pong(_)
         );

@@ -43,11 +43,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use self::{
     event::{ConversationCommand, ConversationEvent, Refusal, Said},
+    files::outcome::FileOutcome,
     standing::Standing,
     sync::GOSSIP_INTERVAL,
 };
 use self::{
-    files::{FileId, FileJob, Files, message::FileControl},
+    files::{FileJob, Files, message::FileControl},
     frontier::Frontier,
     hands::Hands,
     item::FeedId,
@@ -357,48 +358,4 @@ impl Conversation {
             files: self.files.len(),
         }
     }
-}
-
-/// What came of a [`FileJob`]; errors are sentences.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FileOutcome {
-    /// Of [`FileJob::Read`].
-    Read {
-        /// Which file.
-        id: FileId,
-        /// For whom.
-        to: MemberId,
-        /// From where.
-        offset: u64,
-        /// The bytes: as many as were asked for.
-        read: Result<Vec<u8>, String>,
-    },
-    /// Of [`FileJob::Open`].
-    Opened {
-        /// Which file.
-        id: FileId,
-        /// Bytes that are there.
-        have: Result<u64, String>,
-    },
-    /// Of [`FileJob::Write`].
-    Written {
-        /// Which file.
-        id: FileId,
-        /// All below is written.
-        upto: Result<u64, String>,
-    },
-    /// Of [`FileJob::Hash`].
-    Hashed {
-        /// Which file.
-        id: FileId,
-        /// BLAKE3.
-        hash: Result<[u8; 32], String>,
-    },
-    /// Of [`FileJob::Keep`].
-    Kept {
-        /// Which file.
-        id: FileId,
-        /// Where it is now.
-        path: Result<String, String>,
-    },
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Event, LeftReason, MemberState, Output, Participant,
     conduits::fit,
-    timers::{SAFETY_CODE_DELAY, Timer},
+    timers::{BACK_TO_LOBBY_PATIENCE, SAFETY_CODE_DELAY, Timer},
 };
 use crate::{
     ids::{MemberId, OperationHash},
@@ -58,9 +58,14 @@ impl Participant {
                 self.tell_member(*member);
             }
             RosterChange::Removed { member, removal } => {
-                let back_to = self.doorway.back_to.take_if(|_| *member == self.me);
-                if let Some(lobby) = back_to.filter(|_| removal.reason == RemoveReason::ToLobby) {
-                    self.go_back_to_lobby(now, lobby);
+                if *member == self.me && removal.reason == RemoveReason::ToLobby {
+                    // Others may have passed the news on before the way back came from where it was decided.
+                    match self.doorway.back_to.take() {
+                        Some(lobby) => self.go_back_to_lobby(now, lobby),
+                        None => self
+                            .timers
+                            .set(Timer::BackToLobby, now.monotonic + BACK_TO_LOBBY_PATIENCE),
+                    }
                     return;
                 }
                 self.tell_removed(*member, &removal.operation);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Participant;
+use super::{LeftReason, Participant};
 use crate::time::{Now, Timestamp};
 
 /// What a timer is for. Each variant says when it fires.
@@ -26,6 +26,8 @@ pub(super) enum Timer {
     FormerRooms,
     /// When to tell people the safety code of the changed roster.
     SafetyCode,
+    /// When to give up waiting for the way back to the lobby, and leave.
+    BackToLobby,
     /// When to look at links, permits, the day and waiting packets.
     Watch,
 }
@@ -62,6 +64,8 @@ pub(super) const ROOM_SECRET_INTERVAL: Duration = Duration::from_millis(500);
 /// the change demands of this node (a welcome, keys, the first sound) must not wait for them; changes that come together
 /// share one.
 pub(super) const SAFETY_CODE_DELAY: Duration = Duration::from_millis(20);
+/// How long whoever was sent back waits to be told where to. Reason: it was said on an ordered link before that closes.
+pub(super) const BACK_TO_LOBBY_PATIENCE: Duration = Duration::from_secs(2);
 /// How often what has no event of its own is looked at. Reason: silence of a link must be acted on within 1 s.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -85,9 +89,9 @@ impl Timers {
         self.0.contains_key(&timer)
     }
 
-    /// Forgets `timer`.
-    pub(super) fn clear(&mut self, timer: Timer) {
-        self.0.remove(&timer);
+    /// Forgets `timer`; whether it was set.
+    pub(super) fn clear(&mut self, timer: Timer) -> bool {
+        self.0.remove(&timer).is_some()
     }
 
     /// When the next one fires.
@@ -121,6 +125,7 @@ impl Participant {
                 Timer::Lobby => self.dirty.rooms(),
                 Timer::FormerRooms => self.leave_former_rooms(now),
                 Timer::SafetyCode => self.tell_safety_code(),
+                Timer::BackToLobby => self.leave_with(LeftReason::Removed),
                 Timer::Watch => self.watch(now),
             }
         }

@@ -191,6 +191,22 @@ fn an_interrupted_path_is_not_accused_when_it_comes_back() {
     }
 }
 
+/// While a meeting moves to another room, a relay brings each packet from both.
+#[test]
+fn packets_that_come_twice_do_not_hide_how_lossy_the_path_is() {
+    let mut call = Call::new();
+    for n in 0..400 {
+        let (packet, object) = call.frame();
+        if n % 5 != 0 {
+            call.arrive(A, &packet);
+            call.arrive(A, &packet);
+        }
+        // Six objects in a row are lost.
+        call.handle(object.as_ref().filter(|_| !(200..260).contains(&n)));
+    }
+    assert_eq!(call.verdicts(), [Verdict::Verified { path: A }]);
+}
+
 /// Pauses do not hide for ever that nothing is signed.
 #[test]
 fn a_path_that_pauses_every_second_is_named_all_the_same() {

@@ -6,6 +6,7 @@
 mod incoming;
 pub mod message;
 pub mod name;
+pub mod outcome;
 mod outgoing;
 pub mod window;
 
