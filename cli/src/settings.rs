@@ -98,6 +98,10 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
             .or_else(config_file::default_downloads),
         leave_after: flags.leave_after.map(checked_leave_after).transpose()?,
         muted: flags.muted || file.muted.unwrap_or(false),
+        discovery: DiscoveryConfig {
+            rule: discovery_rule(flags.discovery.or(file.discovery).as_deref())?,
+            bootstrap: nodes(flags.bootstrap, file.bootstrap),
+        },
         door: DoorConfig {
             credential,
             ..DoorConfig::default()

@@ -71,8 +71,7 @@ fn a_meeting_whose_ticket_is_stale_is_found_on_the_local_network() {
     let home = Scratch::new();
     let there = |at: usize| Options {
         namespace: Some(lan.names[at].clone()),
-        listen: Some("0.0.0.0:0".to_owned()),
-        ..Options::silent()
+        ..Options::silent().with(&["--listen", "0.0.0.0:0"])
     };
     let data_dir = home.path().join("host");
     let host_options = Options {

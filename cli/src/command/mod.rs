@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Action::Relay(args) => relay::run(&args),
         Action::Demo(args) => demo::run(&args),
         Action::Identity(args) => identity::run(args),
+        Action::Relays(args) => relays::run(args),
         Action::Contacts(args) => contacts::run(args),
         Action::Org(args) => org::run(args),
         Action::Relays(args) => relays::run(args),

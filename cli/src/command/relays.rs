@@ -56,7 +56,7 @@ pub(super) fn run(args: RelaysArgs) -> Result<u8, NodeError> {
     let patience = Duration::from_secs(args.wait);
     let (listed, rtt) = runtime()?.block_on(async {
         let mut service = start(bootstrap, reach)?;
-        let directory = search_relays(&mut service, countries, patience, QUIET).await;
+        let directory = search_relays(&mut service, &countries, patience, QUIET).await;
         let listed = directory.list(unix_now(), &judge, country);
         if listed.is_empty() && service.status().await.connected.is_empty() {
             return Err(NodeError::new(

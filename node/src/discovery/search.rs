@@ -17,7 +17,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// found is verified.
 pub async fn search_relays(
     service: &mut Service,
-    countries: Vec<Option<Country>>,
+    countries: &[Option<Country>],
     patience: Duration,
     quiet: Duration,
 ) -> Directory {
@@ -30,7 +30,7 @@ pub async fn search_relays(
     loop {
         tokio::select! {
             _ = ask.tick() => {
-                let countries = countries.clone();
+                let countries = countries.to_vec();
                 service.order(Order::Request(Request::Relays { countries })).await;
             }
             found = service.found() => match found {

@@ -178,7 +178,7 @@ impl Service {
         }
         let (order_sender, orders) = mpsc::channel(ORDERS_MAX);
         let (found_sender, found) = mpsc::channel(FOUND_MAX);
-        let task = Task::new(swarm, gate, &config, found_sender);
+        let task = Task::new(swarm, gate, config, found_sender);
         tokio::spawn(task.run(orders));
         Ok(Self {
             orders: order_sender,

@@ -71,15 +71,15 @@ impl Task {
     pub(super) fn new(
         swarm: Swarm<Behaviour>,
         gate: Gate,
-        config: &ServiceConfig,
+        config: ServiceConfig,
         found: mpsc::Sender<Found>,
     ) -> Self {
         Self {
             swarm,
             gate,
             role: config.role,
-            bootstrap: config.bootstrap.clone(),
-            reach: config.reach.clone(),
+            bootstrap: config.bootstrap,
+            reach: config.reach,
             found,
             queries: Queries::default(),
             published: BTreeMap::new(),

@@ -47,9 +47,9 @@ pub struct MemberRecord {
     /// The first second at which it does not hold.
     pub expires: UnixSeconds,
     /// Where its media socket can be dialled; empty if it wants no direct links.
-    pub(super) addresses: BoundedVec<WireAddress, ADDRESSES_MAX>,
+    addresses: BoundedVec<WireAddress, ADDRESSES_MAX>,
     /// Relays that it uses, as they signed themselves; each is verified and judged before use.
-    pub(super) relays: BoundedVec<SignedDescriptor, RELAYS_MAX>,
+    relays: BoundedVec<SignedDescriptor, RELAYS_MAX>,
 }
 
 /// Why a record is not believed.

@@ -64,6 +64,7 @@ fn config(start: Start, audio: String, frame_ms: u8, data_dir: Option<PathBuf>) 
         downloads: None,
         leave_after: None,
         muted: false,
+        discovery: subrosa_node::config::DiscoveryConfig::default(),
         door: Default::default(),
         discovery: subrosa_node::config::DiscoveryConfig::default(),
     }

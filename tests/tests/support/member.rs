@@ -28,8 +28,6 @@ pub(crate) struct Options {
     pub(crate) data_dir: Option<PathBuf>,
     /// The network namespace in which it runs; this process's by default.
     pub(crate) namespace: Option<String>,
-    /// Where its socket listens; the loopback interface by default.
-    pub(crate) listen: Option<String>,
     /// Further arguments.
     pub(crate) arguments: Vec<String>,
 }
@@ -131,8 +129,7 @@ impl Member {
             arguments.extend(pair.map(str::to_owned));
         }
         if !options.arguments.iter().any(|a| a == "--listen") {
-            let listen = options.listen.as_deref().unwrap_or("127.0.0.1:0");
-            arguments.extend(["--listen", listen].map(str::to_owned));
+            arguments.extend(["--listen", "127.0.0.1:0"].map(str::to_owned));
         }
         if first[0] == "join" && !options.arguments.iter().any(|a| a == "--wait") {
             arguments.extend(["--wait", "10"].map(str::to_owned));

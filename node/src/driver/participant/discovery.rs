@@ -72,11 +72,10 @@ impl DiscoverySide {
             .into_iter()
             .flatten()
             .collect();
-        let has_relays = !relays.is_empty() || ticket.is_some_and(|t| !t.terms().relays.is_empty());
         let rule = config.discovery.rule;
         // On the loopback interface there are no neighbours; a node that hides its addresses tells them no neighbour.
         let lan = rule >= DiscoveryRule::Lan && !config.no_direct && !local.ip().is_loopback();
-        let wide = rule >= DiscoveryRule::PermittedRelays && (has_relays || !bootstrap.is_empty());
+        let wide = rule >= DiscoveryRule::PermittedRelays && has_beginning(rule, &bootstrap, relays, ticket);
         let offered = match (wide, lan) {
             (true, _) => rule,
             (false, true) => DiscoveryRule::Lan,
@@ -140,6 +139,25 @@ impl DiscoverySide {
         self.service = Some(service.map_err(|error| error.to_string())?);
         Ok(())
     }
+}
+
+/// Whether there is a node of the wide table that may be contacted.
+fn has_beginning(
+    rule: DiscoveryRule,
+    bootstrap: &[Multiaddr],
+    relays: &[VerifiedDescriptor],
+    ticket: Option<&Ticket>,
+) -> bool {
+    let Some(ticket) = ticket else {
+        // Whoever founds a meeting is in it already; what the policy forbids is not contacted.
+        return !bootstrap.is_empty() || !relays.is_empty();
+    };
+    let now = unix_now();
+    let judge = RouteJudge::new(ticket.policy().clone());
+    let anybody = rule == DiscoveryRule::Any && judge.discovery(DiscoveryRule::Any, now).is_ok();
+    let of_ticket: Vec<VerifiedDescriptor> = ticket.relays(now).flatten().collect();
+    let mut known = relays.iter().chain(&of_ticket);
+    (anybody && !bootstrap.is_empty()) || known.any(|relay| judge.permit(relay, now).is_ok())
 }
 
 fn bootstrap_error(reason: &str) -> NodeError {

@@ -136,6 +136,7 @@ impl Participant {
         self.watch_permits(now);
         self.watch_day(now);
         self.watch_sources(now);
+        self.update_discovery(now);
         for member in self.admission.handle_timeout(now) {
             self.emit(super::Event::KnockEnded { member });
         }
