@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{Event, Participant, code::CodeDesk, conduits::Conduit, timers::JOIN_PATIENCE};
+use super::{
+    Event, Participant,
+    code::CodeDesk,
+    conduits::Conduit,
+    timers::{JOIN_PATIENCE, Timer},
+};
 use crate::{
     ids::{LinkId, MemberId},
     meeting::{
@@ -217,6 +222,9 @@ impl Participant {
             }
             DoorMessage::BackToLobby { epoch, secret } if leads => {
                 self.doorway.back_to = Some((epoch, secret));
+                if self.timers.is_set(Timer::BackToLobby) {
+                    self.begin_going_back(now);
+                }
             }
             DoorMessage::TurnedAway(member) if leads && serves => self.admission.note_refusal(member),
             DoorMessage::PassphraseRecord(bytes) if leads && serves => {

@@ -27,7 +27,7 @@ impl Participant {
         for change in &changes {
             self.apply_change(now, change);
         }
-        if !self.is_member() {
+        if !self.is_member() || self.timers.is_set(Timer::BackToLobby) {
             return;
         }
         self.follow_epoch(now);
@@ -58,9 +58,8 @@ impl Participant {
                 self.tell_member(*member);
             }
             RosterChange::Removed { member, removal } => {
-                let back_to = self.doorway.back_to.take_if(|_| *member == self.me);
-                if let Some(lobby) = back_to.filter(|_| removal.reason == RemoveReason::ToLobby) {
-                    self.go_back_to_lobby(now, lobby);
+                if *member == self.me && removal.reason == RemoveReason::ToLobby {
+                    self.begin_going_back(now);
                     return;
                 }
                 self.tell_removed(*member, &removal.operation);

@@ -20,6 +20,8 @@ pub(super) enum Timer {
     RoomSecret,
     /// When it is this node's turn to put out proven equivocators.
     Expulsion,
+    /// When to give up waiting for the lobby that this node was sent back to.
+    BackToLobby,
     /// When to leave the lobby, after being let in.
     Lobby,
     /// When to leave the rooms of the former room secret.
@@ -112,6 +114,7 @@ impl Participant {
             match timer {
                 Timer::Knock => self.knock_again(now),
                 Timer::JoinDeadline => self.give_up_joining(now),
+                Timer::BackToLobby => self.leave_with(super::LeftReason::Removed),
                 Timer::Expulsion => self.expel_equivocators(now),
                 Timer::Heartbeat => self.send_heartbeat(now),
                 Timer::Gossip => self.send_gossip(),
