@@ -8,6 +8,7 @@ mod config_file;
 mod logging;
 mod meeting;
 mod output;
+mod relay_args;
 mod settings;
 mod signals;
 mod view_model;

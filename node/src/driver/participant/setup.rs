@@ -12,13 +12,14 @@ use subrosa_proto::{
     meeting::{
         admission::AdmissionMode,
         name::Name,
-        participant::{FoundingTerms, Participant, ParticipantConfig},
+        participant::{FoundingTerms, Participant, ParticipantConfig, RELAY_TOKENS_MAX},
     },
     policy::{
         DescriptorBook,
         route_policy::{Preset, RoutePolicy},
         signed_descriptor::{DescriptorError, SignedDescriptor, VerifiedDescriptor},
     },
+    relay::token::{AccessToken, TEXT_PREFIX},
     time::Now,
     wire::ticket::{Ticket, TicketError},
 };
@@ -59,6 +60,7 @@ pub(super) fn prepare(
     let data_dir = config.data_dir.as_deref();
     let start = prepare_start(&config.start, data_dir, now)?;
     let relays = configured_relays(&config.relays, data_dir, now)?;
+    let relay_tokens = relay_tokens(&config.relay_tokens)?;
     let identity = match &store {
         Some(store) => store::identity_file::load_or_create(store.path())?,
         None => store::identity_file::fresh()?,
@@ -86,7 +88,7 @@ pub(super) fn prepare(
     let other_ways = !participant_config.relays.is_empty()
         || matches!(&start, Begin::Join(ticket) if !ticket.terms().relays.is_empty());
     let random = random.fork("participant");
-    let participant = match start {
+    let mut participant = match start {
         Begin::Found(terms) => {
             Participant::found(now, participant_config, terms, random).map_err(|error| {
                 NodeError::new(
@@ -98,6 +100,7 @@ pub(super) fn prepare(
         }
         Begin::Join(ticket) => Participant::join(now, participant_config, *ticket, random),
     };
+    participant.set_relay_tokens(relay_tokens);
     let mut user = UserSide::new(events);
     user.tell(Event::Ready {
         node: participant.id(),
@@ -211,6 +214,30 @@ fn ticket_error(error: &TicketError) -> NodeError {
         _ => ErrorKind::TicketDamaged,
     };
     NodeError::new(kind, format!("the ticket cannot be used: {error}"), error.hint())
+}
+
+/// The tokens that the user names, as lines or files.
+fn relay_tokens(given: &[String]) -> Result<Vec<AccessToken>, NodeError> {
+    let wrong = |message: String| {
+        NodeError::new(
+            ErrorKind::Config,
+            message,
+            "give the line that you got from whoever may use the relay (subrosa-token:…), or a file that holds it",
+        )
+    };
+    if given.len() > RELAY_TOKENS_MAX {
+        return Err(wrong(format!("at most {RELAY_TOKENS_MAX} relay tokens are used")));
+    }
+    let read = |given: &String| {
+        let text = if given.contains(TEXT_PREFIX) {
+            given.clone()
+        } else {
+            fs::read_to_string(given)
+                .map_err(|e| wrong(format!("cannot read the relay token {given}: {e}")))?
+        };
+        AccessToken::from_text(&text).map_err(|e| wrong(e.to_string()))
+    };
+    given.iter().map(read).collect()
 }
 
 /// The relays that the user names. One that is known to have said something newer is refused: somebody may want it to

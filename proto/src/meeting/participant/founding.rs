@@ -213,6 +213,7 @@ impl Participant {
             links: BTreeMap::new(),
             relays: BTreeMap::new(),
             relay_links: BTreeMap::new(),
+            relay_tokens: Vec::new(),
             descriptors: DescriptorBook::new(),
             refused_relays: BTreeMap::new(),
             dials: BTreeMap::new(),
