@@ -28,19 +28,17 @@ pub enum Event {
     },
     /// The host was reached and has to decide.
     Waiting {},
-    /// This node is in.
+    /// This node is in. The safety code follows.
     Joined {
         /// The meeting's id in hexadecimal.
         meeting: String,
         /// This node's identity.
         #[serde(rename = "self", with = "hex_id")]
         me: MemberId,
-        /// 30 digits in groups of five.
-        safety_code: String,
         /// The policy in one line.
         policy: String,
     },
-    /// The safety code after the roster changed.
+    /// The safety code, at first and whenever the roster changed.
     SafetyCode {
         /// 30 digits in groups of five.
         safety_code: String,

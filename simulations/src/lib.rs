@@ -9,10 +9,12 @@
 //! | `event_queue`, `network`, `pipe` | virtual time and the modelled transport |
 //! | `world` | machines, and doing what they ask for |
 //! | `checker` | confidentiality, jurisdiction, convergence, delivery, bounds |
+//! | `fuzz` | random scenarios, and the smallest that still fails |
 //! | `report`, `trace` | what is told in the end |
 
 mod checker;
 pub mod event_queue;
+pub mod fuzz;
 pub mod network;
 pub mod pipe;
 pub mod report;

@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// See the module. Times are in milliseconds of virtual time since the host founded the meeting.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The scenario's name.
@@ -25,13 +25,13 @@ pub struct Scenario {
     #[serde(default)]
     pub network: NetworkSpec,
     /// Relays.
-    #[serde(default, rename = "relay")]
+    #[serde(default, rename = "relay", skip_serializing_if = "Vec::is_empty")]
     pub relays: Vec<RelaySpec>,
     /// Members; the first is the host.
     #[serde(rename = "member")]
     pub members: Vec<MemberSpec>,
     /// What happens when.
-    #[serde(default, rename = "action")]
+    #[serde(default, rename = "action", skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<TimedAction>,
     /// What must hold beside the invariants.
     #[serde(default)]
@@ -43,7 +43,7 @@ fn any() -> String {
 }
 
 /// How people get in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Admission {
     /// Whoever holds a ticket.
@@ -54,7 +54,7 @@ pub enum Admission {
 }
 
 /// The modelled network.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkSpec {
     /// Round-trip time between any two places, in milliseconds.
@@ -76,7 +76,7 @@ impl Default for NetworkSpec {
 }
 
 /// A relay.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RelaySpec {
     /// Its operator's name.
@@ -88,7 +88,7 @@ pub struct RelaySpec {
 }
 
 /// A participant.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemberSpec {
     /// The name.
@@ -112,7 +112,7 @@ fn yes() -> bool {
 }
 
 /// An action and its time.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TimedAction {
     /// When.
     pub at_ms: u64,
@@ -122,7 +122,7 @@ pub struct TimedAction {
 }
 
 /// What can be made to happen.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
     /// Somebody joins with the host's first ticket.
@@ -220,7 +220,7 @@ pub enum Action {
 }
 
 /// What must hold beside the invariants.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// Who is in at the end; everybody who is in must have exactly this roster.
@@ -239,7 +239,7 @@ pub struct Expect {
 }
 
 /// An event that somebody must see.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectEvent {
     /// Who.
@@ -280,6 +280,12 @@ impl Scenario {
         self.relays.iter().position(|relay| relay.name == name)
     }
 
+    /// The scenario as a file that [`Scenario::parse`] reads.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a scenario has string keys only")
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.members.is_empty() {
             return Err("a scenario has at least one member".to_owned());
@@ -302,8 +308,16 @@ impl Scenario {
 }
 
 impl Action {
+    /// The side that it parts from the rest, if it does.
+    pub(crate) const fn side_mut(&mut self) -> Option<&mut Vec<String>> {
+        match self {
+            Self::Partition { side } | Self::Cut { side } => Some(side),
+            _ => None,
+        }
+    }
+
     /// Everybody whom it names.
-    fn names(&self) -> Vec<&String> {
+    pub(crate) fn names(&self) -> Vec<&String> {
         match self {
             Self::Join { who }
             | Self::Leave { who }

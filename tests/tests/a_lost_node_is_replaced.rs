@@ -15,13 +15,24 @@ const REPLACED_SECONDS: f64 = 1.0;
 
 #[test]
 fn a_relay_killed_in_mid_call_is_replaced_within_one_second() {
+    killed_relays_are_replaced(&[("First", "DE"), ("Second", "FR")], 1);
+}
+
+/// No path in use survives: a relay that carried nothing so far takes over.
+#[test]
+fn two_relays_killed_at_once_are_replaced_by_a_third_within_one_second() {
+    killed_relays_are_replaced(&[("First", "DE"), ("Second", "FR"), ("Third", "NL")], 2);
+}
+
+/// A call between two that only relays connect; the first `victims` of the relays that carry it are killed at one blow.
+fn killed_relays_are_replaced(relays: &[(&str, &str)], victims: usize) {
     const BEFORE_SECONDS: f64 = 6.0;
     const AFTER_SECONDS: f64 = 6.0;
     let home = Scratch::new();
-    let mut relays = [
-        Relay::start(&home, "First", "DE"),
-        Relay::start(&home, "Second", "FR"),
-    ];
+    let mut relays: Vec<(&str, Relay)> = relays
+        .iter()
+        .map(|(operator, country)| (*operator, Relay::start(&home, operator, country)))
+        .collect();
     let sound = babble("bob", 40.0);
     let clip = home.path().join("clip.wav");
     write_clip(&clip, &sound);
@@ -29,7 +40,7 @@ fn a_relay_killed_in_mid_call_is_replaced_within_one_second() {
         let options = options.with(&["--no-direct", "--policy", "eea"]);
         relays
             .iter()
-            .fold(options, |options, relay| options.relay(&relay.descriptor))
+            .fold(options, |options, (_, relay)| options.relay(&relay.descriptor))
     };
     let speaker = Member::found(&home, "speaker", &with_relays(Options::says(&clip)));
     let listener = Member::join(
@@ -44,18 +55,15 @@ fn a_relay_killed_in_mid_call_is_replaced_within_one_second() {
         (began + BEFORE_SECONDS - unix_now()).max(0.0),
     ));
 
-    // The one that carries the call, or the first of two.
-    let route = listener
-        .said()
-        .into_iter()
-        .rev()
-        .find(|said| said.event["event"] == "route");
-    let via = route.expect("a route").event["via"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let carrier = usize::from(!via.starts_with("First"));
-    relays[carrier].kill();
+    let via = via(&listener);
+    let mut left = victims;
+    for (operator, relay) in &mut relays {
+        if left > 0 && via.contains(*operator) {
+            relay.kill();
+            left -= 1;
+        }
+    }
+    assert_eq!(left, 0, "only {via:?} carried the call\n{}", listener.story());
     let killed = unix_now() - began;
     thread::sleep(Duration::from_secs_f64(AFTER_SECONDS + 1.5));
 
@@ -64,7 +72,7 @@ fn a_relay_killed_in_mid_call_is_replaced_within_one_second() {
     let after = share_heard(&pieces, killed + 2.0, killed + AFTER_SECONDS);
     let gap = longest_gap(&pieces, killed - 0.5, killed + AFTER_SECONDS);
     println!(
-        "via {via}: killed at {killed:.2} s; heard before {before:.2}, after {after:.2}; gap {gap:.1} s"
+        "via {via}: {victims} killed at {killed:.2} s; heard before {before:.2}, after {after:.2}; gap {gap:.1} s"
     );
     assert!(before > 0.9, "heard {before} before\n{}", listener.story());
     assert!(after > 0.9, "heard {after} after\n{}", listener.story());
@@ -73,6 +81,18 @@ fn a_relay_killed_in_mid_call_is_replaced_within_one_second() {
         "a gap of {gap:.1} s\n{}",
         listener.story()
     );
+}
+
+/// The operators of the relays over which a member hears its peer at present.
+fn via(member: &Member) -> String {
+    let routes = member.said().into_iter().rev();
+    let route = routes
+        .map(|said| said.event)
+        .find(|event| event["event"] == "route");
+    route.expect("a route")["via"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[test]

@@ -138,12 +138,7 @@ impl ViewModel {
                 self.phase = Phase::Waiting;
                 vec![plain("you are in the lobby: the host decides …".to_owned())]
             }
-            Event::Joined {
-                me,
-                safety_code,
-                policy,
-                ..
-            } => self.on_joined(*me, safety_code, policy),
+            Event::Joined { me, policy, .. } => self.on_joined(*me, policy),
             Event::SafetyCode { safety_code, members } => self.on_safety_code(safety_code, *members),
             Event::Knock {
                 member,
@@ -211,18 +206,11 @@ impl ViewModel {
         vec![plain(head.to_owned()), strong(sanitise(ticket))]
     }
 
-    fn on_joined(&mut self, me: MemberId, safety_code: &str, policy: &str) -> Vec<Notice> {
+    fn on_joined(&mut self, me: MemberId, policy: &str) -> Vec<Notice> {
         self.phase = Phase::Joined;
         self.me = Some(me);
-        self.safety_code = Some(sanitise(safety_code));
         self.policy = Some(sanitise(policy));
-        vec![
-            plain(format!("you are in. Policy: {}", sanitise(policy))),
-            plain(format!(
-                "safety  {} (the same on every screen, or somebody listens in)",
-                sanitise(safety_code)
-            )),
-        ]
+        vec![plain(format!("you are in. Policy: {}", sanitise(policy)))]
     }
 
     fn on_safety_code(&mut self, safety_code: &str, members: usize) -> Vec<Notice> {
@@ -230,7 +218,13 @@ impl ViewModel {
         if self.safety_code.as_deref() == Some(&safety_code) {
             return Vec::new();
         }
-        let notice = quiet(format!("safety  {safety_code} ({members} identities)"));
+        let notice = if self.safety_code.is_none() {
+            plain(format!(
+                "safety  {safety_code} (the same on every screen, or somebody listens in)"
+            ))
+        } else {
+            quiet(format!("safety  {safety_code} ({members} identities)"))
+        };
         self.safety_code = Some(safety_code);
         vec![notice]
     }

@@ -52,7 +52,6 @@ fn joined() -> ViewModel {
     view.apply(&Event::Joined {
         meeting: "00".into(),
         me: id(1),
-        safety_code: "1".into(),
         policy: "eea".into(),
     });
     view.apply(&member(1, "Me", MemberState::Joined));

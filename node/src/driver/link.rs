@@ -91,27 +91,35 @@ async fn serve_control(
         Side::Dialled => connection.open_bi().await,
         Side::Accepted => connection.accept_bi().await,
     };
-    if let Ok((send, recv)) = stream {
-        let reader = tokio::spawn(read_control(id, recv, connection.clone(), events.clone()));
-        tokio::select! {
-            () = write_control(send, queue) => {}
-            _ = connection.closed() => {}
-        }
+    if let Ok((mut send, recv)) = stream {
+        let mut reader = tokio::spawn(read_control(id, recv, connection.clone(), events.clone()));
+        let neighbour_ended = tokio::select! {
+            () = write_control(&mut send, queue) => false,
+            _ = &mut reader => true,
+        };
+        // An end for an end: whoever closes the connection throws away what the other has not read yet, so it waits
+        // until the neighbour, having read everything, has ended its side of the stream too.
+        let _ = send.finish();
+        let farewell = async {
+            if neighbour_ended {
+                connection.closed().await;
+            } else {
+                let _ = (&mut reader).await;
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_PATIENCE, farewell).await;
         connection.close(0_u32.into(), b"done");
         reader.abort();
     }
     let _ = events.send(LinkEvent::Down(id)).await;
 }
 
-async fn write_control(mut stream: SendStream, mut queue: mpsc::Receiver<Vec<u8>>) {
+/// Writes what is queued until there will be no more, or the stream fails.
+async fn write_control(stream: &mut SendStream, mut queue: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = queue.recv().await {
         if stream.write_chunk(framing::frame(&frame)).await.is_err() {
             return;
         }
-    }
-    if stream.finish().is_ok() {
-        // `stopped` resolves once the neighbour has acknowledged everything.
-        let _ = tokio::time::timeout(CLOSE_PATIENCE, stream.stopped()).await;
     }
 }
 
@@ -148,5 +156,64 @@ async fn serve_datagrams(id: LinkId, connection: Connection, events: mpsc::Sende
         {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, time::Duration};
+
+    use subrosa_proto::{identity::Identity, ids::MeetingId, noise::Psk};
+
+    use super::*;
+    use crate::quic::endpoint::{Endpoint, EndpointOptions, bind};
+
+    const FRAMES: usize = 300;
+    const MEETING: MeetingId = MeetingId([4; 16]);
+
+    fn endpoint(seed: u8) -> Endpoint {
+        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let keys = [(MEETING, Psk([5; 32]))];
+        Endpoint::member(
+            socket,
+            Identity::from_seed(&[seed; 32]),
+            &keys,
+            &EndpointOptions::default(),
+        )
+        .unwrap()
+    }
+
+    /// The goodbye of somebody who leaves is the last frame before the end.
+    #[tokio::test]
+    async fn the_last_frames_before_the_end_are_delivered_to_a_slow_reader() {
+        let (alice, bob) = (endpoint(1), endpoint(2));
+        let (address, key) = (bob.local_addr().unwrap(), Psk([5; 32]));
+        let (a, b) = tokio::join!(alice.connect_member(address, MEETING, &key, None), bob.accept());
+        let (to_alice, mut at_alice) = mpsc::channel(8);
+        let (to_bob, mut at_bob) = mpsc::channel(1);
+        let leaver = Link::start(LinkId(1), Side::Dialled, a.unwrap(), to_alice);
+        let _listener = Link::start(LinkId(2), Side::Accepted, b.unwrap(), to_bob);
+        for number in 0..FRAMES {
+            leaver.send_control(number.to_be_bytes().repeat(20));
+        }
+        drop(leaver);
+
+        let mut heard: usize = 0;
+        loop {
+            // All is acknowledged by now, and hardly anything read.
+            if heard == 1 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            match at_bob.recv().await.unwrap() {
+                LinkEvent::Control(_, frame) => {
+                    assert_eq!(frame[..8], heard.to_be_bytes());
+                    heard += 1;
+                }
+                LinkEvent::Down(_) => break,
+                LinkEvent::Datagram(..) => {}
+            }
+        }
+        assert_eq!(heard, FRAMES);
+        assert!(matches!(at_alice.recv().await, Some(LinkEvent::Down(_))));
     }
 }

@@ -15,6 +15,9 @@ use crate::time::Timestamp;
 pub const SIGNATURE_MAX: Duration = Duration::from_secs(1);
 /// Packets that wait for a signature on one path: a second at 250 packets a second.
 const ARRIVALS_MAX: usize = 256;
+/// A path that brought nothing for so long was interrupted. Reason: a publisher that speaks sends fifty packets a second;
+/// all of a second's are lost with the way only, and with them the signatures of those before.
+const INTERRUPTION: Duration = Duration::from_secs(1);
 /// An object that arrives so much later than a packet was made after the publisher sent that packet.
 const LATER_OBJECT: Duration = Duration::from_millis(500);
 /// Shares are taken over so much time.
@@ -58,6 +61,7 @@ pub(super) struct Path {
     waiting: BTreeMap<PacketNumber, PacketHash>,
     /// When they arrived; some of them are judged already. At most [`ARRIVALS_MAX`].
     order: VecDeque<(Timestamp, PacketNumber)>,
+    /// When it brought its first packet, or the first after an interruption.
     started_at: Timestamp,
     heard_at: Timestamp,
     arrivals: Arrivals,
@@ -130,8 +134,19 @@ impl Path {
 
     /// A packet arrived, signed or not.
     pub(super) fn hear(&mut self, now: Timestamp, number: PacketNumber) {
+        if now - self.heard_at >= INTERRUPTION {
+            self.resume(now);
+        }
         self.heard_at = now;
         self.arrivals.count(number);
+    }
+
+    /// The path was interrupted: the signatures of what it brought last were lost with all else, and the silence was
+    /// that of the network. The tally stays, or a path could pause to be forgiven.
+    fn resume(&mut self, now: Timestamp) {
+        self.waiting.clear();
+        self.order.clear();
+        self.started_at = now;
     }
 
     /// The hash of the packet that waits under `number`.
@@ -204,7 +219,9 @@ impl Path {
             }
             let signed_later = signed_at.is_some_and(|signed| signed >= at + LATER_OBJECT);
             unsent |= signed_later && highest.is_some_and(|highest| number > highest);
-            let since = self.verified_at.unwrap_or(self.started_at);
+            let since = self
+                .verified_at
+                .map_or(self.started_at, |at| at.max(self.started_at));
             silent |= self.verified_at.is_none_or(|verified| verified < at) && now - since >= patience;
             self.tally(now, 0, 1);
         }

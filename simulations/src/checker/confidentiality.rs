@@ -41,8 +41,14 @@ impl Confidentiality {
         self.was_parted |= parted;
     }
 
+    /// Somebody learned that this node was removed; the first is who removed it.
     pub(super) fn removed(&mut self, at: Timestamp, victim: usize) {
-        self.removed_at[victim] = Some(at);
+        self.removed_at[victim].get_or_insert(at);
+    }
+
+    /// Removed beyond a partition: nobody who knows talks to it any more, and it may believe for ever that it is in.
+    pub(super) fn is_removed_unawares(&self, node: usize) -> bool {
+        self.was_parted && self.removed_at[node].is_some()
     }
 
     pub(super) fn learned(&mut self, at: Timestamp, node: usize, who: usize) {

@@ -105,13 +105,16 @@ impl Delivery {
     ) {
         let started = self.started[listener];
         self.first_audio.entry(listener).or_insert(at - started);
+        // Said before the speaker's pause or crash: it was on its way.
+        let speaking = self.speaking_since[voice.speaker];
+        if speaking.is_none_or(|since| voice.sealed < since) {
+            return;
+        }
         let both_in = match (self.joined[listener], self.joined[voice.speaker]) {
             (Some(a), Some(b)) => Some(a.max(b)),
             _ => None,
         };
-        let both_in = both_in
-            .max(self.speaking_since[voice.speaker])
-            .map(|since| since.max(self.turned));
+        let both_in = both_in.max(speaking).map(|since| since.max(self.turned));
         let pair = self.pairs.entry((voice.speaker, listener)).or_default();
         if pair.connected.is_none() {
             pair.connected = both_in.map(|since| at - since);

@@ -6,7 +6,7 @@ use subrosa_proto::{
 };
 
 use super::Violations;
-use crate::scenario::Scenario;
+use crate::scenario::{RelaySpec, Scenario};
 
 /// See the module.
 pub(super) struct Jurisdiction {
@@ -16,28 +16,10 @@ pub(super) struct Jurisdiction {
 
 impl Jurisdiction {
     pub(super) fn new(scenario: &Scenario) -> Result<Self, String> {
-        let allowed = match scenario.policy.as_str() {
-            "any" => None,
-            "direct" => Some(Vec::new()),
-            word => {
-                let region = Region::from_keyword(word)
-                    .ok_or_else(|| format!("`{word}` is no policy: any, eu, eea, direct"))?;
-                Some(region.countries().iter().collect::<Vec<Country>>())
-            }
-        };
-        let mut relays = Vec::new();
-        for relay in &scenario.relays {
-            let seat = relay.legal_seat.as_ref().unwrap_or(&relay.hosting);
-            let mut is_allowed = true;
-            for code in [&relay.hosting, seat] {
-                let country: Country = code
-                    .parse()
-                    .map_err(|error| format!("relay {}: {error}", relay.name))?;
-                is_allowed &= allowed.as_ref().is_none_or(|set| set.contains(&country));
-            }
-            relays.push((relay.name.clone(), is_allowed));
-        }
-        Ok(Self { relays })
+        let names = scenario.relays.iter().map(|relay| relay.name.clone());
+        Ok(Self {
+            relays: names.zip(permitted(scenario)?).collect(),
+        })
     }
 
     pub(super) fn dialled(&self, at: Timestamp, from: &str, relay: usize, violations: &mut Violations) {
@@ -55,4 +37,30 @@ impl Jurisdiction {
             violations.add(at, "jurisdiction", &what);
         }
     }
+}
+
+/// For each relay of a scenario, whether its policy permits it.
+///
+/// # Errors
+/// A sentence if policy or countries are unknown.
+pub(crate) fn permitted(scenario: &Scenario) -> Result<Vec<bool>, String> {
+    let allowed = match scenario.policy.as_str() {
+        "any" => None,
+        "direct" => Some(Vec::new()),
+        word => {
+            let region = Region::from_keyword(word)
+                .ok_or_else(|| format!("`{word}` is no policy: any, eu, eea, direct"))?;
+            Some(region.countries().iter().collect::<Vec<Country>>())
+        }
+    };
+    let is_allowed = |code: &String| -> Result<bool, String> {
+        let country: Country = code.parse().map_err(|error| format!("{error}"))?;
+        Ok(allowed.as_ref().is_none_or(|set| set.contains(&country)))
+    };
+    let judge = |relay: &RelaySpec| {
+        let seat = relay.legal_seat.as_ref().unwrap_or(&relay.hosting);
+        let judged = is_allowed(&relay.hosting).and_then(|hosting| Ok(hosting && is_allowed(seat)?));
+        judged.map_err(|error| format!("relay {}: {error}", relay.name))
+    };
+    scenario.relays.iter().map(judge).collect()
 }

@@ -4,7 +4,7 @@ mod bounds;
 mod confidentiality;
 mod convergence;
 mod delivery;
-mod jurisdiction;
+pub(crate) mod jurisdiction;
 mod timeline;
 
 use std::collections::VecDeque;
@@ -111,10 +111,6 @@ impl Checkers {
         self.delivery.parted(at, &mut self.violations, &self.names);
     }
 
-    pub(crate) fn removes(&mut self, at: Timestamp, victim: usize) {
-        self.confidentiality.removed(at, victim);
-    }
-
     pub(crate) fn dialled(&mut self, at: Timestamp, from: usize, to: Option<Place>) {
         if let Some(Place::Relay(relay)) = to {
             let from = &self.names[from];
@@ -192,11 +188,19 @@ impl Checkers {
         let line = timeline::describe(event, |member| self.name(member));
         self.timeline.note(at, &self.names[node], &line);
         match event {
-            Event::Member { member, state, .. } => {
+            Event::Member {
+                member, state, role, ..
+            } => {
                 let Some(who) = self.index(*member) else { return };
+                if who == node && !role.may_speak() {
+                    self.muted(at, node);
+                }
                 match state {
                     MemberState::Joined => self.confidentiality.admitted(at, node, who),
                     MemberState::Left | MemberState::Removed => {
+                        if *state == MemberState::Removed {
+                            self.confidentiality.removed(at, who);
+                        }
                         self.confidentiality.learned(at, node, who);
                         self.delivery
                             .forgot(at, node, who, &mut self.violations, &self.names);
@@ -221,12 +225,17 @@ impl Checkers {
     }
 
     pub(crate) fn finish(&mut self, at: Timestamp, nodes: &[Option<&Participant>], network: &Network) {
+        let nodes: Vec<Option<&Participant>> = nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| node.filter(|_| !self.confidentiality.is_removed_unawares(index)))
+            .collect();
         self.delivery
-            .finish(at, nodes, network, &mut self.violations, &self.names);
+            .finish(at, &nodes, network, &mut self.violations, &self.names);
         if !network.is_parted() {
             self.convergence.finish(
                 at,
-                nodes,
+                &nodes,
                 &self.ids,
                 &self.delivery.expect.members,
                 &mut self.violations,

@@ -40,7 +40,7 @@ pub(super) fn describe(event: &Event, name: impl Fn(MemberId) -> String) -> Stri
         Event::Ticket(_) => "ticket".to_owned(),
         Event::TicketRenewed => "ticket renewed".to_owned(),
         Event::Waiting => "waiting".to_owned(),
-        Event::Joined { policy, .. } => format!("joined ({policy})"),
+        Event::Joined { policy } => format!("joined ({policy})"),
         Event::SafetyCode { code, members } => format!("safety code {code} over {members}"),
         Event::Knock { member, .. } => format!("knock {}", name(*member)),
         Event::Member {

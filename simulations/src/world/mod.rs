@@ -184,7 +184,7 @@ impl<'a> World<'a> {
         let at = self.now;
         let node = &mut self.nodes[index];
         let now = node.now(at);
-        let ready = node.speaks && !node.is_spy && node.participant.as_ref().is_some_and(|p| p.is_member());
+        let ready = node.speaks && !node.is_spy && node.participant.as_ref().is_some_and(|p| p.may_speak());
         if !ready {
             return;
         }
@@ -200,7 +200,8 @@ impl<'a> World<'a> {
     fn look(&mut self) {
         self.queue.plan(self.now + LOOK_INTERVAL, Occurrence::Look);
         for (index, node) in self.nodes.iter().enumerate() {
-            if let Some(participant) = &node.participant {
+            // A spy's machine was stopped in the middle of what it did.
+            if let Some(participant) = node.participant.as_ref().filter(|_| !node.is_spy) {
                 self.checkers.look(self.now, index, participant, node.links.len());
             }
         }

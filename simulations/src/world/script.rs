@@ -68,13 +68,7 @@ impl World<'_> {
             Action::Leave { who } => self.command(who, Command::Leave),
             Action::Admit { who, by } => self.command(by, Command::Admit(id(who))),
             Action::Refuse { who, by } => self.command(by, Command::Refuse(id(who))),
-            Action::Remove { who, by, stays } => {
-                let victim = scenario.member(who).unwrap_or_default();
-                self.nodes[victim].is_spy |= *stays;
-                self.checkers.removes(self.now, victim);
-                let member = self.nodes[victim].id();
-                self.command(by, Command::Remove(member));
-            }
+            Action::Remove { who, by, stays } => self.remove(who, by, *stays),
             Action::Lock { by, locked } => self.command(by, Command::Lock(*locked)),
             Action::Role { who, by, role } => {
                 if let Ok(role) = role.parse() {
@@ -122,8 +116,23 @@ impl World<'_> {
         }
     }
 
+    fn remove(&mut self, who: &str, by: &str, stays: bool) {
+        let victim = self.scenario.member(who).unwrap_or_default();
+        let member = self.nodes[victim].id();
+        self.command(by, Command::Remove(member));
+        let by = self.scenario.member(by).unwrap_or_default();
+        let is_out = self.nodes[by]
+            .participant
+            .as_ref()
+            .is_some_and(|p| p.is_member() && !p.roster().members.contains_key(&member));
+        // An order that had no effect makes nobody a spy.
+        self.nodes[victim].is_spy |= stays && is_out;
+    }
+
     fn set_speaks(&mut self, who: &str, speaks: bool) {
-        if let Some(index) = self.scenario.member(who) {
+        if let Some(index) = self.scenario.member(who)
+            && self.nodes[index].speaks != speaks
+        {
             self.nodes[index].speaks = speaks;
             self.checkers.muted(self.now, index);
         }
@@ -165,6 +174,9 @@ impl World<'_> {
             None => Participant::found(now, config, self.terms(), random).expect("a scenario can be founded"),
             Some(ticket) => Participant::join(now, config, ticket, random),
         };
+        if self.nodes[index].participant.is_some() {
+            self.orphan_pipes(Place::Node(index));
+        }
         let node = &mut self.nodes[index];
         node.stop();
         node.participant = Some(participant);

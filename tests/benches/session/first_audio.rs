@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Joins per case.
-const JOINS: usize = 20;
+const JOINS: usize = 60;
 /// What a join may take besides [`ROUND_TRIPS_MAX`], in ms: up to 20 of it pass until the host's next frame is due.
 const FLOOR_EXTRA_MS: f64 = 20.0;
 const GOAL_EXTRA_MS: f64 = 5.0;

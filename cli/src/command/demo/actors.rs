@@ -67,7 +67,6 @@ impl Member {
             "joined" => {
                 self.joined = true;
                 self.id = Some(text("self"));
-                self.safety_code = text("safety_code");
             }
             "safety_code" => self.safety_code = text("safety_code"),
             "knock" => self
@@ -173,7 +172,7 @@ mod tests {
     fn a_member_is_known_by_what_it_says() {
         let mut member = Member::default();
         for event in [
-            json!({"v":1,"event":"joined","self":"aa","safety_code":"1","meeting":"m","policy":"p"}),
+            json!({"v":1,"event":"joined","self":"aa","meeting":"m","policy":"p"}),
             json!({"v":1,"event":"route","peer":"bb","path":"relay","via":"X","hosting":"DE"}),
             json!({"v":1,"event":"stats","peers":[{"member":"bb","received":9,"concealed":1}]}),
             json!({"v":1,"event":"route","peer":"bb","path":"direct","via":""}),

@@ -26,12 +26,11 @@ impl Driver {
                 self.user.tell(Event::Ticket { ticket });
             }
             participant::Event::TicketRenewed => self.keep_ticket(),
-            participant::Event::Joined { safety_code, policy } => {
+            participant::Event::Joined { policy } => {
                 self.leave_at = self.leave_after.map(|after| tokio::time::Instant::now() + after);
                 self.user.tell(Event::Joined {
                     meeting: self.meeting.to_string(),
                     me: self.participant.id(),
-                    safety_code: safety_code.to_string(),
                     policy,
                 });
             }

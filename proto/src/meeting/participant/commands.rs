@@ -57,8 +57,9 @@ impl Participant {
         may
     }
 
-    /// Whether this member publishes audio.
-    pub(super) fn may_speak(&self) -> bool {
+    /// Whether this member may publish audio at present: it is in, and its role allows it.
+    #[must_use]
+    pub fn may_speak(&self) -> bool {
         self.is_member() && self.speaks(self.me)
     }
 

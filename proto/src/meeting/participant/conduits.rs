@@ -24,7 +24,7 @@ pub(super) struct ChannelKey {
 }
 
 /// One authenticated way to one person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Conduit {
     Link(LinkId),
     Channel(ChannelKey),

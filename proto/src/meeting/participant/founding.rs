@@ -200,6 +200,7 @@ impl Participant {
             random,
             phase: Phase::Lobby { waiting: false },
             doorkeepers: BTreeSet::new(),
+            welcomed: BTreeMap::new(),
             ticket,
             ticket_terms,
             secrets,

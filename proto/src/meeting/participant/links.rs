@@ -255,16 +255,10 @@ impl Participant {
     pub(super) fn accept_keys(&mut self) {
         let mut keys = Vec::new();
         if self.direct {
-            keys.extend(
-                self.secrets
-                    .member_psk(&self.meeting)
-                    .filter(|_| self.is_member()),
-            );
-            keys.extend(
-                self.secrets
-                    .former_psk(&self.meeting)
-                    .filter(|_| self.is_member()),
-            );
+            if self.is_member() {
+                keys.extend(self.secrets.member_psk(&self.meeting));
+                keys.extend(self.secrets.former_psks(&self.meeting));
+            }
             let returns = self.me == self.host && matches!(self.phase, Phase::Lobby { .. });
             if returns || self.is_member() && self.is_in_charge() {
                 keys.push(self.secrets.lobby_psk(&self.meeting));

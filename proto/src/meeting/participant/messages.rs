@@ -32,6 +32,9 @@ impl Participant {
         conduit: Conduit,
         message: ControlMessage,
     ) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.heard_at = Some(now.monotonic);
+        }
         match message {
             ControlMessage::Ping(nonce) => {
                 self.send_on(conduit, &ControlMessage::Pong(nonce));

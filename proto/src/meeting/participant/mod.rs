@@ -9,22 +9,28 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `lobby` | knocking, admitting, being welcomed |
+//! | `lobby`, `knocking`, `charge` | standing at the door |
+//! | `door`, `welcome` | answering it, letting in |
 //! | `links` | dialling and accepting members |
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
 //! | `messages` | what a message means, and who may say it |
-//! | `roster_sync` | operations, what follows from a changed roster |
+//! | `roster_sync`, `roster_changes` | operations, what follows from a changed roster |
+//! | `key_exchange` | sender keys |
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
 //! | `routes` | which paths carry whose media |
 //! | `inspection` | what may be looked at |
 //! | `media_path` | sealing, sending, receiving, opening frames |
 
+mod charge;
 mod commands;
 mod conduits;
 mod dirty;
+mod door;
 mod founding;
 mod inspection;
+mod key_exchange;
+mod knocking;
 mod links;
 mod lobby;
 mod media_path;
@@ -33,10 +39,12 @@ pub mod output;
 mod peer;
 mod relays;
 mod rooms;
+mod roster_changes;
 mod roster_sync;
 mod routes;
 mod secrets;
 mod timers;
+mod welcome;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -52,7 +60,7 @@ pub use peer::PeerCounters;
 pub use relays::RELAY_TOKENS_MAX;
 
 use self::{
-    conduits::ChannelKey,
+    conduits::{ChannelKey, Conduit},
     dirty::Dirty,
     links::{DialPurpose, MemberLink},
     lobby::Phase,
@@ -91,6 +99,8 @@ pub struct Participant {
     phase: Phase,
     /// While at the door: those besides the host who proved that they are in charge.
     doorkeepers: BTreeSet<MemberId>,
+    /// When a welcome was last sent on a conduit; only the last [`timers::WELCOME_INTERVAL`] is kept.
+    welcomed: BTreeMap<Conduit, Timestamp>,
     /// The ticket to come back with, in its newest form.
     ticket: Ticket,
     /// What the ticket said when it was issued; the host re-issues it from this.

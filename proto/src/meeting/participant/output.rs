@@ -143,14 +143,12 @@ pub enum Event {
     TicketRenewed,
     /// The host was reached and has to decide.
     Waiting,
-    /// This member is in.
+    /// This member is in. The safety code follows.
     Joined {
-        /// Over meeting, policy and identities.
-        safety_code: SafetyCode,
         /// The policy in one line.
         policy: String,
     },
-    /// The safety code changed with the roster.
+    /// The safety code, at first and whenever it changed with the roster.
     SafetyCode {
         /// The new one.
         code: SafetyCode,

@@ -79,6 +79,8 @@ pub(super) struct Peer {
     /// Of these, links on which it wants our audio.
     pub(super) listening: BTreeSet<LinkId>,
     pub(super) redial: Redial,
+    /// When its last control message came, over whatever conduit.
+    pub(super) heard_at: Option<Timestamp>,
     pub(super) keys: Receiver,
     pub(super) verifier: SourceVerifier,
     /// A key message that waits for roster operations.
@@ -109,6 +111,7 @@ impl Peer {
                 dialling: false,
                 lobby: false,
             },
+            heard_at: None,
             keys: Receiver::new(meeting, id, me),
             verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),
             pending_key: None,

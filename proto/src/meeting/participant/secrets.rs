@@ -1,10 +1,12 @@
 //! The secrets that this member holds: the ticket's, and those of the room's epochs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     Participant,
-    timers::{FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer},
+    timers::{
+        FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, NEWS_DELAY, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer,
+    },
 };
 use crate::{
     ids::{MeetingId, MemberId, OperationHash},
@@ -26,6 +28,10 @@ use crate::{
 /// more than a few concurrent removals are an attack.
 const SECRETS_MAX: usize = 32;
 
+/// Former secrets that are kept. Reason: with the present one and the lobby's, twice over at midnight, they make as many
+/// rooms as a session may have at a relay.
+const FORMER_SECRETS_MAX: usize = 2;
+
 /// See the module.
 pub(super) struct Secrets {
     /// Opens the lobby.
@@ -35,8 +41,8 @@ pub(super) struct Secrets {
     granted: BTreeMap<OperationHash, RoomSecret>,
     /// The epoch in use.
     current: Option<(OperationHash, RoomSecret)>,
-    /// The one before, while everybody moves, and since when it is former.
-    former: Option<(RoomSecret, Timestamp)>,
+    /// Those before, oldest first, while everybody moves, and since when each is former.
+    former: VecDeque<(RoomSecret, Timestamp)>,
 }
 
 impl Secrets {
@@ -46,7 +52,7 @@ impl Secrets {
             ticket_epoch,
             granted: BTreeMap::new(),
             current: None,
-            former: None,
+            former: VecDeque::new(),
         }
     }
 
@@ -60,13 +66,18 @@ impl Secrets {
         self.current.as_ref().map(|(operation, _)| *operation)
     }
 
-    /// The secret in use before, while everybody moves.
-    pub(super) fn former(&self) -> Option<&RoomSecret> {
-        self.former.as_ref().map(|(secret, _)| secret)
+    /// The secrets in use before, while everybody moves.
+    pub(super) fn former(&self) -> impl Iterator<Item = &RoomSecret> {
+        self.former.iter().map(|(secret, _)| secret)
     }
 
-    pub(super) fn forget_former(&mut self) {
-        self.former = None;
+    /// The secret in use before, while everybody moves. When there is no room, the one in the middle goes: whoever is
+    /// missing knows the oldest, whoever is moving the newest.
+    fn keep_former(&mut self, now: Timestamp, secret: RoomSecret) {
+        if self.former.len() == FORMER_SECRETS_MAX {
+            self.former.pop_back();
+        }
+        self.former.push_back((secret, now));
     }
 
     /// Keeps a secret for when the roster names its epoch.
@@ -98,10 +109,9 @@ impl Secrets {
             self.ticket = secret.next_ticket_secret(meeting);
             self.ticket_epoch = epoch.number;
         }
-        self.former = self
-            .current
-            .replace((epoch.operation, secret))
-            .map(|(_, former)| (former, now));
+        if let Some((_, former)) = self.current.replace((epoch.operation, secret)) {
+            self.keep_former(now, former);
+        }
         self.granted
             .retain(|operation, _| named.iter().any(|epoch| epoch.operation == *operation));
         true
@@ -112,8 +122,8 @@ impl Secrets {
         Psk(*self.ticket.lobby_psk(meeting, self.ticket_epoch))
     }
 
-    /// The key between members before, while it is still needed.
-    pub(super) fn former_psk(&self, meeting: &MeetingId) -> Option<Psk> {
+    /// The keys between members before, while they are still needed.
+    pub(super) fn former_psks(&self, meeting: &MeetingId) -> impl Iterator<Item = Psk> {
         self.former().map(|secret| Psk(*secret.member_psk(meeting)))
     }
 
@@ -132,7 +142,7 @@ impl Participant {
         };
         let named = roster.room_epochs.clone();
         if self.secrets.adopt(now.monotonic, &self.meeting, &epoch, &named) {
-            if self.secrets.former().is_some() {
+            if self.secrets.former().next().is_some() {
                 self.timers
                     .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
             }
@@ -146,22 +156,29 @@ impl Participant {
         }
     }
 
-    /// Those who could be reached have moved: the former room secret is forgotten, unless somebody is missing.
+    /// Former room secrets of which all have heard are forgotten. An open link is no proof that somebody is there; what
+    /// they say later than the news took to reach them is.
     pub(super) fn leave_former_rooms(&mut self, now: Now) {
-        let since = self.secrets.former.as_ref().map(|(_, since)| *since);
-        let members = self.log.view().members.keys();
-        let missing = members
-            .filter(|id| **id != self.me)
-            .any(|id| !self.is_reachable(*id));
-        let waits = since.is_some_and(|since| now.monotonic - since < FORMER_SECRET_MAX);
-        if missing && waits {
+        let (members, peers) = (&self.log.view().members, &self.peers);
+        let all_heard = |since: Timestamp| {
+            let mut others = members.keys().filter(|id| **id != self.me);
+            others.all(|id| {
+                let heard_at = peers.get(id).and_then(|peer| peer.heard_at);
+                heard_at.is_some_and(|at| at >= since + NEWS_DELAY)
+            })
+        };
+        let before = self.secrets.former.len();
+        self.secrets
+            .former
+            .retain(|(_, since)| now.monotonic - *since < FORMER_SECRET_MAX && !all_heard(*since));
+        if !self.secrets.former.is_empty() {
             self.timers
                 .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
-            return;
         }
-        self.secrets.forget_former();
-        self.dirty.rooms();
-        self.accept_keys();
+        if self.secrets.former.len() < before {
+            self.dirty.rooms();
+            self.accept_keys();
+        }
     }
 
     /// The secret of the present epoch never came: ask everybody who can be reached.

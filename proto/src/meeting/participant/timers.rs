@@ -22,8 +22,6 @@ pub(super) enum Timer {
     Lobby,
     /// When to leave the rooms of the former room secret.
     FormerRooms,
-    /// When to tell people that they are in, with the safety code.
-    Joined,
     /// When to tell people the safety code of the changed roster.
     SafetyCode,
     /// When to look at links, permits, the day and waiting packets.
@@ -32,6 +30,9 @@ pub(super) enum Timer {
 
 /// Knocking is repeated after so long until somebody answers; then as `admission` says.
 pub(super) const KNOCK_RETRY: Duration = Duration::from_secs(1);
+/// A welcome is not repeated on the same conduit sooner. Reason: shorter than [`KNOCK_RETRY`], so that whoever missed it
+/// and knocks again is answered.
+pub(super) const WELCOME_INTERVAL: Duration = Duration::from_millis(900);
 /// Joining fails if nobody in charge answered for so long.
 pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// A host that comes back waits longer: where there is no relay, members have to try its door.
@@ -47,6 +48,8 @@ pub(super) const FORMER_ROOMS_LINGER: Duration = Duration::from_secs(2);
 /// A former room secret is kept at most so long for members who cannot be reached: they may sit beyond a partition and
 /// know no other. Whoever was removed knows it, too, so it is forgotten as soon as all members were reached.
 pub(super) const FORMER_SECRET_MAX: Duration = Duration::from_secs(600);
+/// Whoever says something so long after a removal has heard of it. Reason: the longest round trip at which people talk.
+pub(super) const NEWS_DELAY: Duration = Duration::from_secs(1);
 /// How long a newcomer stays in the lobby's rooms: until channels in the members' rooms have opened.
 pub(super) const LOBBY_LINGER: Duration = Duration::from_secs(2);
 /// How long a room secret may come after its operation before it is asked for.
@@ -114,11 +117,7 @@ impl Participant {
                 Timer::RoomSecret => self.ask_for_room_secret(now),
                 Timer::Lobby => self.dirty.rooms(),
                 Timer::FormerRooms => self.leave_former_rooms(now),
-                Timer::Joined => {
-                    self.timers.clear(Timer::SafetyCode);
-                    self.tell_safety_code(true);
-                }
-                Timer::SafetyCode => self.tell_safety_code(false),
+                Timer::SafetyCode => self.tell_safety_code(),
                 Timer::Watch => self.watch(now),
             }
         }

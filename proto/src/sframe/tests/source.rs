@@ -173,6 +173,38 @@ fn two_lost_objects_in_a_row_accuse_nobody() {
     assert_eq!(call.verdicts(), [Verdict::Verified { path: A }]);
 }
 
+/// The network parts and heals: what the path brought last before stays without signature for ever.
+#[test]
+fn an_interrupted_path_is_not_accused_when_it_comes_back() {
+    for gap in [60, 240] {
+        let mut call = Call::new();
+        for n in 0..400 {
+            let (packet, object) = call.frame();
+            // The object after the last packets is lost with everything else.
+            let interrupted = (100..100 + gap).contains(&n);
+            if !interrupted {
+                call.arrive(A, &packet);
+            }
+            call.handle(object.as_ref().filter(|_| !(95..100 + gap).contains(&n)));
+        }
+        assert_eq!(call.verdicts(), [Verdict::Verified { path: A }], "{gap} frames");
+    }
+}
+
+/// Pauses do not hide for ever that nothing is signed.
+#[test]
+fn a_path_that_pauses_every_second_is_named_all_the_same() {
+    let mut call = Call::new();
+    for n in 0..1_000 {
+        let (packet, _) = call.frame();
+        if n % 100 < 49 {
+            call.arrive(A, &packet);
+        }
+        call.handle(None);
+    }
+    assert!(call.verdicts().contains(&Verdict::Unsigned { path: A }));
+}
+
 #[test]
 fn a_path_without_signatures_is_named_after_a_second() {
     let mut call = Call::new();

@@ -1,0 +1,121 @@
+//! Sender keys between members: who gets ours, and what becomes of theirs.
+
+use std::collections::BTreeSet;
+
+use super::{Event, Participant, conduits::Conduit, roster_sync::bounded_heads};
+use crate::{
+    ids::{MemberId, OperationHash, PolicyHash},
+    meeting::{
+        keys::{KeyFault, KeyMessage, RosterAtHeads},
+        roster_log::RosterLog,
+    },
+    time::Now,
+    wire::control_message::ControlMessage,
+};
+
+/// The log as key messages are checked against it.
+struct LogView<'a> {
+    log: &'a RosterLog,
+    policy: PolicyHash,
+}
+
+impl RosterAtHeads for LogView<'_> {
+    fn members_at(&self, heads: &[OperationHash]) -> Option<BTreeSet<MemberId>> {
+        self.log.members_at(heads)
+    }
+
+    fn policy_hash(&self) -> PolicyHash {
+        self.policy
+    }
+}
+
+impl Participant {
+    /// Everybody in the roster gets this member's keys, but for those who named ghosts.
+    pub(super) fn choose_recipients(&mut self, now: Now) {
+        let members = self.log.view().members.keys();
+        let recipients: BTreeSet<MemberId> = members
+            .filter(|id| **id != self.me && !self.distrusted.contains(id))
+            .copied()
+            .collect();
+        let heads = self.log.heads();
+        if let Err(error) = self.publisher.set_recipients(now.monotonic, &recipients, &heads) {
+            self.fault(
+                "recipients",
+                error.to_string(),
+                "a meeting has at most 257 members",
+            );
+        }
+    }
+
+    /// Sends key messages that are due, and tells people which key is in use.
+    pub(super) fn pump_keys(&mut self, now: Now) {
+        while let Some(change) = self.publisher.poll_event() {
+            self.emit(Event::Keys {
+                generation: change.key.generation().into(),
+                step: change.key.step(),
+                reason: change.reason,
+                members: change.members.len(),
+            });
+        }
+        while let Some((member, message)) = self.publisher.poll_transmit(now.monotonic) {
+            self.send_to(Some(now), member, &ControlMessage::Key(Box::new(message)));
+        }
+    }
+
+    /// A peer's key.
+    pub(super) fn handle_key(&mut self, now: Now, from: MemberId, conduit: Conduit, message: KeyMessage) {
+        let policy = self.judge.policy().hash();
+        let view = LogView {
+            log: &self.log,
+            policy,
+        };
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
+        match peer.keys.handle_key_message(now.monotonic, &message, &view) {
+            Ok(ack) => {
+                self.send_on(conduit, &ControlMessage::KeyAck(ack));
+                self.open_early(now, from);
+            }
+            Err(KeyFault::NeedOperations(_)) => {
+                peer.pending_key = Some(message);
+                let heads = bounded_heads(self.log.heads());
+                self.send_on(conduit, &ControlMessage::WantOperations(heads));
+            }
+            Err(KeyFault::Ghost(ghosts)) => self.handle_ghosts(now, from, &ghosts),
+            Err(KeyFault::Outdated) => {}
+            Err(fault) => {
+                let name = self.name_of(from);
+                self.fault(
+                    "key",
+                    format!("no key from {name}: {fault}"),
+                    "it is asked for again by itself",
+                );
+            }
+        }
+    }
+
+    pub(super) fn retry_pending_key(&mut self, now: Now, from: MemberId, conduit: Conduit) {
+        let pending = self.peers.get_mut(&from).and_then(|peer| peer.pending_key.take());
+        if let Some(message) = pending {
+            self.handle_key(now, from, conduit, message);
+        }
+    }
+
+    /// `from` encrypts for somebody whom the roster does not have: it gets no more of our keys, and is named.
+    fn handle_ghosts(&mut self, now: Now, from: MemberId, ghosts: &BTreeSet<MemberId>) {
+        if self.distrusted.insert(from) {
+            let names: Vec<String> = ghosts.iter().map(MemberId::fingerprint).collect();
+            let name = self.name_of(from);
+            self.fault(
+                "ghost",
+                format!(
+                    "{name} lets somebody listen who is not in the roster: {}",
+                    names.join(", ")
+                ),
+                "this node no longer sends to them; ask them, or remove them",
+            );
+            self.choose_recipients(now);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! At the door: knocking, waiting, being refused.
+
+use std::time::Duration;
+
+use super::{
+    Event, LeftReason, Participant,
+    conduits::Conduit,
+    lobby::Phase,
+    timers::{JOIN_PATIENCE, KNOCK_RETRY, RETURN_PATIENCE, Timer, WAITING_PATIENCE},
+};
+use crate::{
+    ids::MemberId,
+    meeting::admission::{KNOCK_INTERVAL, RefusalReason},
+    time::Now,
+};
+
+impl Participant {
+    /// Looks for ways to the host. If the policy allows none, says so at once.
+    pub(super) fn begin_joining(&mut self, now: Now) {
+        let direct = self.direct && self.judge.direct(now.unix).is_ok();
+        let host_addresses = self.ticket.terms().addresses.clone();
+        if self.me == self.host {
+            // It comes back: members look for it, at its address and in the lobby.
+        } else if direct && !host_addresses.is_empty() {
+            let host = self.host;
+            self.peer_mut(now, host).addresses = host_addresses;
+        } else if self.relays.is_empty() {
+            let refusals: Vec<String> = self.refused_relays.values().cloned().collect();
+            let why_not_direct = if !self.direct {
+                "direct links are switched off on this node"
+            } else if direct {
+                "the ticket states no address of the host"
+            } else {
+                "the policy has expired"
+            };
+            let relays = if refusals.is_empty() {
+                "no relay is known".to_owned()
+            } else {
+                refusals.join("; ")
+            };
+            self.leave_with(LeftReason::NoPermittedPath {
+                detail: format!(
+                    "cannot reach the host: no path is allowed. Direct: {why_not_direct}. Relays: {relays}."
+                ),
+            });
+        }
+    }
+
+    /// How long to look for somebody in charge.
+    pub(super) fn join_patience(&self) -> Duration {
+        if self.me == self.host {
+            RETURN_PATIENCE
+        } else {
+            JOIN_PATIENCE
+        }
+    }
+
+    /// Whether somebody is told our name while we are at the door, and may answer: the host and proven co-hosts. A host
+    /// that comes back is known to everybody anyway.
+    pub(super) fn is_doorkeeper(&self, member: MemberId) -> bool {
+        member == self.host || self.me == self.host || self.doorkeepers.contains(&member)
+    }
+
+    /// Knocks: a greeting from somebody who is not in.
+    pub(super) fn knock_on(&mut self, now: Now, conduit: Conduit) {
+        let hello = self.hello();
+        self.send_on(conduit, &hello);
+        let waiting = self.phase == Phase::Lobby { waiting: true };
+        let interval = if waiting { KNOCK_INTERVAL } else { KNOCK_RETRY };
+        self.timers.set(Timer::Knock, now.monotonic + interval);
+    }
+
+    /// Knocks again: the greeting may be lost, and whoever ceases to knock is taken to have gone.
+    pub(super) fn knock_again(&mut self, now: Now) {
+        let Phase::Lobby { waiting } = self.phase else {
+            return;
+        };
+        let interval = if waiting { KNOCK_INTERVAL } else { KNOCK_RETRY };
+        self.timers.set(Timer::Knock, now.monotonic + interval);
+        let hello = self.hello();
+        let people: Vec<MemberId> = self.peers.keys().copied().collect();
+        let mut reached = false;
+        for member in people {
+            if self.is_doorkeeper(member) {
+                reached |= self.send_to(Some(now), member, &hello);
+            }
+        }
+        if waiting && !reached {
+            self.look_again(now);
+        }
+    }
+
+    /// Those in charge are gone while we wait for their decision: begin again, with patience.
+    fn look_again(&mut self, now: Now) {
+        self.phase = Phase::Lobby { waiting: false };
+        self.timers.set(Timer::Knock, now.monotonic + KNOCK_RETRY);
+        self.timers
+            .set(Timer::JoinDeadline, now.monotonic + WAITING_PATIENCE);
+        self.fault(
+            "host_gone",
+            "nobody in charge of the meeting can be reached any more".to_owned(),
+            "this node goes on trying for a minute",
+        );
+    }
+
+    /// The host was not reached in time.
+    pub(super) fn give_up_joining(&mut self) {
+        if self.phase != (Phase::Lobby { waiting: false }) {
+            return;
+        }
+        let mut tried = Vec::new();
+        if self.direct {
+            tried.extend(
+                self.ticket
+                    .terms()
+                    .addresses
+                    .iter()
+                    .map(|address| format!("direct {address}")),
+            );
+        }
+        tried.extend(self.relays.values().map(|session| {
+            format!(
+                "relay {} ({})",
+                session.descriptor().operator.name,
+                session.relay().fingerprint()
+            )
+        }));
+        tried.extend(self.refused_relays.values().cloned());
+        self.leave_with(LeftReason::Unreachable {
+            detail: format!("tried: {}", tried.join("; ")),
+        });
+    }
+
+    /// The host's node said that the host has to decide.
+    pub(super) fn handle_waiting(&mut self, now: Now) {
+        if self.phase == (Phase::Lobby { waiting: false }) {
+            self.phase = Phase::Lobby { waiting: true };
+            self.timers.clear(Timer::JoinDeadline);
+            self.timers.set(Timer::Knock, now.monotonic + KNOCK_INTERVAL);
+            self.emit(Event::Waiting);
+        }
+    }
+
+    /// The host said no.
+    pub(super) fn handle_refusal(&mut self, reason: RefusalReason) {
+        if matches!(self.phase, Phase::Lobby { .. }) {
+            self.emit(Event::Refused {
+                what: "join",
+                clause: clause(reason).to_owned(),
+                reason: reason.to_string(),
+            });
+            self.leave_with(match reason {
+                RefusalReason::Locked => LeftReason::Locked,
+                _ => LeftReason::Refused,
+            });
+        }
+    }
+}
+
+/// The refusal's stable name.
+fn clause(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::ByHost => "host",
+        RefusalReason::Blocked => "blocked",
+        RefusalReason::Locked => "locked",
+        RefusalReason::TooManyWaiting => "lobby_full",
+        RefusalReason::Excluded => "excluded",
+    }
+}

@@ -1,0 +1,131 @@
+//! What follows from a changed roster.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Event, LeftReason, MemberState, Output, Participant,
+    conduits::fit,
+    lobby::Phase,
+    timers::{SAFETY_CODE_DELAY, Timer},
+};
+use crate::{
+    ids::{MemberId, OperationHash},
+    meeting::{roster::RosterChange, safety_code::SafetyCode},
+    time::Now,
+    wire::control_message::ControlMessage,
+};
+
+impl Participant {
+    /// Everything that follows from a changed roster.
+    pub(super) fn apply_roster(&mut self, now: Now) {
+        if !self.is_member() {
+            return;
+        }
+        let changes = self.log.take_changes();
+        let joining = changes
+            .iter()
+            .any(|c| matches!(c, RosterChange::Admitted { member, .. } if *member == self.me));
+        for change in &changes {
+            self.apply_change(now, change);
+        }
+        if self.phase == Phase::Left {
+            return;
+        }
+        self.follow_epoch(now);
+        self.choose_recipients(now);
+        self.accept_keys();
+        self.dirty.rooms();
+        if !changes.is_empty() {
+            if joining {
+                let policy = self.judge.policy().policy().summary();
+                self.emit(Event::Joined { policy });
+            }
+            self.timers
+                .set_if_unset(Timer::SafetyCode, now.monotonic + SAFETY_CODE_DELAY);
+        }
+    }
+
+    fn apply_change(&mut self, now: Now, change: &RosterChange) {
+        match change {
+            RosterChange::Admitted { member, .. } | RosterChange::RoleChanged { member, .. } => {
+                self.admission.forget(member);
+                if *member != self.me {
+                    self.plan_first_dial(now, *member);
+                }
+                self.tell_member(*member);
+            }
+            RosterChange::Removed { member, removal } => {
+                self.tell_removed(*member, &removal.operation);
+                self.cut_off(*member, MemberState::Removed);
+            }
+            RosterChange::AdmissionVoid { member } => self.cut_off(*member, MemberState::Removed),
+            RosterChange::Left { member } => self.cut_off(*member, MemberState::Left),
+            RosterChange::Locked(locked) => self.emit(Event::Locked(*locked)),
+            _ => {}
+        }
+    }
+
+    fn tell_member(&mut self, member: MemberId) {
+        let Some(entry) = self.log.view().members.get(&member) else {
+            return;
+        };
+        let (name, role) = (entry.name.to_string(), entry.role);
+        self.seen.insert(member, (name.clone(), role));
+        self.emit(Event::Member {
+            member,
+            name,
+            role,
+            state: MemberState::Joined,
+        });
+    }
+
+    /// Whoever is removed is told, with nothing that it does not know beside it.
+    fn tell_removed(&mut self, member: MemberId, operation: &OperationHash) {
+        let message = ControlMessage::Operations(fit(self.log.operations(&[*operation])));
+        for conduit in self.all_conduits(member) {
+            self.send_on(conduit, &message);
+        }
+        // The channels end now; what they hold must be on its way.
+        self.flush_channels();
+    }
+
+    /// Somebody is out: no link, no key, no sound.
+    fn cut_off(&mut self, member: MemberId, state: MemberState) {
+        if member == self.me {
+            let reason = if state == MemberState::Left {
+                LeftReason::Left
+            } else {
+                LeftReason::Removed
+            };
+            self.leave_with(reason);
+            return;
+        }
+        self.close_links(member);
+        self.channels.retain(|_, channel| channel.peer() != Some(member));
+        self.peers.remove(&member);
+        self.outputs.push_back(Output::MediaEnded { member });
+        let (name, role) = self
+            .seen
+            .remove(&member)
+            .unwrap_or_else(|| (member.fingerprint(), crate::meeting::role::Role::Listener));
+        self.emit(Event::Member {
+            member,
+            name,
+            role,
+            state,
+        });
+    }
+
+    /// Tells people the safety code of the present roster.
+    pub(super) fn tell_safety_code(&mut self) {
+        if !self.is_member() {
+            return;
+        }
+        let members: BTreeSet<MemberId> = self.log.view().members.keys().copied().collect();
+        let code = SafetyCode::new(&self.meeting, &self.judge.policy().hash(), &members);
+        self.emit(Event::SafetyCode {
+            code,
+            members: members.len(),
+        });
+    }
+}

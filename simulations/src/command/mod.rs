@@ -1,0 +1,4 @@
+//! What `subrosa-sim` can be told to do.
+
+pub(crate) mod fuzz;
+pub(crate) mod run;
