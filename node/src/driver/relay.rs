@@ -111,6 +111,13 @@ pub struct Reconfiguration {
     pub policy: DriverPolicy,
 }
 
+/// What is left of a driver that has ended.
+#[derive(Debug)]
+struct Last {
+    report: RelayReport,
+    token_usage: Vec<TokenUsage>,
+}
+
 /// What the driver is told while it runs.
 pub(crate) enum Command {
     Report(oneshot::Sender<RelayReport>),
@@ -125,7 +132,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub struct RelayDriver {
     commands: mpsc::Sender<Command>,
-    ended: watch::Receiver<bool>,
+    ended: watch::Receiver<Option<Arc<Last>>>,
     local_addr: SocketAddr,
 }
 
@@ -169,7 +176,7 @@ impl RelayDriver {
         server.migration(true);
         let local_addr = socket.local_addr()?;
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let (end, ended) = watch::channel(false);
+        let (end, ended) = watch::channel(None);
         let sessions_max = relay.limits.sessions_max;
         let relay = Relay::new(relay);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -183,7 +190,8 @@ impl RelayDriver {
             let mut event_loop =
                 event_loop::EventLoop::new(socket, endpoint, server, relay, sessions_max, policy);
             runtime.block_on(event_loop.run(inbox));
-            let _ = end.send(true);
+            let (report, token_usage) = event_loop.last_words();
+            let _ = end.send(Some(Arc::new(Last { report, token_usage })));
         })?;
         Ok(Self {
             commands,
@@ -198,22 +206,30 @@ impl RelayDriver {
         self.local_addr
     }
 
-    /// The counters; zeros once the relay has ended.
+    /// The counters; the last ones once the relay has ended.
     pub async fn report(&self) -> RelayReport {
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::Report(reply)).await.is_err() {
-            return RelayReport::default();
+        if self.commands.send(Command::Report(reply)).await.is_ok()
+            && let Ok(report) = answer.await
+        {
+            return report;
         }
-        answer.await.unwrap_or_default()
+        self.ended().await;
+        let last = self.ended.borrow().clone();
+        last.map(|last| last.report.clone()).unwrap_or_default()
     }
 
-    /// What tokens have used; nothing once the relay has ended.
+    /// What tokens have used.
     pub async fn token_usage(&self) -> Vec<TokenUsage> {
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::TokenUsage(reply)).await.is_err() {
-            return Vec::new();
+        if self.commands.send(Command::TokenUsage(reply)).await.is_ok()
+            && let Ok(usage) = answer.await
+        {
+            return usage;
         }
-        answer.await.unwrap_or_default()
+        self.ended().await;
+        let last = self.ended.borrow().clone();
+        last.map(|last| last.token_usage.clone()).unwrap_or_default()
     }
 
     /// Puts other settings in force. Sessions that they still allow lose nothing.
@@ -241,12 +257,13 @@ impl RelayDriver {
     /// Whether the event loop has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        *self.ended.borrow()
+        // A thread that panicked left nothing, and is gone all the same.
+        self.ended.borrow().is_some() || self.ended.has_changed().is_err()
     }
 
     /// Waits until the event loop has ended, after a drain or a shutdown.
     pub async fn ended(&self) {
         let mut ended = self.ended.clone();
-        let _ = ended.wait_for(|&ended| ended).await;
+        let _ = ended.wait_for(Option::is_some).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use subrosa_node::{
-    driver::relay::{RelayNode, RelayReport, RelayStartError},
+    driver::relay::{RelayNode, RelayStartError},
     error::{ErrorKind, NodeError},
 };
 use tokio::time::{MissedTickBehavior, interval};
@@ -18,8 +18,6 @@ use crate::relay_args::SettingsArgs;
 
 /// How often statistics are printed with `--json`, and a renewed descriptor is looked for.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// How often statistics are looked at while the relay drains.
-const DRAIN_REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs a relay. SIGHUP reads the settings again. The first signal to end drains it: clients are told and get the time in
 /// its settings to move. The second ends it at once.
@@ -37,32 +35,19 @@ pub(super) fn run(args: &SettingsArgs, json: bool) -> Result<u8, NodeError> {
             ended = serve(&relay, args, &mut signals, &printer) => ended,
             () = service::keep_watchdog_quiet(&relay) => Ok(()),
         };
-        let mut last = relay.stats().await;
         if ended.is_ok() {
             printer.draining(relay.drain_time());
             service::draining(relay.drain_time());
             tokio::select! {
                 () = relay.drain() => {}
                 () = signals.end() => {}
-                () = keep_latest(&relay, &mut last) => {}
                 () = service::keep_watchdog_quiet(&relay) => {}
             }
         }
         relay.shutdown().await;
-        printer.stopped(&last);
+        printer.stopped(&relay.stats().await);
         ended.map(|()| 0)
     })
-}
-
-/// Keeps the latest statistics while the relay drains: once it has ended there are none. Never returns.
-async fn keep_latest(relay: &RelayNode, last: &mut RelayReport) {
-    loop {
-        tokio::time::sleep(DRAIN_REPORT_INTERVAL).await;
-        let report = relay.stats().await;
-        if report != RelayReport::default() {
-            *last = report;
-        }
-    }
 }
 
 /// Until the first signal to end, or until stdout takes no more.

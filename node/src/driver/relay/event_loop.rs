@@ -14,7 +14,7 @@ use quinn_proto::{
     ConnectionHandle, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, Transmit, VarInt,
 };
 use subrosa_proto::{
-    relay::{CloseReason, Relay, RelayOutput},
+    relay::{CloseReason, Relay, RelayOutput, TokenUsage},
     time::{Now, Timestamp, UnixSeconds},
 };
 use tokio::sync::mpsc;
@@ -423,15 +423,24 @@ impl EventLoop {
         }
     }
 
+    fn report(&mut self) -> RelayReport {
+        self.stats.connections = self.endpoint.open_connections() as u64;
+        RelayReport {
+            relay: self.relay.stats(),
+            driver: self.stats,
+        }
+    }
+
+    /// The final counts, to be written down.
+    pub(super) fn last_words(&mut self) -> (RelayReport, Vec<TokenUsage>) {
+        (self.report(), self.relay.token_usage())
+    }
+
     fn handle_command(&mut self, command: Command) {
         let at = Instant::now();
         match command {
             Command::Report(reply) => {
-                self.stats.connections = self.endpoint.open_connections() as u64;
-                let _ = reply.send(RelayReport {
-                    relay: self.relay.stats(),
-                    driver: self.stats,
-                });
+                let _ = reply.send(self.report());
             }
             Command::TokenUsage(reply) => {
                 let _ = reply.send(self.relay.token_usage());

@@ -144,6 +144,9 @@ impl RelayNode {
         tracing::info!(relay = %signer.identity.relay_id().fingerprint(), "relay started");
         let driver = Arc::new(driver);
         let observed = Arc::new(Observed::new(driver.clone(), &settings, &signed));
+        if let Some(at) = listener.as_ref().and_then(|listener| listener.local_addr().ok()) {
+            observed.set_address(at);
+        }
         let observing = listener.map(|listener| tokio::spawn(observe::serve(listener, observed.clone())));
         let shared = Arc::new(Shared {
             driver,
@@ -230,20 +233,15 @@ impl RelayNode {
     /// until they have.
     pub async fn drain(&self) {
         self.shared.driver.drain(self.drain_time()).await;
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            tokio::select! {
-                () = self.shared.driver.ended() => return,
-                // What is forwarded while clients move counts, too.
-                _ = ticks.tick() => self.shared.write_down().await,
-            }
-        }
+        self.shared.driver.ended().await;
+        // What was forwarded while clients moved counts, too.
+        self.shared.write_down().await;
     }
 
     /// Ends the relay at once.
     pub async fn shutdown(&self) {
-        self.shared.write_down().await;
         self.shared.driver.shutdown().await;
+        self.shared.write_down().await;
     }
 }
 
@@ -266,7 +264,7 @@ impl Shared {
         let report = self.driver.report().await;
         let tokens = self.driver.token_usage().await;
         if report == RelayReport::default() {
-            // The event loop has ended: its last counts are on disk.
+            // The event loop died and left nothing; what was written last is the best there is.
             return;
         }
         let mut current = self.current();

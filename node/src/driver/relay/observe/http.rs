@@ -18,9 +18,6 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Answers until it is aborted.
 pub(in super::super) async fn serve(listener: TcpListener, observed: Arc<Observed>) {
-    if let Ok(address) = listener.local_addr() {
-        observed.set_address(address);
-    }
     let router = Router::new()
         .route("/metrics", get(tell_metrics))
         .route("/healthz", get(tell_health))

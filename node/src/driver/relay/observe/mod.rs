@@ -106,7 +106,7 @@ pub(super) async fn bind(address: Option<SocketAddr>) -> io::Result<Option<TcpLi
 
 impl Observed {
     /// With port 0 the system chose one.
-    fn set_address(&self, address: SocketAddr) {
+    pub(super) fn set_address(&self, address: SocketAddr) {
         self.with(|state| state.address = Some(address));
     }
 }
