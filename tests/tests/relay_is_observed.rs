@@ -113,7 +113,8 @@ async fn metrics_count_what_happens_and_name_nobody() {
     relay.signal("TERM");
     drop(clients);
     relay.wait_end();
-    let log = std::fs::read_to_string(home.path().join("observed.log")).unwrap();
+    let log = relay.log();
+    assert!(log.contains("relay started"), "the log is there: {log}");
     for planted in [
         HEXLOWER.encode(&ROOM.0),
         HEXLOWER.encode(&ALIASES[0].0),
@@ -131,16 +132,19 @@ async fn metrics_count_what_happens_and_name_nobody() {
 async fn addresses_are_logged_only_where_the_file_and_so_the_descriptor_say_so() {
     let home = Scratch::new();
     let relay = Operated::start(&home, "frank", METRICS, "");
-    let log = || std::fs::read_to_string(home.path().join("frank.log")).unwrap();
     let _first = RelayClient::dial(&relay.address, 1).await.unwrap();
     relay.stats();
-    assert!(!log().contains("127.0.0.1"), "{}", log());
+    assert!(!relay.log().contains("127.0.0.1"), "{}", relay.log());
     let reloaded = relay.reload("DE", METRICS, "[logs]\naddresses = true\ndays = 3\n");
     assert_eq!(reloaded["descriptor"], true, "{reloaded}");
     let second = RelayClient::dial(&relay.address, 2).await.unwrap();
     relay.stats();
     let port = second.endpoint.local_addr().unwrap().port().to_string();
-    assert!(log().contains(&format!("127.0.0.1:{port}")), "{}", log());
+    assert!(
+        relay.log().contains(&format!("127.0.0.1:{port}")),
+        "{}",
+        relay.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
