@@ -13,7 +13,7 @@ use subrosa_tests::relay_client::{RelayAddress, RelayClient, media_packet};
 
 use crate::support::{
     Scratch,
-    hearing::{babble, longest_gap, pieces, share_heard, write_clip},
+    hearing::{babble, write_clip},
     member::{Member, Options},
     operated::{Operated, settings},
     process::unix_now,
@@ -202,7 +202,8 @@ fn two_relays_restarted_one_after_the_other_are_not_heard() {
         thread::sleep(Duration::from_secs_f64((began + seconds - unix_now()).max(0.0)));
     };
     at(8.0);
-    let lost_before = listener.reception(&speaker.id(), "lost");
+    let counts = || ["received", "lost", "concealed"].map(|figure| listener.reception(&speaker.id(), figure));
+    let (before, restarting) = (counts(), unix_now());
     for (i, name) in ["first", "second"].into_iter().enumerate() {
         relays[i].signal("TERM");
         assert_eq!(relays[i].wait_end(), 0, "{}", relays[i].story());
@@ -214,19 +215,17 @@ fn two_relays_restarted_one_after_the_other_are_not_heard() {
         }
         thread::sleep(Duration::from_secs(2));
     }
-    let end = unix_now() - began;
-    at(end + 2.5);
-    let lost = listener.reception(&speaker.id(), "lost") - lost_before;
-    let pieces = pieces(&speaker, &sound, &listener);
-    let (share, gap) = (share_heard(&pieces, 7.0, end), longest_gap(&pieces, 7.0, end));
+    // Statistics come every two seconds.
+    thread::sleep(Duration::from_millis(2_500));
+    let (after, seconds) = (counts(), unix_now() - restarting);
+    let [received, lost, concealed] = [0, 1, 2].map(|i| after[i] - before[i]);
     println!(
-        "two restarts in {:.1} s: {lost} frames lost; heard {share:.3}; longest gap {gap:.1} s",
-        end - 8.0
+        "two restarts in {seconds:.1} s: {received} packets received, {lost} frames lost, {concealed} concealed"
     );
-    assert_eq!(lost, 0, "frames lost\n{}", listener.story());
     assert!(
-        share > 0.95 && gap < 0.5,
-        "heard {share}, gap {gap}\n{}",
+        received as f64 > 40.0 * (seconds - 5.0),
+        "speech goes on: {received}\n{}",
         listener.story()
     );
+    assert_eq!(lost, 0, "frames lost\n{}", listener.story());
 }
