@@ -53,6 +53,10 @@ pub(crate) enum Action {
     Demo(DemoArgs),
     /// Show or replace this computer's identity.
     Identity(IdentityArgs),
+    /// List or forget contacts: people whose identity you verified.
+    Contacts(ContactsArgs),
+    /// Run an organisation that certifies people, or trust one.
+    Org(OrgArgs),
     /// Check network, clock, sound and relays.
     Netcheck(NetcheckArgs),
     /// Print the completion script for a shell.
@@ -75,12 +79,19 @@ Examples:
   subrosa new --name Ada
   subrosa new --policy eea --relay relay.txt --qr
   subrosa new --admit ticket --headless --json
+  subrosa new --passphrase                prompts; guests have to say it before they can knock
 
 The ticket reaches the lobby: with --admit ask (the default) you still decide who comes in.")]
 pub(crate) struct NewArgs {
     /// Who may come in: `ask` lets you decide on each, `ticket` lets in whoever holds the ticket [default: ask].
     #[arg(long, value_enum, env = "SUBROSA_ADMIT")]
     pub(crate) admit: Option<Admit>,
+    /// Ask everybody who knocks for a passphrase: prompts for it, unless --passphrase-file or SUBROSA_PASSPHRASE gives it.
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// A file whose first line is the passphrase.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// Also print the ticket as a QR code.
     #[arg(long)]
     pub(crate) qr: bool,
@@ -98,14 +109,27 @@ Examples:
   subrosa join --name Ben                  asks for the ticket: it stays out of the shell's history
   subrosa join --name Ben 'subrosa:…'      other users of this computer can see arguments while it runs
   subrosa join --ticket-file ticket.txt
+  subrosa join acid-bridge-crew-dune --at 192.0.2.7:46321
   subrosa join - < ticket.txt              the first line of stdin")]
 pub(crate) struct JoinArgs {
-    /// The ticket (`subrosa:…`); `-` or nothing reads the first line of stdin.
+    /// The ticket (`subrosa:…`); `-` or nothing reads the first line of stdin. With --at, a code of words.
     #[arg(value_name = "TICKET", conflicts_with = "ticket_file")]
     pub(crate) ticket: Option<String>,
+    /// What is given is a code of words, good once; its maker's node is at this address.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) at: Option<SocketAddr>,
     /// A file that holds the ticket.
     #[arg(long, value_name = "FILE")]
     pub(crate) ticket_file: Option<PathBuf>,
+    /// Prompt for the meeting's passphrase before joining; otherwise it is asked for when the door asks.
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// A file whose first line is the passphrase.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Seconds to go on knocking while neither the host nor a co-host answers [default: 600].
+    #[arg(long, value_name = "SECONDS", env = "SUBROSA_WAIT")]
+    pub(crate) wait: Option<u32>,
     /// Join only if the meeting's policy is this: `any`, `eu`, `eea`, `direct`, or a policy file.
     #[arg(long, value_name = "FILE|PRESET", env = "SUBROSA_POLICY")]
     pub(crate) policy: Option<String>,
@@ -155,12 +179,18 @@ pub(crate) struct MeetingArgs {
         conflicts_with = "ephemeral"
     )]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where accepted files are put [default: XDG_DOWNLOAD_DIR, or Downloads in the home directory].
+    #[arg(long, value_name = "DIR", env = "SUBROSA_DOWNLOADS")]
+    pub(crate) downloads: Option<PathBuf>,
     /// Use a fresh identity and keep nothing on disk.
     #[arg(long)]
     pub(crate) ephemeral: bool,
     /// Leave by itself after this many seconds in the meeting.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) leave_after: Option<f64>,
+    /// A file whose first line is an organisation's credential for you (`subrosa-credential:…`); the others see it.
+    #[arg(long, value_name = "FILE", env = "SUBROSA_CREDENTIAL")]
+    pub(crate) credential: Option<PathBuf>,
     /// Settings file [default: subrosa/config.toml in the XDG configuration directory].
     #[arg(long, value_name = "FILE", env = "SUBROSA_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -223,6 +253,94 @@ pub(crate) enum IdentityAction {
         /// Allow replacing an existing identity; the old file is kept beside it.
         #[arg(long)]
         replace: bool,
+    },
+}
+
+/// `subrosa contacts`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Somebody becomes a contact when you type /verify in a meeting, after comparing the safety code. From then on another key
+under that name is shown with a warning.")]
+pub(crate) struct ContactsArgs {
+    /// What to do [default: list].
+    #[command(subcommand)]
+    pub(crate) what: Option<ContactsAction>,
+    /// Where they are kept [default: subrosa in the XDG data directory].
+    #[arg(long, value_name = "DIR", env = "SUBROSA_DATA_DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// As one line of JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do with contacts.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ContactsAction {
+    /// Show them all.
+    List,
+    /// Forget one, by name, fingerprint or id.
+    Forget {
+        /// Whom.
+        who: String,
+    },
+}
+
+/// `subrosa org`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subrosa org init 'Rose & Co.'                          prints the line that others trust
+  subrosa org certify ID --name Ada --days 365 > ada     Ada's id: subrosa identity
+  subrosa new --credential ada                           Ada shows it
+  subrosa org trust 'subrosa-org:…'                      others check it
+  subrosa org revoke 1 > list; subrosa org update list   and learn that it was taken back")]
+pub(crate) struct OrgArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) what: OrgAction,
+    /// Where organisations are kept [default: subrosa in the XDG data directory].
+    #[arg(long, value_name = "DIR", env = "SUBROSA_DATA_DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// As one line of JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do with organisations.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum OrgAction {
+    /// Make an organisation with a fresh root key.
+    Init {
+        /// Its name.
+        name: String,
+    },
+    /// Certify somebody: prints a credential.
+    Certify {
+        /// Whom: the id that `subrosa identity` shows, 64 hexadecimal digits.
+        id: String,
+        /// By which name the organisation knows them.
+        #[arg(long)]
+        name: String,
+        /// For how many days.
+        #[arg(long, default_value_t = 365)]
+        days: u32,
+    },
+    /// Take credentials back: prints the new revocation list.
+    Revoke {
+        /// A credential's number, or the id of somebody all of whose credentials are taken back.
+        which: String,
+    },
+    /// Show the organisation, what it certified, and which organisations are trusted.
+    Show,
+    /// Trust an organisation.
+    Trust {
+        /// Its line (`subrosa-org:…`), or a file that holds it.
+        organisation: String,
+    },
+    /// Take an organisation's newest revocation list.
+    Update {
+        /// The list (`subrosa-revocations:…`), or a file that holds it.
+        list: String,
     },
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct ConfigFile {
     pub(crate) no_direct: Option<bool>,
     /// `--data-dir`.
     pub(crate) data_dir: Option<PathBuf>,
+    /// `--downloads`.
+    pub(crate) downloads: Option<PathBuf>,
     /// `--admit`: `ask` or `ticket`.
     pub(crate) admit: Option<AdmitKey>,
 }
@@ -50,6 +52,14 @@ pub(crate) enum AdmitKey {
     Ask,
     /// `"ticket"`.
     Ticket,
+}
+
+/// Where accepted files go unless said otherwise.
+pub(crate) fn default_downloads() -> Option<PathBuf> {
+    let given = std::env::var_os("XDG_DOWNLOAD_DIR").map(PathBuf::from);
+    given
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(etcetera::home_dir().ok()?.join("Downloads")))
 }
 
 /// Reads the settings file: `given` must exist, the one in the XDG configuration directory may.

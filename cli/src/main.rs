@@ -8,6 +8,7 @@ mod config_file;
 mod logging;
 mod meeting;
 mod output;
+mod passphrase_input;
 mod relay_args;
 mod settings;
 mod signals;

@@ -7,13 +7,14 @@ use std::{
 };
 
 use subrosa_node::{
-    config::{AdmitMode, NodeConfig, Start},
+    config::{AdmitMode, DoorConfig, NodeConfig, Start},
     error::{ErrorKind, NodeError},
 };
 
 use crate::{
     args::{Admit, JoinArgs, MeetingArgs, NewArgs},
     config_file::{self, AdmitKey, ConfigFile},
+    passphrase_input,
 };
 
 /// Longest name that is sent to others, in bytes of UTF-8.
@@ -41,7 +42,10 @@ pub(crate) fn for_new(args: NewArgs) -> Result<NodeConfig, NodeError> {
             Some(Admit::Ticket) => AdmitMode::Ticket,
         },
     };
-    node_config(start, args.meeting, file)
+    let passphrase = passphrase_input::for_founder(args.passphrase, args.passphrase_file.as_deref())?;
+    let mut config = node_config(start, args.meeting, file)?;
+    config.door.passphrase = passphrase;
+    Ok(config)
 }
 
 /// What `subrosa join` starts, once the ticket was read.
@@ -54,7 +58,13 @@ pub(crate) fn for_join(args: JoinArgs, ticket: String) -> Result<NodeConfig, Nod
         ticket,
         policy: args.policy,
     };
-    node_config(start, args.meeting, file)
+    let passphrase = passphrase_input::for_guest(args.passphrase, args.passphrase_file.as_deref())?;
+    let mut config = node_config(start, args.meeting, file)?;
+    config.door.passphrase = passphrase;
+    if let Some(seconds) = args.wait {
+        config.door.wait = Duration::from_secs(seconds.into());
+    }
+    Ok(config)
 }
 
 fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<NodeConfig, NodeError> {
@@ -68,6 +78,7 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
     } else {
         Some(data_dir(flags.data_dir.or(file.data_dir))?)
     };
+    let credential = flags.credential.as_deref().map(first_line).transpose()?;
     Ok(NodeConfig {
         start,
         name: checked_name(flags.name.or(file.name).unwrap_or_else(|| "guest".to_owned()))?,
@@ -85,9 +96,29 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
         },
         no_direct: flags.no_direct || file.no_direct.unwrap_or(false),
         data_dir,
+        downloads: flags
+            .downloads
+            .or(file.downloads)
+            .or_else(config_file::default_downloads),
         leave_after: flags.leave_after.map(checked_leave_after).transpose()?,
         muted: flags.muted || file.muted.unwrap_or(false),
+        door: DoorConfig {
+            credential,
+            ..DoorConfig::default()
+        },
     })
+}
+
+/// The first line of a file.
+fn first_line(path: &std::path::Path) -> Result<String, NodeError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        NodeError::new(
+            ErrorKind::Storage,
+            format!("cannot read {}: {error}", path.display()),
+            "check the path and its permissions",
+        )
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// `given`, or `subrosa` in the XDG data directory.

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use subrosa_proto::meeting::passphrase::Passphrase;
+
 /// How the host's node treats those who knock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AdmitMode {
@@ -53,8 +55,33 @@ pub struct NodeConfig {
     pub no_direct: bool,
     /// Where identity and meeting state live; created with mode 0700. `None` keeps everything in memory.
     pub data_dir: Option<PathBuf>,
+    /// Where accepted files are put; made when the first is accepted. `None` accepts none.
+    pub downloads: Option<PathBuf>,
     /// Leave by itself after this time in the meeting.
     pub leave_after: Option<Duration>,
     /// Start muted.
     pub muted: bool,
+    /// The door: what is asked there, what is said, how long it is waited for.
+    pub door: DoorConfig,
+}
+
+/// What a node asks at its door, or says at another's.
+#[derive(Clone, Debug)]
+pub struct DoorConfig {
+    /// When joining: how long to go on knocking while nobody in charge answers. Default 10 minutes.
+    pub wait: Duration,
+    /// When founding: what everybody who knocks has to say. When joining: what to say when the door asks.
+    pub passphrase: Option<Passphrase>,
+    /// What an organisation says about this node's owner: a line that begins with `subrosa-credential:`.
+    pub credential: Option<String>,
+}
+
+impl Default for DoorConfig {
+    fn default() -> Self {
+        Self {
+            wait: Duration::from_secs(600),
+            passphrase: None,
+            credential: None,
+        }
+    }
 }

@@ -61,6 +61,8 @@ kinds! {
     Removed => "removed", 23;
     /// The meeting is locked.
     Locked => "locked", 24;
+    /// Too many wrong passphrases.
+    Passphrase => "passphrase", 27;
     /// A relay refused or is down.
     Relay => "relay", 25;
     /// A descriptor is forged, expired, replayed or malformed.

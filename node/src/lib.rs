@@ -1,6 +1,7 @@
 //! The node: everything that touches the world, and the API that each user interface uses.
 
 pub mod audio;
+pub mod code;
 pub mod command;
 pub mod config;
 pub mod driver;

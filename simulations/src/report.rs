@@ -44,6 +44,8 @@ pub struct Figures {
     pub events: u64,
     /// What was delivered to machines or people.
     pub deliveries: u64,
+    /// Chat messages that were shown to somebody, their authors included.
+    pub lines: u64,
     /// Control frames that participants sent.
     pub control_frames: u64,
     /// Their bytes.

@@ -18,6 +18,9 @@ pub struct Scenario {
     /// The meeting's route policy: a preset's name.
     #[serde(default = "any")]
     pub policy: String,
+    /// What everybody who knocks has to say.
+    #[serde(default)]
+    pub passphrase: Option<String>,
     /// `ticket` (default) or `ask`.
     #[serde(default)]
     pub admission: Admission,
@@ -102,6 +105,12 @@ pub struct MemberSpec {
     /// Relays that it knows of itself.
     #[serde(default)]
     pub relays: Vec<String>,
+    /// How many seconds it stays at the door while nobody in charge answers.
+    #[serde(default = "ten")]
+    pub patience_s: u64,
+    /// What it says when the door asks for the passphrase.
+    #[serde(default)]
+    pub passphrase: Option<String>,
     /// When it joins; the host founds at 0.
     #[serde(default)]
     pub joins_at_ms: Option<u64>,
@@ -109,6 +118,10 @@ pub struct MemberSpec {
 
 fn yes() -> bool {
     true
+}
+
+fn ten() -> u64 {
+    10
 }
 
 /// An action and its time.
@@ -175,6 +188,31 @@ pub enum Action {
         /// `host`, `co-host`, `speaker`, `listener`.
         role: String,
     },
+    /// Writes to everybody, or to one.
+    Say {
+        /// Who.
+        who: String,
+        /// What.
+        text: String,
+        /// To whom; everybody if absent.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// Raises or lowers a hand.
+    Hand {
+        /// Whose.
+        who: String,
+        /// Up (default) or down.
+        #[serde(default = "yes")]
+        up: bool,
+    },
+    /// Somebody in charge takes down a hand.
+    LowerHand {
+        /// Whose.
+        who: String,
+        /// In charge.
+        by: String,
+    },
     /// Ceases to speak.
     Mute {
         /// Who.
@@ -194,6 +232,72 @@ pub enum Action {
     Restart {
         /// Whose.
         who: String,
+        /// Its disk is gone, but for the ticket.
+        #[serde(default)]
+        forgets: bool,
+    },
+    /// Somebody in charge sends a member back to the lobby.
+    SendBack {
+        /// Who.
+        who: String,
+        /// In charge.
+        by: String,
+    },
+    /// Somebody in charge turns somebody away, and says why.
+    RefuseBecause {
+        /// Who.
+        who: String,
+        /// In charge.
+        by: String,
+        /// Why.
+        words: String,
+    },
+    /// Somebody in charge lets in those of these who wait.
+    AdmitAll {
+        /// Whom.
+        whom: Vec<String>,
+        /// In charge.
+        by: String,
+    },
+    /// Says the passphrase at the door.
+    SayPassphrase {
+        /// Who.
+        who: String,
+        /// What.
+        passphrase: String,
+    },
+    /// Somebody in charge asks a member for silence.
+    RequestMute {
+        /// Whom.
+        who: String,
+        /// In charge.
+        by: String,
+    },
+    /// Somebody in charge asks all for silence.
+    RequestMuteOfAll {
+        /// In charge.
+        by: String,
+    },
+    /// A listener asks for the word.
+    AskToSpeak {
+        /// Who.
+        who: String,
+    },
+    /// Somebody in charge says who may share.
+    Sharing {
+        /// In charge.
+        by: String,
+        /// Only those in charge.
+        in_charge_only: bool,
+    },
+    /// Somebody in charge takes a member's reactions away, or gives them back.
+    Reactions {
+        /// Whose.
+        who: String,
+        /// In charge.
+        by: String,
+        /// Whether they are shown.
+        allowed: bool,
     },
     /// A relay's process ends without a word.
     KillRelay {
@@ -323,13 +427,26 @@ impl Action {
             | Self::Leave { who }
             | Self::Mute { who }
             | Self::Unmute { who }
+            | Self::Hand { who, .. }
+            | Self::Say { who, to: None, .. }
             | Self::Crash { who }
-            | Self::Restart { who } => vec![who],
+            | Self::SayPassphrase { who, .. }
+            | Self::AskToSpeak { who }
+            | Self::Restart { who, .. } => vec![who],
             Self::Admit { who, by }
             | Self::Refuse { who, by }
+            | Self::SendBack { who, by }
+            | Self::RefuseBecause { who, by, .. }
+            | Self::RequestMute { who, by }
+            | Self::Reactions { who, by, .. }
             | Self::Remove { who, by, .. }
+            | Self::LowerHand { who, by }
+            | Self::Say {
+                who, to: Some(by), ..
+            }
             | Self::Role { who, by, .. } => vec![who, by],
-            Self::Lock { by, .. } => vec![by],
+            Self::Lock { by, .. } | Self::RequestMuteOfAll { by } | Self::Sharing { by, .. } => vec![by],
+            Self::AdmitAll { whom, by } => whom.iter().chain([by]).collect(),
             Self::KillRelay { relay } | Self::Tamper { relay } => vec![relay],
             Self::Partition { side } | Self::Cut { side } => side.iter().collect(),
             Self::Heal {} => Vec::new(),

@@ -44,7 +44,9 @@ fn every_documented_command_is_understood() {
         let (rest, _) = line.split_once('`').expect("closed");
         let command = format!("{{\"cmd\"{rest}")
             .replace("ID", &format!("{id:?}"))
-            .replace("ROLE", "\"co_host\"");
+            .replace("ROLE", "\"co_host\"")
+            .replace("HASH", &format!("{id:?}"))
+            .replace("FILE", &format!("{:?}", &id[..32]));
         serde_json::from_str::<Command>(&command).unwrap_or_else(|e| panic!("{command}: {e}"));
         count += 1;
     }

@@ -2,10 +2,12 @@
 
 mod attest;
 mod completions;
+mod contacts;
 mod demo;
 mod identity;
 mod man;
 mod netcheck;
+mod org;
 mod relay;
 mod secret_file;
 
@@ -35,6 +37,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Action::Attest(args) => attest::run(&args),
         Action::Demo(args) => demo::run(&args),
         Action::Identity(args) => identity::run(args),
+        Action::Contacts(args) => contacts::run(args),
+        Action::Org(args) => org::run(args),
         Action::Netcheck(args) => netcheck::run(&args),
         Action::Completions { shell } => completions::run(shell),
         Action::Man { out } => man::run(out.as_deref()),

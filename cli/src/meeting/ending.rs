@@ -34,6 +34,7 @@ impl Ending {
             Some("removed") => ErrorKind::Removed.exit_status(),
             Some("refused") => ErrorKind::Refused.exit_status(),
             Some("locked") => ErrorKind::Locked.exit_status(),
+            Some("passphrase") => ErrorKind::Passphrase.exit_status(),
             Some("unreachable") => self.last_error.unwrap_or(ErrorKind::Unreachable).exit_status(),
             _ => self.last_error.unwrap_or(ErrorKind::Internal).exit_status(),
         };

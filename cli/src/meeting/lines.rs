@@ -18,7 +18,7 @@ use crate::{
 
 /// Lines on stdout, drawn from the view model.
 pub(super) struct Lines {
-    view: ViewModel,
+    pub(super) view: ViewModel,
     paint: Paint,
     /// Also draw tickets as QR codes.
     qr: bool,
@@ -42,7 +42,7 @@ impl Lines {
         })
     }
 
-    fn show_all(&self, lines: &[String]) -> io::Result<()> {
+    pub(super) fn show_all(&self, lines: &[String]) -> io::Result<()> {
         lines.iter().try_for_each(|line| output::line(line))
     }
 
@@ -53,6 +53,22 @@ impl Lines {
                 self.show_all(&self.view.who_lines())?;
                 return Ok(None);
             }
+            LineCommand::Say(_)
+            | LineCommand::Message(..)
+            | LineCommand::Chat
+            | LineCommand::Hand(_)
+            | LineCommand::Hands
+            | LineCommand::LowerHand(_)
+            | LineCommand::React(_)
+            | LineCommand::Poll { .. }
+            | LineCommand::Vote(..)
+            | LineCommand::ClosePoll(_)
+            | LineCommand::Polls
+            | LineCommand::Send(..)
+            | LineCommand::Accept(_)
+            | LineCommand::Decline(_)
+            | LineCommand::Cancel(_)
+            | LineCommand::Files => return self.talk(command),
             LineCommand::Code => {
                 self.show_all(&self.view.code_lines())?;
                 return Ok(None);
@@ -92,12 +108,42 @@ impl Lines {
                     member,
                 });
             }
-            LineCommand::Refuse(target) => {
+            LineCommand::Refuse(target, reason) => {
                 let found = self.view.find_knock(target);
                 if let Lookup::Found(member) = &found {
                     self.view.forget_knock(member);
                 }
-                return self.aimed(&target.0, found, |member| Command::Refuse { member });
+                return self.aimed(&target.0, found, |member| Command::Refuse {
+                    member,
+                    reason: reason.clone(),
+                });
+            }
+            LineCommand::AdmitContacts => Command::AdmitContacts,
+            LineCommand::Passphrase(words) => Command::Passphrase {
+                passphrase: words.clone().into(),
+            },
+            LineCommand::Verify => Command::Verify,
+            LineCommand::OfferCode => Command::OfferCode,
+            LineCommand::Ask => Command::AskToSpeak,
+            LineCommand::QuietAll => Command::RequestMuteAll,
+            LineCommand::Sharing(in_charge_only) => Command::Sharing {
+                in_charge_only: *in_charge_only,
+            },
+            LineCommand::SendBack(target) => {
+                return self.aimed(&target.0, self.view.find_person(target), |member| {
+                    Command::SendBack { member }
+                });
+            }
+            LineCommand::Quiet(target) => {
+                return self.aimed(&target.0, self.view.find_person(target), |member| {
+                    Command::RequestMute { member }
+                });
+            }
+            LineCommand::Reactions(target, allowed) => {
+                let allowed = *allowed;
+                return self.aimed(&target.0, self.view.find_person(target), |member| {
+                    Command::Reactions { member, allowed }
+                });
             }
             LineCommand::Remove(target) => {
                 return self.aimed(&target.0, self.view.find_person(target), |member| {
@@ -114,7 +160,7 @@ impl Lines {
         }))
     }
 
-    fn aimed(
+    pub(super) fn aimed(
         &self,
         given: &str,
         found: Lookup,

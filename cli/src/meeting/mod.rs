@@ -6,6 +6,8 @@ mod line_command;
 mod lines;
 mod qr;
 mod stdin;
+mod talk_command;
+mod talk_lines;
 mod ticket_input;
 
 use std::{io, time::Duration};
@@ -68,7 +70,11 @@ pub(crate) fn new(args: NewArgs) -> Result<u8, NodeError> {
 /// What keeps the node from starting.
 pub(crate) fn join(args: JoinArgs) -> Result<u8, NodeError> {
     let machine = machine(args.meeting.headless, args.meeting.json);
-    let ticket = ticket_input::read(args.ticket.as_deref(), args.ticket_file.as_deref())?;
+    let given = ticket_input::read(args.ticket.as_deref(), args.ticket_file.as_deref())?;
+    let ticket = match args.at {
+        Some(address) => runtime()?.block_on(subrosa_node::code::redeem(&given, address))?,
+        None => given,
+    };
     let config = settings::for_join(args, ticket)?;
     session(config, machine, false)
 }

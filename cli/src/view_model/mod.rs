@@ -1,6 +1,7 @@
 //! What a person is shown of a meeting: a pure reducer from the node's events to a state and lines of text. Every
 //! interface (lines now; later a terminal UI and a web page) keeps one and draws it in its own way.
 
+mod conversation;
 mod people;
 mod sanitise;
 mod text;
@@ -9,13 +10,13 @@ mod text;
 mod tests;
 
 pub(crate) use people::{Lookup, Target};
-pub(crate) use sanitise::sanitise;
+pub(crate) use sanitise::{sanitise, sanitise_lines};
 
 use std::collections::BTreeMap;
 
 use subrosa_node::{
     command::RoleName,
-    event::{Event, MemberState, PeerStats, Route},
+    event::{Event, MemberState, PeerStats, Route, StandingName},
 };
 use subrosa_proto::ids::MemberId;
 
@@ -91,11 +92,18 @@ pub(crate) struct ViewModel {
     pub(crate) ticket: Option<String>,
     pub(crate) policy: Option<String>,
     pub(crate) safety_code: Option<String>,
+    /// The same as words.
+    pub(crate) safety_words: String,
     pub(crate) locked: bool,
     pub(crate) muted: bool,
     pub(crate) people: BTreeMap<MemberId, Person>,
     pub(crate) knocks: Vec<Knock>,
+    /// What organisations say about people, in words.
+    pub(crate) certified: BTreeMap<MemberId, String>,
+    /// What is known of people.
+    pub(crate) standing: BTreeMap<MemberId, StandingName>,
     last_knock: usize,
+    pub(crate) talk: conversation::Talk,
     /// The route line as last shown, e.g. `Ada: direct · Ben: relay X, hosted DE, law FR, declared`.
     route_line: String,
 }
@@ -139,12 +147,98 @@ impl ViewModel {
                 vec![plain("you are in the lobby: the host decides …".to_owned())]
             }
             Event::Joined { me, policy, .. } => self.on_joined(*me, policy),
-            Event::SafetyCode { safety_code, members } => self.on_safety_code(safety_code, *members),
+            Event::SafetyCode {
+                safety_code,
+                words,
+                members,
+            } => {
+                self.safety_words = sanitise(words);
+                self.on_safety_code(safety_code, *members)
+            }
             Event::Knock {
                 member,
                 name,
                 fingerprint,
-            } => self.on_knock(*member, name, fingerprint),
+                via,
+                returns,
+            } => self.on_knock(*member, name, fingerprint, (via, *returns)),
+            Event::KnockEnded { member } => {
+                self.knocks.retain(|knock| knock.member != *member);
+                Vec::new()
+            }
+            Event::HostAbsent { for_s } => vec![plain(format!(
+                "nobody in charge is there yet: knocking for another {for_s} s"
+            ))],
+            Event::PassphraseWanted { wrong } => self.on_passphrase_wanted(*wrong),
+            Event::SentBack {} => {
+                self.phase = Phase::Waiting;
+                self.people.clear();
+                self.standing.clear();
+                self.certified.clear();
+                vec![strong("you were sent back to the lobby".to_owned())]
+            }
+            Event::MuteRequested { by } => {
+                self.muted = true;
+                vec![strong(format!(
+                    "{} asked for silence: you are muted (/unmute to speak)",
+                    self.label(by)
+                ))]
+            }
+            Event::Standing {
+                member,
+                standing,
+                contact,
+                ..
+            } => self.on_standing(*member, *standing, contact.as_deref()),
+            Event::Certified {
+                member,
+                organisation,
+                root,
+                name,
+                trusted,
+                problem,
+                ..
+            } => {
+                let words = match problem {
+                    Some(problem) => format!("credential of no worth: {}", sanitise(problem)),
+                    None => text::certified(&sanitise(organisation), root, &sanitise(name), *trusted),
+                };
+                self.certified.insert(*member, words.clone());
+                vec![plain(format!("{}: {words}", self.label(member)))]
+            }
+            Event::Code {
+                words,
+                addresses,
+                for_s,
+            } => {
+                let at = addresses.first().map_or("ADDRESS", String::as_str);
+                vec![
+                    plain(format!(
+                        "read this out; it is good once, for {} minutes:",
+                        for_s / 60
+                    )),
+                    strong(format!("subrosa join {words} --at {at}")),
+                ]
+            }
+            Event::CodeUsed { right: true } => {
+                vec![plain("the code was used: somebody has the ticket now".to_owned())]
+            }
+            Event::CodeUsed { right: false } => vec![alarm(
+                "somebody tried the code with wrong words: it is spent; /offer-code makes a new one"
+                    .to_owned(),
+            )],
+            Event::AskedToSpeak { member } => {
+                vec![strong(format!("{} asks for the word", self.label(member)))]
+            }
+            Event::Sharing { in_charge_only } => vec![plain(text::sharing(*in_charge_only).to_owned())],
+            Event::Reactions { member, allowed } => {
+                let are = if *allowed {
+                    "are shown again"
+                } else {
+                    "are not shown any more"
+                };
+                vec![plain(format!("reactions of {} {are}", self.label(member)))]
+            }
             Event::Member {
                 id,
                 name,
@@ -167,6 +261,12 @@ impl ViewModel {
                 }
                 Vec::new()
             }
+            Event::Chat(chat) => self.on_chat(chat),
+            Event::Undelivered { to, messages } => self.on_undelivered(to, *messages),
+            Event::Hands { members } => self.on_hands(members.iter().map(|id| id.0).collect()),
+            Event::Reaction { member, emoji, .. } => self.on_reaction(member, emoji),
+            Event::Poll(poll) => self.on_poll(poll),
+            Event::File(event) => self.on_file(event),
             Event::Refused { reason, clause, .. } => {
                 vec![alarm(format!(
                     "refused ({}): {}",
@@ -229,7 +329,45 @@ impl ViewModel {
         vec![notice]
     }
 
-    fn on_knock(&mut self, member: MemberId, name: &str, fingerprint: &str) -> Vec<Notice> {
+    fn on_standing(
+        &mut self,
+        member: MemberId,
+        standing: StandingName,
+        contact: Option<&str>,
+    ) -> Vec<Notice> {
+        if self.standing.len() < PEOPLE_MAX {
+            self.standing.insert(member, standing);
+        }
+        let contact = sanitise(contact.unwrap_or_default());
+        let who = member.fingerprint();
+        match standing {
+            StandingName::Contact => vec![plain(format!("{who} is your contact \"{contact}\""))],
+            StandingName::ChangedKey => vec![alarm(format!(
+                "WARNING: {who} calls itself \"{contact}\", and is NOT the \"{contact}\" whom you verified: another key"
+            ))],
+            StandingName::SameName => vec![alarm(format!(
+                "WARNING: {who} uses the name of somebody else who is here"
+            ))],
+        }
+    }
+
+    fn on_passphrase_wanted(&mut self, wrong: bool) -> Vec<Notice> {
+        self.phase = Phase::Waiting;
+        let words = if wrong {
+            "the passphrase was wrong: /passphrase WORDS"
+        } else {
+            "the door asks for the passphrase: /passphrase WORDS"
+        };
+        vec![strong(words.to_owned())]
+    }
+
+    fn on_knock(
+        &mut self,
+        member: MemberId,
+        name: &str,
+        fingerprint: &str,
+        (via, returns): (&str, bool),
+    ) -> Vec<Notice> {
         let name = sanitise(name);
         if let Some(known) = self.knocks.iter_mut().find(|knock| knock.member == member) {
             known.name = name;
@@ -242,7 +380,13 @@ impl ViewModel {
         let number = self.last_knock;
         let fingerprint = sanitise(fingerprint);
         let notice = strong(format!(
-            "knock {number}: \"{name}\" {fingerprint}  (/admit {number} or /refuse {number})"
+            "knock {number}: \"{name}\" {fingerprint}, {}{}  (/admit {number} or /refuse {number})",
+            sanitise(via),
+            if returns {
+                ", was refused or removed before"
+            } else {
+                ""
+            }
         ));
         self.knocks.push(Knock {
             number,

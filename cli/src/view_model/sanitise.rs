@@ -12,6 +12,16 @@ pub(crate) fn sanitise(text: &str) -> String {
         .collect()
 }
 
+/// As [`sanitise`], line by line. Selectors and joiners that belong to emoji are left out rather than shown.
+pub(crate) fn sanitise_lines(text: &str) -> Vec<String> {
+    let text: String = text
+        .chars()
+        .take(FOREIGN_CHARS_MAX)
+        .filter(|c| !matches!(c, '\u{200D}' | '\u{FE0E}' | '\u{FE0F}'))
+        .collect();
+    text.split('\n').map(sanitise).collect()
+}
+
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,

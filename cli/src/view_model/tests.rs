@@ -20,6 +20,8 @@ fn knock(n: u8, name: &str) -> Event {
         member: id(n),
         name: name.into(),
         fingerprint: id(n).fingerprint(),
+        via: "direct".into(),
+        returns: false,
     }
 }
 
@@ -145,6 +147,8 @@ fn what_is_kept_is_bounded() {
             member: MemberId(key),
             name: "n".into(),
             fingerprint: String::new(),
+            via: "direct".into(),
+            returns: false,
         });
     }
     assert_eq!(view.knocks.len(), KNOCKS_MAX);
@@ -156,6 +160,7 @@ fn changes_are_told_once() {
     assert_eq!(view.apply(&Event::Locked { locked: true }).len(), 1);
     assert!(view.apply(&Event::Locked { locked: true }).is_empty());
     let code = Event::SafetyCode {
+        words: "dune".into(),
         safety_code: "2".into(),
         members: 2,
     };

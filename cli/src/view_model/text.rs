@@ -2,7 +2,7 @@
 
 use subrosa_node::{
     command::RoleName,
-    event::{PathKind, Route},
+    event::{PathKind, Route, StandingName},
 };
 
 use super::{Person, Phase, ViewModel, sanitise};
@@ -26,10 +26,11 @@ impl ViewModel {
                     .map_or_else(|| "connecting".to_owned(), route)
             };
             lines.push(format!(
-                "{mark} {:<16} {:<8} {}  {way}",
+                "{mark} {:<16} {:<8} {}  {way}{}",
                 self.label(id),
                 role(person.role),
-                id.fingerprint()
+                id.fingerprint(),
+                self.standing_words(id),
             ));
         }
         for knock in &self.knocks {
@@ -47,12 +48,28 @@ impl ViewModel {
         lines
     }
 
+    /// Contact, credential and warnings, after a comma each.
+    fn standing_words(&self, id: &subrosa_proto::ids::MemberId) -> String {
+        let mut words = match self.standing.get(id) {
+            Some(StandingName::Contact) => ", contact".to_owned(),
+            Some(StandingName::ChangedKey) => ", NOT your contact of that name".to_owned(),
+            Some(StandingName::SameName) => ", name used twice".to_owned(),
+            None => String::new(),
+        };
+        if let Some(certified) = self.certified.get(id) {
+            words.push_str(", ");
+            words.push_str(certified);
+        }
+        words
+    }
+
     /// The safety code and what it is for: `/code`.
     pub(crate) fn code_lines(&self) -> Vec<String> {
         match &self.safety_code {
             Some(code) => vec![
                 code.clone(),
-                "read it to the others: equal on every screen, nobody is between you".to_owned(),
+                self.safety_words.clone(),
+                "read it, or the words, to the others: equal on every screen, nobody is between you; then /verify".to_owned(),
             ],
             None => vec![self.phase_line().to_owned()],
         }
@@ -132,8 +149,27 @@ pub(crate) fn role(role: RoleName) -> &'static str {
         RoleName::Host => "host",
         RoleName::CoHost => "co-host",
         RoleName::Speaker => "speaker",
+        RoleName::Interpreter => "interpreter",
         RoleName::Listener => "listener",
         _ => "member",
+    }
+}
+
+/// What a credential says, in words.
+pub(super) fn certified(organisation: &str, root: &str, name: &str, trusted: bool) -> String {
+    if trusted {
+        format!("certified by {organisation} as \"{name}\"")
+    } else {
+        format!("says that {organisation} [{root}] certifies \"{name}\"; you do not trust that key")
+    }
+}
+
+/// Who may share, in words.
+pub(super) fn sharing(in_charge_only: bool) -> &'static str {
+    if in_charge_only {
+        "only host and co-hosts may share"
+    } else {
+        "everybody who may speak may share"
     }
 }
 
@@ -144,6 +180,7 @@ pub(crate) fn left(reason: &str) -> String {
         "removed" => "you were removed from the meeting".to_owned(),
         "refused" => "the host did not let you in".to_owned(),
         "locked" => "the meeting is locked".to_owned(),
+        "passphrase" => "too many wrong passphrases".to_owned(),
         "unreachable" => "nobody could be reached".to_owned(),
         other => format!("the meeting ended ({})", sanitise(other)),
     }

@@ -11,7 +11,7 @@ use subrosa_proto::{
     identity::Identity,
     ids::{MeetingId, MemberId, RelayId},
     noise::{
-        self, Clock, Psk,
+        self, Clock, Psk, Unadmitted,
         client::{self, MemberDial, RelayDial},
         server::{self, MemberAccept, RelayAccept},
         token::InitialFilter,
@@ -98,6 +98,7 @@ impl Endpoint {
         let config = server::member(MemberAccept {
             identity: identity.clone(),
             keys: keys.to_vec(),
+            unadmitted: Unadmitted::default(),
             clock: wall_clock(),
             random: random.fork("accept"),
         });
@@ -182,12 +183,18 @@ impl Endpoint {
 
     /// Replaces the keys that open a member's port, for new connections; those that exist stay. Does nothing on a relay.
     pub fn set_accept_keys(&self, keys: &[(MeetingId, Psk)]) {
+        self.set_doors(keys, &Unadmitted::default());
+    }
+
+    /// As [`Endpoint::set_accept_keys`]; those of `unadmitted` are turned away inside the handshake.
+    pub fn set_doors(&self, keys: &[(MeetingId, Psk)], unadmitted: &Unadmitted) {
         if self.is_relay {
             return;
         }
         let config = server::member(MemberAccept {
             identity: self.identity.clone(),
             keys: keys.to_vec(),
+            unadmitted: unadmitted.clone(),
             clock: Arc::clone(&self.clock),
             random: self.fork("accept"),
         });

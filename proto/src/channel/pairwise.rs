@@ -82,6 +82,15 @@ impl PairwiseChannel {
         self.open.as_ref().map(|open| open.peer)
     }
 
+    /// Keying material under `label` that both ends export alike, once the channel is open.
+    #[must_use]
+    pub fn binding(&self, label: &[u8]) -> Option<[u8; 32]> {
+        let mut binding = [0; 32];
+        let open = self.open.as_ref()?;
+        open.session.export(label, &[], &mut binding).ok()?;
+        Some(binding)
+    }
+
     /// Starts, or starts again if the last attempt is older than [`ATTEMPT_INTERVAL`]. Has no effect on an open channel.
     pub fn start(&mut self, now: Now, expected: Option<MemberId>, context: &mut ChannelContext<'_>) {
         let fresh = |a: &Attempt| now.monotonic - a.started.monotonic < ATTEMPT_INTERVAL;

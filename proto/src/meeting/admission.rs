@@ -134,6 +134,15 @@ pub enum RefusalReason {
     /// Proven to equivocate in this meeting.
     #[error("this identity is excluded from the meeting")]
     Excluded,
+    /// The passphrase was wrong.
+    #[error("the passphrase is wrong")]
+    WrongPassphrase,
+    /// Too many wrong passphrases from this identity or address within an hour.
+    #[error("too many wrong passphrases; try again in an hour")]
+    TooManyGuesses,
+    /// Too many wrong passphrases from everywhere: nobody can try until somebody in charge unlocks.
+    #[error("too many wrong passphrases were tried; the host has to unlock the door first")]
+    PassphraseLocked,
 }
 
 /// What somebody in charge decides.
@@ -311,9 +320,15 @@ impl AdmissionBook {
         }
     }
 
-    /// The person went away, or somebody else admitted it. Refusals stay.
-    pub fn forget(&mut self, member: &MemberId) {
-        self.waiting.remove(member);
+    /// Somebody else in charge turned the person away: it counts here as well.
+    pub fn note_refusal(&mut self, member: MemberId) {
+        self.waiting.remove(&member);
+        self.refuse(member);
+    }
+
+    /// The person went away, or somebody else admitted it. Refusals stay. Whether it was waiting.
+    pub fn forget(&mut self, member: &MemberId) -> bool {
+        self.waiting.remove(member).is_some()
     }
 
     /// Who waits, in the order of arrival.

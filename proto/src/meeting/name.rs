@@ -67,7 +67,7 @@ impl Name {
 
 /// Beside control characters: separators that end lines, and Unicode's invisible and direction-changing format
 /// characters. U+200C and U+200D stay: Persian and Indic names and emoji need them.
-fn is_forbidden(c: char) -> bool {
+pub(super) fn is_forbidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}'

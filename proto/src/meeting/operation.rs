@@ -40,6 +40,8 @@ pub enum RemoveReason {
     Equivocation,
     /// No longer answers.
     Unreachable,
+    /// Has to wait in the lobby again; may knock at once.
+    ToLobby,
 }
 
 /// What an operation does.
@@ -93,6 +95,18 @@ pub enum Op {
     Policy {
         /// Its hash; the policy itself travels beside the log.
         policy: PolicyHash,
+    },
+    /// Says who may share a screen or a camera track that is meant for all.
+    Sharing {
+        /// Only those in charge; everybody who may speak otherwise.
+        in_charge_only: bool,
+    },
+    /// Takes one person's reactions away, or gives them back.
+    Reactions {
+        /// Whose.
+        member: MemberId,
+        /// Whether others show them.
+        allowed: bool,
     },
 }
 
@@ -253,7 +267,10 @@ impl Operation {
         }
         match self.op {
             Op::Admit { role, .. } if !role.is_admissible() => Err(OperationError::NotAdmissible(role)),
-            Op::Admit { member, .. } | Op::Remove { member, .. } | Op::Role { member, .. }
+            Op::Admit { member, .. }
+            | Op::Remove { member, .. }
+            | Op::Role { member, .. }
+            | Op::Reactions { member, .. }
                 if member == self.author =>
             {
                 Err(OperationError::OnOneself)

@@ -30,6 +30,10 @@ pub enum Act {
     ChangeRole(Role, Role),
     /// Lock or unlock.
     Lock,
+    /// Say who may share.
+    Sharing,
+    /// Take or give back the reactions of somebody who is now `Role`.
+    Reactions(Role),
     /// Put another policy in force.
     ChangePolicy,
     /// Go.
@@ -71,8 +75,8 @@ impl Role {
         match act {
             Act::Leave => true,
             Act::Admit(role) => self.is_in_charge() && role.is_admissible(),
-            Act::Remove(target) => self.is_in_charge() && target < self,
-            Act::RemoveEquivocator | Act::Lock => self.is_in_charge(),
+            Act::Remove(target) | Act::Reactions(target) => self.is_in_charge() && target < self,
+            Act::RemoveEquivocator | Act::Lock | Act::Sharing => self.is_in_charge(),
             Act::ChangeRole(from, to) => match self {
                 Self::Host => from != to,
                 Self::CoHost => from != to && from < Self::CoHost && to < Self::CoHost,
@@ -128,6 +132,10 @@ mod tests {
             (Act::Leave, &[Listener, Interpreter, Speaker, CoHost, Host]),
             (Act::Lock, &[CoHost, Host]),
             (Act::ChangePolicy, &[Host]),
+            (Act::Sharing, &[CoHost, Host]),
+            (Act::Reactions(Speaker), &[CoHost, Host]),
+            (Act::Reactions(CoHost), &[Host]),
+            (Act::Reactions(Host), &[]),
             (Act::RemoveEquivocator, &[CoHost, Host]),
             (Act::Admit(Listener), &[CoHost, Host]),
             (Act::Admit(Interpreter), &[CoHost, Host]),

@@ -57,6 +57,10 @@ pub struct Roster {
     pub equivocators: BTreeSet<MemberId>,
     /// Whether admission is closed.
     pub locked: bool,
+    /// Whether only those in charge may share.
+    pub sharing_in_charge_only: bool,
+    /// Whose reactions nobody shows.
+    pub silenced: BTreeSet<MemberId>,
     /// The policy in force; none before the founding is known.
     pub policy_hash: Option<PolicyHash>,
     /// How people get in; none before the founding is known.
@@ -107,6 +111,15 @@ pub enum RosterChange {
     },
     /// Admission was closed (`true`) or opened.
     Locked(bool),
+    /// Only those in charge may share (`true`), or everybody who may speak.
+    Sharing(bool),
+    /// A person's reactions were taken away or given back.
+    Reactions {
+        /// Whose.
+        member: MemberId,
+        /// Whether others show them.
+        allowed: bool,
+    },
     /// Another policy is in force.
     PolicyChanged(PolicyHash),
     /// Another room secret is in use.
@@ -138,6 +151,25 @@ impl Roster {
             .iter()
             .find(|(_, member)| member.role == Role::Host)
             .map(|(id, _)| *id)
+    }
+
+    /// Whether `member` may share: those in charge always, others who may speak unless that was taken from them.
+    #[must_use]
+    pub fn may_share(&self, member: &MemberId) -> bool {
+        let role = self.role(member);
+        role.is_some_and(|role| role.is_in_charge() || (role.may_speak() && !self.sharing_in_charge_only))
+    }
+
+    /// Whether reactions of `member` are shown.
+    #[must_use]
+    pub fn may_react(&self, member: &MemberId) -> bool {
+        self.members.contains_key(member) && !self.silenced.contains(member)
+    }
+
+    /// Whether anybody is left who may admit.
+    #[must_use]
+    pub fn has_somebody_in_charge(&self) -> bool {
+        self.members.values().any(|member| member.role.is_in_charge())
     }
 
     /// Everybody who is in.
@@ -188,6 +220,13 @@ impl Roster {
         }
         if self.locked != earlier.locked {
             changes.push(RosterChange::Locked(self.locked));
+        }
+        if self.sharing_in_charge_only != earlier.sharing_in_charge_only {
+            changes.push(RosterChange::Sharing(self.sharing_in_charge_only));
+        }
+        for &member in self.silenced.symmetric_difference(&earlier.silenced) {
+            let allowed = !self.silenced.contains(&member);
+            changes.push(RosterChange::Reactions { member, allowed });
         }
         if let Some(policy) = self
             .policy_hash

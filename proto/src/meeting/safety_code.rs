@@ -51,6 +51,28 @@ impl SafetyCode {
     }
 }
 
+/// Words that say the same as the digits: 2,048^10 > 10^30.
+const WORDS: usize = 10;
+
+impl SafetyCode {
+    /// The code as ten words of the English BIP-39 list, for reading aloud.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let list = bip39::Language::English.word_list();
+        let modulus = u128::from(GROUP_MODULUS);
+        let mut number = self
+            .0
+            .iter()
+            .fold(0, |sum: u128, group| sum * modulus + u128::from(*group));
+        let mut words = [""; WORDS];
+        for word in words.iter_mut().rev() {
+            *word = list[usize::try_from(number % 2_048).expect("below 2,048")];
+            number /= 2_048;
+        }
+        words.join(" ")
+    }
+}
+
 impl std::fmt::Display for SafetyCode {
     /// Six groups of five digits.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,6 +93,19 @@ mod tests {
 
     const MEETING: MeetingId = MeetingId([1; 16]);
     const POLICY: PolicyHash = PolicyHash([2; 32]);
+
+    #[test]
+    fn words_say_the_same_as_the_digits() {
+        let list = bip39::Language::English.word_list();
+        let code = SafetyCode::new(&MEETING, &POLICY, &members(3));
+        let number = code.words().split(' ').fold(0_u128, |sum, word| {
+            sum * 2_048 + list.binary_search(&word).unwrap() as u128
+        });
+        let digits: String = code.to_string().split(' ').collect();
+        assert_eq!(format!("{number:030}"), digits);
+        assert_eq!(SafetyCode([99_999; GROUPS]).words().split(' ').count(), 10);
+        assert_eq!(SafetyCode([0; GROUPS]).words(), ["abandon"; 10].join(" "));
+    }
 
     fn members(count: u8) -> BTreeSet<MemberId> {
         (0..count).map(|i| MemberId([i; 32])).collect()

@@ -22,18 +22,22 @@ pub enum HandshakeError {
     /// The peer's binding is not valid at this time; mostly one of the clocks is wrong.
     #[error("the peer's identity binding is not valid at this time")]
     BindingExpired,
+    /// The peer was removed from the meeting: the key that it knows no longer opens this port to it.
+    #[error("the peer is no longer admitted")]
+    NotAdmitted,
     /// The peer's transport parameters are missing or not well-formed.
     #[error("the peer's transport parameters are malformed")]
     TransportParameters,
 }
 
 impl HandshakeError {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Malformed,
         Self::Decrypt,
         Self::WrongIdentity,
         Self::BadBinding,
         Self::BindingExpired,
+        Self::NotAdmitted,
         Self::TransportParameters,
     ];
 
@@ -46,6 +50,7 @@ impl HandshakeError {
             Self::WrongIdentity => 49,
             Self::BadBinding => 42,
             Self::BindingExpired => 45,
+            Self::NotAdmitted => 48,
             Self::TransportParameters => 109,
         }
     }

@@ -68,6 +68,23 @@ impl std::fmt::Debug for Psk {
     }
 }
 
+/// Who is turned away inside the handshake: an identity that was removed still knows the keys that it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unadmitted {
+    /// The keys that do not open the port to them. (The lobby's still does: they may knock.)
+    pub keys: Vec<PskId>,
+    /// Their Ed25519 keys.
+    pub members: std::collections::BTreeSet<[u8; 32]>,
+}
+
+impl Unadmitted {
+    /// Whether `peer` is turned away under this key.
+    #[must_use]
+    pub fn covers(&self, psk: Option<PskId>, peer: &[u8; 32]) -> bool {
+        psk.is_some_and(|psk| self.keys.contains(&psk)) && self.members.contains(peer)
+    }
+}
+
 /// Which pre-shared key a handshake used ([`Psk::id`]); stays right when the set of accepted keys changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PskId(pub [u8; 8]);

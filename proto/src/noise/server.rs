@@ -13,7 +13,7 @@ use quinn_proto::{
 use zeroize::Zeroizing;
 
 use super::{
-    ACCEPT_KEYS_MAX, Clock, HandshakeError, Leg, Psk, PskId, QUIC_VERSION,
+    ACCEPT_KEYS_MAX, Clock, HandshakeError, Leg, Psk, PskId, QUIC_VERSION, Unadmitted,
     exchange::{Accept, ResponderExchange},
     initial,
     key_schedule::{Level, Role},
@@ -32,6 +32,8 @@ pub struct MemberAccept {
     pub identity: Identity,
     /// The keys that open this port, each with its meeting. At most [`super::ACCEPT_KEYS_MAX`]; the rest is ignored.
     pub keys: Vec<(MeetingId, Psk)>,
+    /// Who is turned away though it knows a key.
+    pub unadmitted: Unadmitted,
     /// Wall-clock time, for identity bindings and Retry tokens.
     pub clock: Clock,
     /// For ephemeral keys.
@@ -55,7 +57,12 @@ pub struct RelayAccept {
 pub fn member(accept: MemberAccept) -> ServerConfig {
     let mut keys = accept.keys;
     keys.truncate(ACCEPT_KEYS_MAX);
-    configure(accept.identity, Doors::Members(keys), accept.clock, accept.random)
+    configure(
+        accept.identity,
+        Doors::Members(keys, accept.unadmitted),
+        accept.clock,
+        accept.random,
+    )
 }
 
 /// A configuration that accepts anybody who knows the relay's static key.
@@ -92,28 +99,35 @@ fn configure(identity: Identity, doors: Doors, clock: Clock, mut random: Random)
 
 /// Who may come in.
 enum Doors {
-    Members(Vec<(MeetingId, Psk)>),
+    Members(Vec<(MeetingId, Psk)>, Unadmitted),
     Anybody(Zeroizing<[u8; 32]>),
 }
 
 impl Doors {
     fn accept(&self) -> Accept<'_> {
         match self {
-            Self::Members(keys) => Accept::Members(Leg::Member, keys),
+            Self::Members(keys, _) => Accept::Members(Leg::Member, keys),
             Self::Anybody(secret) => Accept::Anybody(secret),
         }
     }
 
     const fn leg(&self) -> Leg {
         match self {
-            Self::Members(_) => Leg::Member,
+            Self::Members(..) => Leg::Member,
             Self::Anybody(_) => Leg::Relay,
+        }
+    }
+
+    fn turns_away(&self, psk: Option<PskId>, peer: &[u8; 32]) -> bool {
+        match self {
+            Self::Members(_, unadmitted) => unadmitted.covers(psk, peer),
+            Self::Anybody(_) => false,
         }
     }
 
     fn psk_id(&self, index: usize) -> Option<PskId> {
         match self {
-            Self::Members(keys) => keys.get(index).map(|(_, psk)| psk.id()),
+            Self::Members(keys, _) => keys.get(index).map(|(_, psk)| psk.id()),
             Self::Anybody(_) => None,
         }
     }
@@ -173,7 +187,8 @@ struct Server {
 enum Step {
     /// With our transport parameters.
     AwaitM1(Vec<u8>),
-    AwaitM3(Box<ResponderExchange>),
+    /// With the key that message 1 proved.
+    AwaitM3(Box<ResponderExchange>, Option<PskId>),
     Over,
 }
 
@@ -181,8 +196,11 @@ impl Exchange for Server {
     fn receive(&mut self, message: &[u8]) -> Result<Received, HandshakeError> {
         match std::mem::replace(&mut self.step, Step::Over) {
             Step::AwaitM1(parameters) => self.answer(message, parameters),
-            Step::AwaitM3(exchange) => {
+            Step::AwaitM3(exchange, psk) => {
                 let (peer, prk) = exchange.finish(message, (self.config.clock)())?;
+                if self.config.doors.turns_away(psk, &peer) {
+                    return Err(HandshakeError::NotAdmitted);
+                }
                 Ok(Received {
                     transport_parameters: None,
                     flights: vec![Flight {
@@ -212,7 +230,7 @@ impl Server {
             .accept_key
             .and_then(|index| Some((index, config.doors.psk_id(index)?)));
         let (m2, prk) = exchange.answer(&config.identity, parameters, now)?;
-        self.step = Step::AwaitM3(Box::new(exchange));
+        self.step = Step::AwaitM3(Box::new(exchange), accept_key.map(|(_, psk)| psk));
         Ok(Received {
             transport_parameters: Some(transport_parameters),
             flights: vec![

@@ -12,6 +12,7 @@ use crate::{
     media::reception_report::ReceptionReport,
     meeting::{
         admission::RefusalReason,
+        conversation::message::ConversationMessage,
         keys::{KeyAck, KeyMessage},
         name::Name,
         operation::SignedOperation,
@@ -19,6 +20,8 @@ use crate::{
     wire::{
         bounded::{BoundedBytes, BoundedText, BoundedVec},
         codec::{self, DecodeError},
+        door_message::DoorMessage,
+        moderation::Moderation,
     },
 };
 
@@ -153,6 +156,14 @@ pub enum ControlMessage {
     /// To somebody at the door, from a co-host: I am in charge. The host of the ticket signed the first, whom it names
     /// signed the next, the last names the sender.
     Charge(BoundedVec<SignedOperation, CHARGE_MAX>),
+    /// I hold the room secret of the epoch that this operation began, and use it.
+    Moved(OperationHash),
+    /// Chat, hands, reactions, polls, files (`proto/spec/conversation.md`).
+    Conversation(Box<ConversationMessage>),
+    /// See [`DoorMessage`].
+    Door(DoorMessage),
+    /// See [`Moderation`].
+    Moderation(Moderation),
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ fn message() -> impl Strategy<Value = ControlMessage> {
         heads().prop_map(ControlMessage::Heads),
         heads().prop_map(ControlMessage::WantOperations),
         any::<[u8; 32]>().prop_map(|hash| ControlMessage::WantRoomSecret(OperationHash(hash))),
+        any::<[u8; 32]>().prop_map(|hash| ControlMessage::Moved(OperationHash(hash))),
         proptest::collection::vec(hint, 0..4)
             .prop_map(|list| ControlMessage::Peers(list.try_into().unwrap())),
         any::<u8>().prop_map(|stream| ControlMessage::Subscribe(StreamId(stream))),

@@ -3,6 +3,7 @@
 mod bounds;
 mod confidentiality;
 mod convergence;
+mod conversation;
 mod delivery;
 pub(crate) mod jurisdiction;
 mod timeline;
@@ -16,8 +17,8 @@ use subrosa_proto::{
 };
 
 use self::{
-    bounds::Bounds, confidentiality::Confidentiality, convergence::Convergence, delivery::Delivery,
-    jurisdiction::Jurisdiction, timeline::Timeline,
+    bounds::Bounds, confidentiality::Confidentiality, convergence::Convergence,
+    conversation::ConversationChecker, delivery::Delivery, jurisdiction::Jurisdiction, timeline::Timeline,
 };
 use crate::{
     network::{Network, Place},
@@ -55,6 +56,7 @@ pub(crate) struct Checkers {
     jurisdiction: Jurisdiction,
     convergence: Convergence,
     delivery: Delivery,
+    conversation: ConversationChecker,
     bounds: Bounds,
     timeline: Timeline,
     /// Newcomers whose keys are to be tried on what was sealed before they came, and when.
@@ -71,6 +73,7 @@ impl Checkers {
             jurisdiction: Jurisdiction::new(scenario)?,
             convergence: Convergence::new(names.len()),
             delivery: Delivery::new(scenario),
+            conversation: ConversationChecker::new(names.len()),
             bounds: Bounds::new(names.len()),
             timeline: Timeline::default(),
             violations: Violations::default(),
@@ -95,6 +98,7 @@ impl Checkers {
 
     pub(crate) fn starts(&mut self, at: Timestamp, node: usize) {
         self.delivery.starts(at, node);
+        self.conversation.starts(at, node);
     }
 
     pub(crate) fn crashed(&mut self, at: Timestamp, node: usize) {
@@ -187,6 +191,9 @@ impl Checkers {
     pub(crate) fn told(&mut self, at: Timestamp, node: usize, event: &Event) {
         let line = timeline::describe(event, |member| self.name(member));
         self.timeline.note(at, &self.names[node], &line);
+        let index = |member: MemberId| self.ids.iter().position(|id| *id == member);
+        self.conversation
+            .told(at, node, event, index, &mut self.violations, &self.names);
         match event {
             Event::Member {
                 member, state, role, ..
@@ -216,6 +223,11 @@ impl Checkers {
                 self.probes.make_contiguous().sort();
             }
             Event::SafetyCode { code, .. } => self.convergence.code(node, &code.to_string()),
+            Event::SentBack => {
+                self.delivery.ended(at, node, &mut self.violations, &self.names);
+                self.convergence.crashed(node);
+                self.delivery.starts(at, node);
+            }
             Event::Left(_) => {
                 self.delivery.ended(at, node, &mut self.violations, &self.names);
                 self.convergence.crashed(node);
@@ -233,6 +245,8 @@ impl Checkers {
         self.delivery
             .finish(at, &nodes, network, &mut self.violations, &self.names);
         if !network.is_parted() {
+            self.conversation
+                .finish(at, &nodes, &mut self.violations, &self.names);
             self.convergence.finish(
                 at,
                 &nodes,
@@ -270,6 +284,7 @@ impl Checkers {
             figures: Figures {
                 events,
                 deliveries,
+                lines: self.conversation.delivered(),
                 ..self.bounds.figures()
             },
             pairs: self.delivery.figures(&self.names),

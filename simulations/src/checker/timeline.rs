@@ -2,7 +2,10 @@
 
 use subrosa_proto::{
     ids::MemberId,
-    meeting::participant::{Event, MemberState, RoutePath},
+    meeting::{
+        conversation::ConversationEvent,
+        participant::{Event, MemberState, RoutePath},
+    },
     time::Timestamp,
 };
 
@@ -42,7 +45,18 @@ pub(super) fn describe(event: &Event, name: impl Fn(MemberId) -> String) -> Stri
         Event::Waiting => "waiting".to_owned(),
         Event::Joined { policy } => format!("joined ({policy})"),
         Event::SafetyCode { code, members } => format!("safety code {code} over {members}"),
-        Event::Knock { member, .. } => format!("knock {}", name(*member)),
+        Event::Knock { member, returns, .. } => {
+            let again = if *returns { " again" } else { "" };
+            format!("knock {}{again}", name(*member))
+        }
+        Event::KnockEnded { member } => format!("knock ended {}", name(*member)),
+        Event::HostAbsent(_) => "host absent".to_owned(),
+        Event::PassphraseWanted { wrong } => format!("passphrase wanted, wrong {wrong}"),
+        Event::SentBack => "sent back".to_owned(),
+        Event::MuteRequested { by } => format!("mute requested by {}", name(*by)),
+        Event::AskedToSpeak { member } => format!("asked to speak {}", name(*member)),
+        Event::Sharing(in_charge_only) => format!("sharing in charge only {in_charge_only}"),
+        Event::Reactions { member, allowed } => format!("reactions {} {allowed}", name(*member)),
         Event::Member {
             member, role, state, ..
         } => {
@@ -67,8 +81,28 @@ pub(super) fn describe(event: &Event, name: impl Fn(MemberId) -> String) -> Stri
             members,
         } => format!("keys {generation}.{step} {reason:?} for {members}"),
         Event::Fault { code, message, .. } => format!("fault {code}: {message}"),
+        Event::Conversation(event) => describe_conversation(event, name),
         Event::Left(reason) => format!("end {reason:?}"),
         _ => format!("{event:?}"),
+    }
+}
+
+fn describe_conversation(event: &ConversationEvent, name: impl Fn(MemberId) -> String) -> String {
+    let names = |ids: &[MemberId]| ids.iter().map(|id| name(*id)).collect::<Vec<_>>().join(", ");
+    match event {
+        ConversationEvent::Said(said) => {
+            let to = said.to.map_or(String::new(), |to| format!(" to {}", name(to)));
+            format!("said {}{to}: {}", name(said.from), said.text)
+        }
+        ConversationEvent::Hands(order) => format!("hands {}", names(order)),
+        ConversationEvent::Reacted { member, reaction } => {
+            format!("reaction {} {}", name(*member), reaction.as_str())
+        }
+        ConversationEvent::Poll(view) => {
+            let state = if view.closed.is_some() { "closed" } else { "open" };
+            format!("poll {state} {:?}", view.votes)
+        }
+        other => format!("{other:?}"),
     }
 }
 

@@ -43,6 +43,7 @@ pub fn generate(seed: u64) -> Scenario {
         },
     };
     let mut scenario = Scenario {
+        passphrase: None,
         name: format!("drawn {seed}"),
         summary: format!("Drawn by `subrosa-sim fuzz --seed {seed} --count 1`"),
         seconds: SECONDS,
@@ -105,6 +106,8 @@ fn members(draw: &mut Draw, relays: &[RelaySpec], permitted: bool) -> Vec<Member
                 .map(|relay| relay.name.clone())
                 .collect(),
             joins_at_ms: (index > 0).then(|| 100 + draw.below(8_000)),
+            patience_s: 10,
+            passphrase: None,
         })
         .collect()
 }
@@ -167,13 +170,13 @@ impl<'a> Script<'a> {
         for index in 0..self.people.len() {
             let who = self.name(index);
             if self.people[index].crashed {
-                self.push(FAULTS_END_MS + 100, Action::Restart { who });
+                self.push(FAULTS_END_MS + 100, Action::Restart { who, forgets: true });
             }
         }
     }
 
     fn action(&mut self, at_ms: u64) -> Option<Action> {
-        match self.draw.below(12) {
+        match self.draw.below(15) {
             0 | 1 => self.remove(at_ms),
             2 | 3 => self.crash(at_ms),
             4 | 5 => self.restart(at_ms),
@@ -182,6 +185,7 @@ impl<'a> Script<'a> {
             8 => self.fail_relay(),
             9 => Some(self.part()),
             10 => self.heal(),
+            11..=13 => self.talk(at_ms),
             _ => self.speech(at_ms),
         }
     }
@@ -234,7 +238,12 @@ impl<'a> Script<'a> {
         let who = self.people.iter().position(|person| person.crashed)?;
         self.people[who].crashed = false;
         self.people[who].since_ms = Some(at_ms);
-        Some(Action::Restart { who: self.name(who) })
+        // Each in its turn: as often with its disk as without.
+        let forgets = at_ms.is_multiple_of(2);
+        Some(Action::Restart {
+            who: self.name(who),
+            forgets,
+        })
     }
 
     /// The host stays: without it nobody new gets in, which is no fault.
@@ -297,6 +306,19 @@ impl<'a> Script<'a> {
             Action::Mute { who }
         } else {
             Action::Unmute { who }
+        })
+    }
+
+    /// Chat and hands.
+    fn talk(&mut self, at_ms: u64) -> Option<Action> {
+        let who = self.any(at_ms)?;
+        let who = self.name(who);
+        Some(if self.draw.one_in(3) {
+            let up = !self.draw.one_in(3);
+            Action::Hand { who, up }
+        } else {
+            let text = format!("said at {at_ms}");
+            Action::Say { who, text, to: None }
         })
     }
 

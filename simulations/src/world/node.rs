@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use subrosa_proto::{
     identity::Identity,
     ids::{LinkId, MemberId},
-    meeting::participant::Participant,
-    noise::PskId,
+    meeting::{kept::KeptRecord, participant::Participant},
+    noise::{PskId, Unadmitted},
     time::{Now, Timestamp, UnixSeconds},
     wire::ticket::Ticket,
 };
@@ -32,6 +32,10 @@ pub(crate) struct Node {
     pub(crate) run: u32,
     /// Which keys open the port.
     pub(crate) accept: Vec<PskId>,
+    /// Whom it turns away inside the handshake.
+    pub(crate) unadmitted: Unadmitted,
+    /// What the founder's disk holds.
+    pub(crate) kept: Vec<KeptRecord>,
     pub(crate) links: BTreeMap<LinkId, (PipeId, Side)>,
     next_link: u64,
     /// When the planned timer fires; later plans replace it.
@@ -60,6 +64,8 @@ impl Node {
             participant: None,
             run: 0,
             accept: Vec::new(),
+            unadmitted: Unadmitted::default(),
+            kept: Vec::new(),
             links: BTreeMap::new(),
             next_link: 0,
             timer_at: None,

@@ -46,6 +46,10 @@ impl World<'_> {
                     self.close(pipe, side);
                 }
             }
+            Output::TurnAway(unadmitted) => self.nodes[index].unadmitted = unadmitted,
+            // Codes are for whoever is not in the scenario.
+            Output::AcceptCode(_) => {}
+            Output::Keep(record) => self.nodes[index].kept.push(record),
             Output::Accept { keys } => {
                 self.nodes[index].accept = keys.iter().map(|key| key.id()).collect();
             }

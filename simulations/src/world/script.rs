@@ -5,11 +5,14 @@ use std::time::Duration;
 use subrosa_proto::{
     meeting::{
         admission::AdmissionMode,
+        conversation::ConversationCommand,
         name::Name,
         participant::{Command, FoundingTerms, Participant, ParticipantConfig},
+        passphrase::{Passphrase, Record},
     },
     policy::route_policy::{Preset, RoutePolicy},
     time::Timestamp,
+    wire::door_message::RefusalWords,
 };
 
 use super::{Occurrence, World};
@@ -62,8 +65,38 @@ impl World<'_> {
         self.checkers.acts(self.now, &timed.action);
         let id = |name: &str| self.nodes[scenario.member(name).unwrap_or_default()].id();
         match &timed.action {
-            Action::Join { who } | Action::Restart { who } => {
-                self.start(scenario.member(who).unwrap_or_default());
+            Action::Join { who } => self.start(scenario.member(who).unwrap_or_default()),
+            Action::Restart { who, forgets } => {
+                let index = scenario.member(who).unwrap_or_default();
+                if *forgets {
+                    self.nodes[index].kept.clear();
+                }
+                self.start(index);
+            }
+            Action::SendBack { who, by } => {
+                let victim = scenario.member(who).unwrap_or_default();
+                let member = self.nodes[victim].id();
+                self.command(by, Command::SendBack(member));
+            }
+            Action::RefuseBecause { who, by, words } => {
+                let words = RefusalWords::cut(words);
+                self.command(by, Command::RefuseBecause(id(who), words));
+            }
+            Action::AdmitAll { whom, by } => {
+                let members = whom.iter().map(|name| id(name)).collect();
+                self.command(by, Command::AdmitAll(members));
+            }
+            Action::SayPassphrase { who, passphrase } => {
+                if let Ok(passphrase) = Passphrase::new(passphrase) {
+                    self.command(who, Command::Passphrase(passphrase));
+                }
+            }
+            Action::RequestMute { who, by } => self.command(by, Command::RequestMute(id(who))),
+            Action::RequestMuteOfAll { by } => self.command(by, Command::RequestMuteOfAll),
+            Action::AskToSpeak { who } => self.command(who, Command::AskToSpeak),
+            Action::Sharing { by, in_charge_only } => self.command(by, Command::Sharing(*in_charge_only)),
+            Action::Reactions { who, by, allowed } => {
+                self.command(by, Command::Reactions(id(who), *allowed));
             }
             Action::Leave { who } => self.command(who, Command::Leave),
             Action::Admit { who, by } => self.command(by, Command::Admit(id(who))),
@@ -75,6 +108,18 @@ impl World<'_> {
                     let member = id(who);
                     self.command(by, Command::Role(member, role));
                 }
+            }
+            Action::Say { who, text, to } => {
+                let (to, text) = (to.as_deref().map(id), text.clone());
+                let command = ConversationCommand::Say { to, text };
+                self.command(who, Command::Conversation(command));
+            }
+            Action::Hand { who, up } => {
+                self.command(who, Command::Conversation(ConversationCommand::Hand(*up)));
+            }
+            Action::LowerHand { who, by } => {
+                let command = ConversationCommand::LowerHand(id(who));
+                self.command(by, Command::Conversation(command));
             }
             Action::Mute { who } => self.set_speaks(who, false),
             Action::Unmute { who } => self.set_speaks(who, true),
@@ -171,8 +216,30 @@ impl World<'_> {
         let ticket = own_ticket.or_else(|| self.nodes[0].ticket.clone());
         self.checkers.starts(self.now, index);
         let participant = match ticket {
-            None => Participant::found(now, config, self.terms(), random).expect("a scenario can be founded"),
-            Some(ticket) => Participant::join(now, config, ticket, random),
+            None => {
+                let founded = Participant::found(now, config, self.terms(), random);
+                let founded = founded.expect("a scenario can be founded");
+                match passphrase(&self.scenario.passphrase) {
+                    Some(words) => {
+                        founded.asking_for(Record::create(&words, &mut self.random.fork("passphrase")))
+                    }
+                    None => founded,
+                }
+            }
+            Some(ticket) => {
+                let kept = self.nodes[index].kept.clone();
+                let joined = if kept.is_empty() {
+                    Participant::join(now, config, ticket, random)
+                } else {
+                    Participant::resume(now, config, ticket, kept, random)
+                };
+                let spec = &self.nodes[index].spec;
+                let joined = joined.with_patience(Duration::from_secs(spec.patience_s));
+                match passphrase(&spec.passphrase) {
+                    Some(words) => joined.with_passphrase(words),
+                    None => joined,
+                }
+            }
         };
         if self.nodes[index].participant.is_some() {
             self.orphan_pipes(Place::Node(index));
@@ -193,4 +260,8 @@ impl World<'_> {
             },
         }
     }
+}
+
+fn passphrase(text: &Option<String>) -> Option<Passphrase> {
+    text.as_deref().and_then(|text| Passphrase::new(text).ok())
 }

@@ -93,7 +93,8 @@ impl World<'_> {
             Place::Node(index) => {
                 let node = &self.nodes[index];
                 let known = knock.psk.is_some_and(|psk| node.accept.contains(&psk));
-                if !known || node.participant.is_none() || node.is_spy {
+                let turned_away = node.unadmitted.covers(knock.psk, &self.nodes[knock.from].id().0);
+                if !known || turned_away || node.participant.is_none() || node.is_spy {
                     return;
                 }
                 node.run
@@ -149,6 +150,10 @@ impl World<'_> {
                 let now = node.now(self.now);
                 self.pipes[id.0].ends[side].handle = Some(Handle::Link(link));
                 if let Some(participant) = &mut node.participant {
+                    // Both ends export the same, and no other pipe does.
+                    let mut binding = [0; 32];
+                    binding[..8].copy_from_slice(&(id.0 as u64).to_le_bytes());
+                    participant.set_link_binding(link, binding);
                     participant.handle_link_up(now, dial, link, peer, psk, remote);
                 }
                 self.trace

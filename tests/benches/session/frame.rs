@@ -181,6 +181,7 @@ fn packet_protection(bytes: usize) -> SealOpen {
     let config = server::member(MemberAccept {
         identity: Identity::from_seed(&[1; 32]),
         keys: Vec::new(),
+        unadmitted: subrosa_proto::noise::Unadmitted::default(),
         clock: Arc::new(|| UnixSeconds(0)),
         random: Random::from_seed([2; 32]),
     });

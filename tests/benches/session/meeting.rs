@@ -62,8 +62,10 @@ fn config(start: Start, audio: String, frame_ms: u8, data_dir: Option<PathBuf>) 
         relay_tokens: Vec::new(),
         no_direct: false,
         data_dir,
+        downloads: None,
         leave_after: None,
         muted: false,
+        door: Default::default(),
     }
 }
 

@@ -13,6 +13,12 @@ use subrosa_proto::{
     },
     meeting::{
         admission::{AdmissionMode, Knock, RefusalReason},
+        conversation::{
+            item::{FeedId, Item, ItemBody, SignedItem},
+            message::{ConversationMessage, Direct, DirectBody},
+            reactions::Reaction,
+            text::ChatText,
+        },
         keys::{KeyMessage, Publisher},
         name::Name,
         operation::{Op, RemoveReason, SignedOperation},
@@ -54,6 +60,7 @@ pub fn main() -> std::io::Result<()> {
 /// to make them longer.
 fn machines() -> std::io::Result<()> {
     let targets = [
+        "conversation",
         "noise_pairwise",
         "pairwise_channel",
         "participant_peers",
@@ -168,6 +175,27 @@ fn report() -> ReceptionReport {
     .expect("consistent")
 }
 
+fn conversation(message: ConversationMessage) -> ControlMessage {
+    ControlMessage::Conversation(Box::new(message))
+}
+
+fn said() -> SignedItem {
+    let item = Item {
+        meeting: MEETING,
+        feed: FeedId {
+            author: member(1),
+            instance: 7,
+        },
+        seq: 1,
+        lamport: 1,
+        sent: UNIX,
+        parents: Vec::new().try_into().expect("none"),
+        heads: vec![OperationHash([6; 32])].try_into().expect("one"),
+        body: ItemBody::Say(ChatText::new("hello").expect("a text")),
+    };
+    SignedItem::sign(identity(1), item)
+}
+
 fn control_messages() -> std::io::Result<()> {
     let grant = RoomSecretGrant {
         operation: OperationHash([6; 32]),
@@ -191,6 +219,14 @@ fn control_messages() -> std::io::Result<()> {
                     .expect("one"),
             }),
         ),
+        ("conversation_direct", conversation(ConversationMessage::Direct(Direct {
+            instance: 7,
+            base: 1,
+            seq: 1,
+            body: DirectBody::Reaction(Reaction::Clap),
+        }))),
+        ("conversation_ack", conversation(ConversationMessage::DirectAck { instance: 7, upto: 1 })),
+        ("conversation_items", conversation(ConversationMessage::Items(vec![said()].try_into().expect("one")))),
         ("waiting", ControlMessage::Waiting),
         ("refused", ControlMessage::Refused(RefusalReason::ByHost)),
         ("welcome", ControlMessage::Welcome(grant.clone())),

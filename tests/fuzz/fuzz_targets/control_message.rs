@@ -8,6 +8,11 @@ use subrosa_fuzz::canonical;
 use subrosa_proto::{
     meeting::{
         admission::{KNOCK_ADDRESSES_MAX, Knock},
+        conversation::{
+            files::message::CHUNK_BYTES,
+            message::{ConversationMessage, ITEMS_MAX, MARKS_MAX},
+            ranges::Ranges,
+        },
         name::NAME_BYTES_MAX,
         operation::{OPERATION_BYTES_MAX, PARENTS_MAX, SEQ_MAX},
     },
@@ -61,10 +66,30 @@ fuzz_target!(|data: &[u8]| {
         ControlMessage::Key(message) => {
             let _ = message.statement.verify(&message.signature);
         }
+        ControlMessage::Conversation(message) => conversation(*message),
         ControlMessage::Report(report) => assert!((0.0..=1.0).contains(&report.loss())),
         _ => {}
     }
 });
+
+fn conversation(message: ConversationMessage) {
+    match message {
+        ConversationMessage::Items(items) => {
+            assert!(items.len() <= ITEMS_MAX);
+            for signed in items.iter() {
+                let _ = (signed.hash(), signed.verify(&signed.item.meeting), format!("{signed:?}"));
+            }
+        }
+        ConversationMessage::Digest(digest) => {
+            assert!(digest.marks.len() <= MARKS_MAX);
+            for mark in digest.marks.iter() {
+                let _ = Ranges::from_told(&mark.has);
+            }
+        }
+        ConversationMessage::Chunk(chunk) => assert!(chunk.bytes.len() <= CHUNK_BYTES),
+        _ => {}
+    }
+}
 
 fn addresses(addresses: &[WireAddress]) {
     assert!(addresses.len() <= ADDRESSES_MAX);

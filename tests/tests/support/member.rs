@@ -65,6 +65,8 @@ pub(crate) struct Member {
     pub(crate) data_dir: PathBuf,
     /// Where it writes what it hears.
     pub(crate) heard: PathBuf,
+    /// Where it puts files that it accepts.
+    pub(crate) downloads: PathBuf,
 }
 
 impl Deref for Member {
@@ -103,6 +105,7 @@ impl Member {
             .data_dir
             .clone()
             .unwrap_or_else(|| home.unused(&format!("{name}-data")));
+        let downloads = data_dir.with_extension("downloads");
         let says = options
             .says
             .as_ref()
@@ -116,11 +119,17 @@ impl Member {
         for pair in [
             ["--name", name],
             ["--audio", &audio],
-            ["--listen", "127.0.0.1:0"],
             ["--data-dir", &data_dir.display().to_string()],
             ["--leave-after", &LIFETIME_SECONDS.to_string()],
+            ["--downloads", &downloads.display().to_string()],
         ] {
             arguments.extend(pair.map(str::to_owned));
+        }
+        if !options.arguments.iter().any(|a| a == "--listen") {
+            arguments.extend(["--listen", "127.0.0.1:0"].map(str::to_owned));
+        }
+        if first[0] == "join" && !options.arguments.iter().any(|a| a == "--wait") {
+            arguments.extend(["--wait", "10"].map(str::to_owned));
         }
         arguments.extend(["--headless".to_owned(), "--json".to_owned()]);
         arguments.extend(options.arguments.iter().cloned());
@@ -128,6 +137,7 @@ impl Member {
             process: Process::start(home, name, &arguments),
             data_dir,
             heard,
+            downloads,
         }
     }
 

@@ -21,11 +21,11 @@ use subrosa_proto::{
         name::Name,
         operation::Op,
         participant::{
-            DialId, DialTarget, Event, LinkPeer, MediaFrame, Output, Participant, ParticipantConfig,
-            PeerCounters,
+            BINDING_LABEL, Command, DialId, DialTarget, Event, LinkPeer, MediaFrame, Output, Participant,
+            ParticipantConfig, PeerCounters,
         },
     },
-    noise::Leg,
+    noise::{Leg, Unadmitted},
     random::Random,
     wire::{
         control_message::{ControlMessage, RoomSecretGrant},
@@ -56,6 +56,8 @@ pub(crate) struct PeerOptions {
     pub(crate) reroute: HashMap<SocketAddr, SocketAddr>,
     /// Descriptors of relays that it knows of.
     pub(crate) relays: Vec<String>,
+    /// Where its socket is bound.
+    pub(crate) bind: String,
 }
 
 impl Default for PeerOptions {
@@ -64,6 +66,7 @@ impl Default for PeerOptions {
             direct: true,
             reroute: HashMap::new(),
             relays: Vec::new(),
+            bind: "127.0.0.1:0".to_owned(),
         }
     }
 }
@@ -84,6 +87,7 @@ pub(crate) struct Peer {
     pub(crate) stubborn: bool,
     clock: Clock,
     meeting: MeetingId,
+    unadmitted: Unadmitted,
     endpoint: Arc<Endpoint>,
     pseudonyms: BTreeMap<RelayId, Identity>,
     reroute: HashMap<SocketAddr, SocketAddr>,
@@ -100,7 +104,7 @@ impl Peer {
         let now = clock.now();
         let identity = identity_file::fresh().expect("randomness");
         let ticket = Ticket::parse(ticket, now.unix).expect("a ticket");
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let socket = UdpSocket::bind(&options.bind).expect("a free port");
         let endpoint = Endpoint::member(socket, identity.clone(), &[], &EndpointOptions::default())
             .expect("an endpoint");
         let relays = options.relays.iter().map(|line| {
@@ -130,6 +134,7 @@ impl Peer {
         });
         let mut peer = Self {
             meeting: participant.meeting(),
+            unadmitted: Unadmitted::default(),
             participant,
             media: Vec::new(),
             datagrams: Vec::new(),
@@ -181,6 +186,12 @@ impl Peer {
             self.drain();
         }
         true
+    }
+
+    /// Does as its person wishes.
+    pub(crate) fn command(&mut self, command: Command) {
+        self.participant.handle_command(self.clock.now(), command);
+        self.drain();
     }
 
     /// Feeds a datagram to the machine as if it had come on `link`.
@@ -251,6 +262,12 @@ impl Peer {
         };
         let (remote, psk) = (connection.connection.remote_address(), connection.peer.psk);
         let link = LinkId(self.next_link);
+        let mut binding = [0; 32];
+        let exported = connection
+            .connection
+            .export_keying_material(&mut binding, BINDING_LABEL, &[]);
+        exported.expect("the handshake has finished");
+        self.participant.set_link_binding(link, binding);
         self.next_link += 1;
         let (control, queue) = mpsc::unbounded_channel();
         tokio::spawn(serve(
@@ -282,9 +299,10 @@ impl Peer {
                 Output::Close { link } => {
                     self.links.remove(&link);
                 }
+                Output::TurnAway(unadmitted) => self.unadmitted = unadmitted,
                 Output::Accept { keys } => {
                     let keys: Vec<_> = keys.into_iter().map(|key| (self.meeting, key)).collect();
-                    self.endpoint.set_accept_keys(&keys);
+                    self.endpoint.set_doors(&keys, &self.unadmitted);
                 }
                 Output::Media(frame) => self.media.push((unix_now(), frame)),
                 Output::Event(event) => self.events.push(event),

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr};
 
 use subrosa_proto::{
     ids::{LinkId, MemberId, RelayId},
-    meeting::participant::{DialId, LinkPeer},
+    meeting::participant::{BINDING_LABEL, DialId, LinkPeer},
     noise::Leg,
 };
 use tokio::sync::mpsc;
@@ -110,7 +110,15 @@ impl Driver {
         let remote = authenticated.connection.remote_address();
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let psk = authenticated.peer.psk;
+        let mut binding = [0; 32];
+        let bound = authenticated
+            .connection
+            .export_keying_material(&mut binding, BINDING_LABEL, &[])
+            .is_ok();
         let link = self.links.add(side, authenticated);
+        if bound {
+            self.participant.set_link_binding(link, binding);
+        }
         self.participant
             .handle_link_up(self.clock.now(), dial, link, peer, psk, remote);
     }

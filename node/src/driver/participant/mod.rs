@@ -1,7 +1,10 @@
 //! Drives `subrosa_proto`'s `Participant` with quinn, files and an audio engine: one task that owns the machine, feeds it
 //! what happens, and does what it says.
 
+mod acquaintance;
+mod conversation;
 mod dialling;
+mod files;
 mod links;
 mod setup;
 mod translate;
@@ -11,13 +14,18 @@ use std::{sync::Arc, time::Duration};
 
 use subrosa_proto::{
     ids::MeetingId,
-    meeting::participant::{Output, Participant},
+    meeting::{
+        kept::KeptRecord,
+        participant::{Output, Participant},
+    },
+    noise::{Psk, Unadmitted},
     random::Random,
 };
 use tokio::sync::mpsc;
 
 use self::{
     dialling::{DialResult, Dialler},
+    files::{Answer, FileThread},
     links::Links,
     user::UserSide,
 };
@@ -30,7 +38,7 @@ use crate::{
     event::Event,
     node::{COMMAND_QUEUE_MAX, EVENT_QUEUE_MAX, Node},
     quic::endpoint::{Authenticated, DialError, Endpoint},
-    store::DataDir,
+    store::{DataDir, contacts::Contacts, meetings::MeetingFile},
 };
 
 /// Events of links that may wait for the loop: 100 peers' datagrams of a fifth of a second. Control frames wait for a
@@ -64,7 +72,15 @@ struct Driver {
     audio: AudioHandle,
     audio_events: mpsc::Receiver<AudioEvent>,
     commands: mpsc::Receiver<Command>,
+    files: FileThread,
     user: UserSide,
+    /// Whom the endpoint turns away from the next `Accept` on.
+    unadmitted: Unadmitted,
+    contacts: Contacts,
+    /// Opens the port to whoever has a code of words.
+    code_key: Option<(MeetingId, Psk)>,
+    /// Where the founder's node keeps the meeting.
+    meeting_file: Option<MeetingFile>,
     /// Held while the node runs: one process at a time.
     store: Option<DataDir>,
     leave_after: Option<Duration>,
@@ -84,6 +100,7 @@ enum Wake {
     Accepted(Option<Authenticated>),
     Audio(AudioEvent),
     Command(Option<Command>),
+    File(Answer),
     Timer,
     Stats,
     LeaveAfter,
@@ -106,6 +123,7 @@ impl Driver {
                 Wake::Command(Some(command)) => self.handle_command(command),
                 // The interface is gone without a word: leave politely.
                 Wake::Command(None) => self.handle_command(Command::Leave),
+                Wake::File(answer) => self.handle_file_answer(answer),
                 Wake::Timer => self.participant.handle_timeout(self.clock.now()),
                 Wake::Stats => self.user.tell_stats(self.participant.counters()),
                 Wake::LeaveAfter => {
@@ -130,6 +148,7 @@ impl Driver {
             Some(result) = self.dialled.recv() => Wake::Dialled(result),
             accepted = self.endpoint.accept() => Wake::Accepted(accepted),
             Some(event) = self.audio_events.recv() => Wake::Audio(event),
+            Some(answer) = self.files.answers.recv() => Wake::File(answer),
             command = self.commands.recv() => Wake::Command(command),
             () = sleep_until(timer) => Wake::Timer,
             () = sleep_until(leave_at) => Wake::LeaveAfter,
@@ -148,10 +167,14 @@ impl Driver {
                 Output::Control { link, bytes } => self.links.send_control(link, bytes),
                 Output::Datagram { link, bytes } => self.links.send_datagram(link, bytes),
                 Output::Close { link } => self.links.close(link),
+                Output::TurnAway(unadmitted) => self.unadmitted = unadmitted,
                 Output::Accept { keys } => {
-                    let keys: Vec<_> = keys.into_iter().map(|key| (self.meeting, key)).collect();
-                    self.endpoint.set_accept_keys(&keys);
+                    let keys = keys.into_iter().map(|key| (self.meeting, key));
+                    let keys: Vec<_> = keys.chain(self.code_key.clone()).collect();
+                    self.endpoint.set_doors(&keys, &self.unadmitted);
                 }
+                Output::AcceptCode(key) => self.code_key = key,
+                Output::Keep(record) => self.keep(&record),
                 Output::Media(frame) => {
                     if self.user.hears_first(frame.member) {
                         tracing::debug!(node = %self.participant.id(), member = %frame.member, "first sound");
@@ -170,9 +193,26 @@ impl Driver {
                 Output::Reported { member, report } => {
                     self.audio.handle_report(self.clock.timestamp(), member, &report);
                 }
+                Output::File(job) => self.files.job(job),
                 Output::Event(event) => self.handle_participant_event(event),
                 other => tracing::warn!(?other, "an output that this driver does not know"),
             }
+        }
+    }
+
+    /// Writes down what the founder needs to come back.
+    fn keep(&mut self, record: &KeptRecord) {
+        let Some(store) = &self.store else { return };
+        if self.meeting_file.is_none() {
+            match MeetingFile::open(store.path(), self.meeting) {
+                Ok((file, _)) => self.meeting_file = Some(file),
+                Err(error) => self.user.tell(Event::Error(error.to_event())),
+            }
+        }
+        let kept = self.meeting_file.as_mut().map(|file| file.append(record));
+        if let Some(Err(error)) = kept {
+            // The meeting goes on; it is only the way back that is lost.
+            self.user.tell(Event::Error(error.to_event()));
         }
     }
 
@@ -200,9 +240,18 @@ impl Driver {
             Command::Mute => self.audio.set_muted(true),
             Command::Unmute => self.audio.set_muted(false),
             Command::Who => self.user.tell_who(),
-            other => self
-                .participant
-                .handle_command(self.clock.now(), user::command(&other)),
+            Command::Verify => self.verify_present(),
+            Command::AdmitContacts => self.admit_contacts(),
+            Command::Send { path, to } => self.offer_file(path, to),
+            other => match user::command(&other) {
+                Ok(Some(command)) => self.participant.handle_command(self.clock.now(), command),
+                Ok(None) => {}
+                Err(reason) => self.user.tell(Event::Refused {
+                    what: "command".to_owned(),
+                    clause: "usage".to_owned(),
+                    reason,
+                }),
+            },
         }
     }
 

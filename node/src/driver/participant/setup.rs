@@ -8,12 +8,16 @@ use std::{
 };
 
 use subrosa_proto::{
+    ids::MemberId,
     media::payload::FrameDuration,
     meeting::{
         admission::AdmissionMode,
+        credential::{SignedCredential, TrustedOrganisations},
         name::Name,
         participant::{FoundingTerms, Participant, ParticipantConfig, RELAY_TOKENS_MAX},
+        passphrase::Record,
     },
+    noise::Unadmitted,
     policy::{
         DescriptorBook,
         route_policy::{Preset, RoutePolicy},
@@ -25,7 +29,10 @@ use subrosa_proto::{
 };
 use tokio::sync::mpsc;
 
-use super::{Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, fresh_random, links::Links, user::UserSide};
+use super::{
+    Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, files::FileThread, fresh_random, links::Links,
+    user::UserSide,
+};
 use crate::{
     audio::{AudioConfig, AudioEngine, AudioError, DeviceSpec},
     command::Command,
@@ -34,7 +41,7 @@ use crate::{
     error::{ErrorKind, NodeError},
     event::Event,
     quic::endpoint::{Endpoint, EndpointOptions},
-    store,
+    store::{self, contacts::Contacts, organisations::credential_error},
 };
 
 /// Dials under way or finished that the loop has not looked at.
@@ -87,20 +94,60 @@ pub(super) fn prepare(
     };
     let other_ways = !participant_config.relays.is_empty()
         || matches!(&start, Begin::Join(ticket) if !ticket.terms().relays.is_empty());
-    let random = random.fork("participant");
-    let mut participant = match start {
+    let mut random = random.fork("participant");
+    let (mut meeting_file, door) = (None, &config.door);
+    let participant = match start {
         Begin::Found(terms) => {
-            Participant::found(now, participant_config, terms, random).map_err(|error| {
+            let record = door
+                .passphrase
+                .as_ref()
+                .map(|passphrase| Record::create(passphrase, &mut random.fork("passphrase")));
+            let founded = Participant::found(now, participant_config, terms, random).map_err(|error| {
                 NodeError::new(
                     ErrorKind::Config,
                     format!("the meeting cannot be founded: {error}"),
                     "check --policy and --relay",
                 )
-            })?
+            })?;
+            match record {
+                Some(record) => founded.asking_for(record),
+                None => founded,
+            }
         }
-        Begin::Join(ticket) => Participant::join(now, participant_config, *ticket, random),
+        Begin::Join(ticket) => {
+            let kept = match &store {
+                Some(store) if identity.member_id() == ticket.host() => {
+                    let meeting = ticket.terms().meeting;
+                    let (file, kept) = store::meetings::MeetingFile::open(store.path(), meeting)?;
+                    meeting_file = Some(file);
+                    kept
+                }
+                _ => Vec::new(),
+            };
+            let mut joined = if kept.is_empty() {
+                Participant::join(now, participant_config, *ticket, random)
+            } else {
+                Participant::resume(now, participant_config, *ticket, kept, random)
+            }
+            .with_patience(door.wait);
+            if let Some(passphrase) = &door.passphrase {
+                joined = joined.with_passphrase(passphrase.clone());
+            }
+            joined
+        }
     };
+    let mut participant = participant;
     participant.set_relay_tokens(relay_tokens);
+    if let Some(text) = &door.credential {
+        let credential = own_credential(text, identity.member_id(), now)?;
+        participant = participant.with_credential(credential);
+    }
+    let mut contacts = Contacts::default();
+    if let Some(store) = &store {
+        contacts = Contacts::load(store.path())?;
+        let (_, trusted) = store::organisations::trusted(store.path())?;
+        participant = participant.with_organisations(trusted);
+    }
     let mut user = UserSide::new(events);
     user.tell(Event::Ready {
         node: participant.id(),
@@ -121,7 +168,12 @@ pub(super) fn prepare(
         audio,
         audio_events,
         commands,
+        files: FileThread::start(config.downloads.clone()),
         user,
+        unadmitted: Unadmitted::default(),
+        code_key: None,
+        contacts,
+        meeting_file,
         store,
         leave_after: config.leave_after,
         leave_at: None,
@@ -129,6 +181,16 @@ pub(super) fn prepare(
         last_dial_error: None,
         left: None,
     })
+}
+
+/// The credential to show, if it is ours and holds now.
+fn own_credential(text: &str, me: MemberId, now: Now) -> Result<SignedCredential, NodeError> {
+    let credential = SignedCredential::from_text(text.trim())
+        .map_err(|error| credential_error("this is no credential", &error))?;
+    TrustedOrganisations::default()
+        .check(&credential, me, now.unix)
+        .map_err(|error| credential_error("the credential cannot be shown", &error))?;
+    Ok(credential)
 }
 
 /// What the node begins with, checked.

@@ -25,6 +25,23 @@ impl Driver {
                 self.keep_ticket();
                 self.user.tell(Event::Ticket { ticket });
             }
+            participant::Event::MuteRequested { by } => {
+                self.audio.set_muted(true);
+                self.user.tell(Event::MuteRequested { by });
+            }
+            participant::Event::Certified { member, checked } => self.tell_certified(member, checked),
+            participant::Event::Knock { member, ref name, .. }
+            | participant::Event::Member {
+                member,
+                ref name,
+                state: participant::MemberState::Joined,
+                ..
+            } => {
+                self.tell_standing(member, name);
+                if let Some(event) = to_event(event) {
+                    self.user.tell(event);
+                }
+            }
             participant::Event::TicketRenewed => self.keep_ticket(),
             participant::Event::Joined { policy } => {
                 self.leave_at = self.leave_after.map(|after| tokio::time::Instant::now() + after);
@@ -41,6 +58,11 @@ impl Driver {
                 }
                 let rtt_ms = rtt.map(|rtt| rtt.as_secs_f64() * 1_000.0);
                 self.user.tell(Event::Route(to_route(peer, &paths, rtt_ms)));
+            }
+            participant::Event::Conversation(event) => {
+                if let Some(event) = super::conversation::event(event) {
+                    self.user.tell(event);
+                }
             }
             participant::Event::Left(reason) => self.handle_left(&reason),
             other => {
@@ -80,6 +102,14 @@ impl Driver {
                     ErrorKind::Locked,
                     "the meeting is locked",
                     "ask the host to unlock it",
+                )),
+            ),
+            LeftReason::Passphrase => (
+                "passphrase",
+                Some((
+                    ErrorKind::Passphrase,
+                    "too many wrong passphrases were tried",
+                    "ask the host for the passphrase, and to unlock the door",
                 )),
             ),
             LeftReason::Unreachable { .. } => (
@@ -126,13 +156,40 @@ fn to_event(event: participant::Event) -> Option<Event> {
         participant::Event::Waiting => Event::Waiting {},
         participant::Event::SafetyCode { code, members } => Event::SafetyCode {
             safety_code: code.to_string(),
+            words: code.words(),
             members,
         },
-        participant::Event::Knock { member, name } => Event::Knock {
+        participant::Event::Knock {
+            member,
+            name,
+            via,
+            returns,
+        } => Event::Knock {
             member,
             name,
             fingerprint: member.fingerprint(),
+            via: way_in(via.as_ref()),
+            returns,
         },
+        participant::Event::KnockEnded { member } => Event::KnockEnded { member },
+        participant::Event::HostAbsent(left) => Event::HostAbsent {
+            for_s: left.as_secs(),
+        },
+        participant::Event::PassphraseWanted { wrong } => Event::PassphraseWanted { wrong },
+        participant::Event::Code {
+            words,
+            addresses,
+            left,
+        } => Event::Code {
+            words,
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            for_s: left.as_secs(),
+        },
+        participant::Event::CodeUsed { right } => Event::CodeUsed { right },
+        participant::Event::SentBack => Event::SentBack {},
+        participant::Event::AskedToSpeak { member } => Event::AskedToSpeak { member },
+        participant::Event::Sharing(in_charge_only) => Event::Sharing { in_charge_only },
+        participant::Event::Reactions { member, allowed } => Event::Reactions { member, allowed },
         participant::Event::Member {
             member,
             name,
@@ -174,6 +231,20 @@ fn to_event(event: participant::Event) -> Option<Event> {
             return None;
         }
     })
+}
+
+/// The way that somebody at the door comes, in words.
+fn way_in(path: Option<&RoutePath>) -> String {
+    match path {
+        Some(RoutePath::Direct) => "direct".to_owned(),
+        Some(RoutePath::Relay {
+            operator,
+            hosting,
+            legal_seat,
+            ..
+        }) => format!("relay {operator}, hosted {hosting}, law {legal_seat}"),
+        None => "unknown".to_owned(),
+    }
 }
 
 fn to_route(peer: MemberId, paths: &[RoutePath], rtt_ms: Option<f64>) -> Route {
@@ -239,6 +310,7 @@ pub(super) const fn role_of(role: RoleName) -> Role {
         RoleName::Host => Role::Host,
         RoleName::CoHost => Role::CoHost,
         RoleName::Speaker => Role::Speaker,
+        RoleName::Interpreter => Role::Interpreter,
         RoleName::Listener => Role::Listener,
     }
 }
@@ -247,7 +319,8 @@ const fn name_of(role: Role) -> RoleName {
     match role {
         Role::Host => RoleName::Host,
         Role::CoHost => RoleName::CoHost,
-        Role::Speaker | Role::Interpreter => RoleName::Speaker,
+        Role::Speaker => RoleName::Speaker,
+        Role::Interpreter => RoleName::Interpreter,
         Role::Listener => RoleName::Listener,
     }
 }

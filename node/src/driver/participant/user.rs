@@ -8,7 +8,11 @@ use std::{
 use subrosa_proto::{
     ids::MemberId,
     media::reception_stats::ReceptionStats,
-    meeting::participant::{self, PeerCounters},
+    meeting::{
+        participant::{self, PeerCounters},
+        passphrase::Passphrase,
+    },
+    wire::door_message::RefusalWords,
 };
 use tokio::sync::mpsc;
 
@@ -202,15 +206,38 @@ fn audio_error_kind(code: &str) -> ErrorKind {
     }
 }
 
-/// An interface's command as the participant knows it. The audio commands never get here.
-pub(super) fn command(command: &Command) -> participant::Command {
-    match command {
-        Command::Admit { member } => participant::Command::Admit(*member),
-        Command::Refuse { member } => participant::Command::Refuse(*member),
-        Command::Remove { member } => participant::Command::Remove(*member),
-        Command::Lock => participant::Command::Lock(true),
-        Command::Unlock => participant::Command::Lock(false),
-        Command::Role { member, role } => participant::Command::Role(*member, role_of(*role)),
-        Command::Leave | Command::Mute | Command::Unmute | Command::Who => participant::Command::Leave,
-    }
+/// An interface's command as the participant knows it; none if the loop itself obeys it.
+///
+/// # Errors
+/// A sentence, if the command cannot be meant.
+pub(super) fn command(command: &Command) -> Result<Option<participant::Command>, String> {
+    use participant::Command as Wish;
+    Ok(Some(match command {
+        Command::Admit { member } => Wish::Admit(*member),
+        Command::Refuse { member, reason: None } => Wish::Refuse(*member),
+        Command::Refuse {
+            member,
+            reason: Some(reason),
+        } => Wish::RefuseBecause(*member, RefusalWords::cut(reason)),
+        Command::Remove { member } => Wish::Remove(*member),
+        Command::SendBack { member } => Wish::SendBack(*member),
+        Command::Lock => Wish::Lock(true),
+        Command::Unlock => Wish::Lock(false),
+        Command::Role { member, role } => Wish::Role(*member, role_of(*role)),
+        Command::Passphrase { passphrase } => {
+            let passphrase = Passphrase::new(passphrase.expose()).map_err(|error| error.to_string())?;
+            Wish::Passphrase(passphrase)
+        }
+        Command::RequestMute { member } => Wish::RequestMute(*member),
+        Command::RequestMuteAll => Wish::RequestMuteOfAll,
+        Command::OfferCode => Wish::OfferCode,
+        Command::AskToSpeak => Wish::AskToSpeak,
+        Command::Sharing { in_charge_only } => Wish::Sharing(*in_charge_only),
+        Command::Reactions { member, allowed } => Wish::Reactions(*member, *allowed),
+        Command::Leave => Wish::Leave,
+        other => match super::conversation::command(other) {
+            Some(command) => Wish::Conversation(command),
+            None => return Ok(None),
+        },
+    }))
 }

@@ -31,7 +31,7 @@ pub enum OpenError {
     /// No key message gave this key, or its time is over.
     #[error("no key for this frame")]
     UnknownKey,
-    /// A frame with this number was opened before, or the number is too old to tell.
+    /// The tag holds, and a frame with this number was opened before, or the number is too old to tell.
     #[error("the frame was received before")]
     Replay,
     /// Some byte differs from what the publisher sealed.
@@ -52,6 +52,27 @@ pub enum OpenError {
 struct StreamKey {
     key: FrameKey,
     window: ReplayWindow,
+}
+
+impl StreamKey {
+    /// The tag comes first: that a packet is a replay says something about the path that brought it, and must not be said
+    /// of a forgery that only bears an old number.
+    fn open(
+        &mut self,
+        header: Header,
+        metadata: &[u8],
+        sealed: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpenError> {
+        let start = out.len();
+        decrypt::open(&self.key, header, metadata, sealed, out).map_err(|_| OpenError::BadTag)?;
+        if !self.window.is_fresh(header.counter) {
+            out.truncate(start);
+            return Err(OpenError::Replay);
+        }
+        self.window.accept(header.counter);
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -89,13 +110,7 @@ impl HeldKey {
     ) -> Result<(), OpenError> {
         let metadata = context.to_bytes();
         if let Some(stream) = self.streams.get_mut(&context.stream) {
-            // Before the tag only because it is cheaper; what is not fresh has no effect either way.
-            if !stream.window.is_fresh(header.counter) {
-                return Err(OpenError::Replay);
-            }
-            decrypt::open(&stream.key, header, &metadata, sealed, out).map_err(|_| OpenError::BadTag)?;
-            stream.window.accept(header.counter);
-            return Ok(());
+            return stream.open(header, &metadata, sealed, out);
         }
         if self.streams.len() == STREAMS_MAX {
             return Err(OpenError::TooManyStreams);
@@ -104,11 +119,7 @@ impl HeldKey {
             key: self.link.frame_key(&self.binding, context.stream),
             window: ReplayWindow::default(),
         };
-        if !stream.window.is_fresh(header.counter) {
-            return Err(OpenError::Replay);
-        }
-        decrypt::open(&stream.key, header, &metadata, sealed, out).map_err(|_| OpenError::BadTag)?;
-        stream.window.accept(header.counter);
+        stream.open(header, &metadata, sealed, out)?;
         // Kept only now, so that forged stream numbers fill nothing.
         self.streams.insert(context.stream, stream);
         Ok(())

@@ -3,8 +3,12 @@
 use super::{Command, Event, LeftReason, Output, Participant, lobby::Phase};
 use crate::{
     ids::MemberId,
-    meeting::{operation::Op, role::Act},
+    meeting::{
+        operation::{Op, RemoveReason},
+        role::{Act, Role},
+    },
     time::Now,
+    wire::door_message::RefusalWords,
 };
 
 impl Participant {
@@ -13,30 +17,78 @@ impl Participant {
         match (command, self.phase) {
             (_, Phase::Left) => {}
             (Command::Leave, _) => self.leave(now),
+            (Command::Passphrase(passphrase), Phase::Lobby { .. }) => self.say_passphrase(now, passphrase),
             (_, Phase::Lobby { .. }) => self.emit(Event::Refused {
                 what: "command",
                 clause: "lobby".to_owned(),
                 reason: "not done: this node is not in the meeting yet".to_owned(),
             }),
             (Command::Admit(member), _) => {
-                if self.may(Act::Admit(crate::meeting::role::Role::Speaker)) {
+                if self.may(Act::Admit(Role::Speaker)) {
                     self.admit(now, member);
                 }
             }
             (Command::Refuse(member), _) => {
-                if self.may(Act::Admit(crate::meeting::role::Role::Speaker)) {
-                    self.refuse(member);
-                }
+                self.turn_away(member, RefusalWords::default());
             }
-            (Command::Remove(member), _) => self.remove_member(now, member),
-            (Command::Lock(locked), _) => {
-                self.author(now, Op::Lock { locked });
-            }
-            (Command::Role(member, role), _) => {
-                self.author(now, Op::Role { member, role });
-            }
+            (Command::RefuseBecause(member, words), _) => self.turn_away(member, words),
+            (Command::Remove(member), _) => self.remove_member(now, member, RemoveReason::Unstated),
+            (Command::SendBack(member), _) => self.send_back(now, member),
+            (Command::Conversation(command), _) => self.converse(now, command),
+            (command, _) => self.moderate(now, command),
         }
         self.settle(now);
+    }
+
+    fn turn_away(&mut self, member: MemberId, words: RefusalWords) {
+        if self.may(Act::Admit(Role::Speaker)) {
+            self.refuse(member, words);
+        }
+    }
+
+    fn moderate(&mut self, now: Now, command: Command) {
+        match command {
+            Command::AdmitAll(members) => {
+                if self.may(Act::Admit(Role::Speaker)) {
+                    self.admit_all(now, &members);
+                }
+            }
+            Command::Lock(false) if self.is_in_charge() && self.unlock_passphrase() => {
+                if self.log.view().locked {
+                    self.author(now, Op::Lock { locked: false });
+                }
+            }
+            Command::Lock(locked) => {
+                self.author(now, Op::Lock { locked });
+            }
+            Command::Role(member, role) => {
+                self.author(now, Op::Role { member, role });
+            }
+            Command::Sharing(in_charge_only) => {
+                self.author(now, Op::Sharing { in_charge_only });
+            }
+            Command::Reactions(member, allowed) => {
+                self.author(now, Op::Reactions { member, allowed });
+            }
+            Command::OfferCode => {
+                if self.may(Act::Admit(Role::Speaker)) {
+                    self.offer_code(now);
+                }
+            }
+            Command::RequestMute(member) => {
+                if self.may(Act::Lock) {
+                    self.request_mute(member);
+                }
+            }
+            Command::RequestMuteOfAll => {
+                if self.may(Act::Lock) {
+                    self.request_mute_of_all();
+                }
+            }
+            Command::AskToSpeak => self.ask_to_speak(),
+            // The others are `handle_command`'s, or mean nothing to somebody who is in.
+            _ => {}
+        }
     }
 
     /// Whether our role allows it; if not, says so. (Whatever is written into the log is judged there as well.)
@@ -74,7 +126,8 @@ impl Participant {
 
     /// Says goodbye.
     fn leave(&mut self, now: Now) {
-        if self.is_member() {
+        // Whoever is the last one in tells nobody; the founder can come back to what it kept.
+        if self.is_member() && self.log.view().members.len() > 1 {
             self.author(now, Op::Leave);
             // Members behind relays should hear of it too.
             self.pump_relays(now);

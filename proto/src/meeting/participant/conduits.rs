@@ -149,15 +149,20 @@ impl Participant {
         }
         let is_member = self.log.view().members.contains_key(&member);
         if self.scope_of(conduit) == Scope::Members {
+            self.show_credential(conduit);
             let (hello, heads) = (self.hello(), self.heads_message());
             self.send_on(conduit, &hello);
             self.send_on(conduit, &heads);
+            if let Some(operation) = self.secrets.current_epoch() {
+                self.send_on(conduit, &ControlMessage::Moved(operation));
+            }
         } else if !is_member {
             // Whoever holds no more than a ticket learns no name; but a co-host has to prove that it may answer.
             self.show_charge(conduit);
         }
         if is_member {
             self.publisher.resend_to(now.monotonic, member);
+            self.conversation.conduit_opened(now, &self.log, member);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Answering those who knock: waiting, admitting, refusing.
 
-use super::{Event, Participant, conduits::Conduit};
+use std::collections::BTreeSet;
+
+use super::{Event, Participant, RoutePath, conduits::Conduit};
 use crate::{
     ids::MemberId,
     meeting::{
@@ -9,8 +11,12 @@ use crate::{
         operation::Op,
         role::Role,
     },
+    mesh::route::Path,
     time::Now,
-    wire::control_message::{ControlMessage, Hello},
+    wire::{
+        control_message::{ControlMessage, Hello},
+        door_message::{DoorMessage, RefusalWords},
+    },
 };
 
 impl Participant {
@@ -28,6 +34,9 @@ impl Participant {
         if !self.is_in_charge() {
             return;
         }
+        if self.wants_passphrase(now, member, conduit) {
+            return;
+        }
         let addresses: Vec<_> = hello.addresses.iter().map(|address| (*address).into()).collect();
         let direct = !addresses.is_empty();
         // The message's own bound is the knock's.
@@ -38,10 +47,7 @@ impl Participant {
             KnockOutcome::Waiting { new } => {
                 self.send_on(conduit, &ControlMessage::Waiting);
                 if new {
-                    self.emit(Event::Knock {
-                        member,
-                        name: hello.name.to_string(),
-                    });
+                    self.tell_knock(member, conduit, hello);
                 }
             }
             KnockOutcome::Admit => self.let_in(now, member, hello.name.clone()),
@@ -49,6 +55,31 @@ impl Participant {
             KnockOutcome::Refused(reason) => {
                 self.send_on(conduit, &ControlMessage::Refused(reason));
             }
+        }
+    }
+
+    fn tell_knock(&mut self, member: MemberId, conduit: Conduit, hello: &Hello) {
+        let via = match conduit {
+            Conduit::Link(_) => Some(RoutePath::Direct),
+            Conduit::Channel(key) => self.describe(Path::Relay(key.relay)),
+        };
+        let returns = self
+            .admission
+            .waiting()
+            .any(|(id, waiting)| id == member && waiting.returns);
+        self.emit(Event::Knock {
+            member,
+            name: hello.name.to_string(),
+            via,
+            returns,
+        });
+    }
+
+    /// Admits those of `members` who wait, in the order of arrival.
+    pub(super) fn admit_all(&mut self, now: Now, members: &BTreeSet<MemberId>) {
+        let waiting: Vec<MemberId> = self.admission.waiting().map(|(id, _)| id).collect();
+        for member in waiting.into_iter().filter(|id| members.contains(id)) {
+            self.admit(now, member);
         }
     }
 
@@ -87,10 +118,12 @@ impl Participant {
     }
 
     /// Refuses somebody who waits.
-    pub(super) fn refuse(&mut self, member: MemberId) {
+    pub(super) fn refuse(&mut self, member: MemberId, words: RefusalWords) {
         match self.admission.decide(&member, Decision::Refuse, self.log.view()) {
             Ok(Decided::Refuse(reason)) => {
-                self.send_to(None, member, &ControlMessage::Refused(reason));
+                let refused = ControlMessage::Door(DoorMessage::Refused(reason, words));
+                self.send_to(None, member, &refused);
+                self.tell_those_in_charge(&ControlMessage::Door(DoorMessage::TurnedAway(member)));
             }
             Ok(_) => {}
             Err(error) => self.fault(

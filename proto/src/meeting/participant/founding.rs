@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     Event, Participant,
     dirty::Dirty,
+    doorway::Doorway,
     lobby::Phase,
     rooms::Rooms,
     secrets::Secrets,
@@ -21,6 +22,7 @@ use crate::{
     ids::{MeetingId, StreamId},
     meeting::{
         admission::{AdmissionBook, AdmissionMode},
+        conversation::Conversation,
         keys::Publisher,
         name::Name,
         operation::Op,
@@ -128,11 +130,16 @@ impl Participant {
         };
         let log = RosterLog::found(&config.identity, meeting, found)?;
         let mut secrets = Secrets::new(ticket_secret, 0);
-        if let Some(epoch) = log.view().room_epoch() {
-            secrets.grant(epoch.operation, room_secret);
+        let epoch = log.view().room_epoch().map(|epoch| epoch.operation);
+        if let Some(epoch) = epoch {
+            secrets.grant(epoch, room_secret);
         }
         let mut participant = Self::assemble(config, ticket, ticket_terms, secrets, log, random, now);
         participant.phase = Phase::Member;
+        participant.keep_news();
+        if let Some(epoch) = epoch {
+            participant.keep_secret(epoch);
+        }
         participant.dirty.roster();
         participant.emit(Event::Ticket(participant.ticket.to_text()));
         participant.settle(now);
@@ -157,7 +164,7 @@ impl Participant {
         participant
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         config: ParticipantConfig,
         ticket: Ticket,
         ticket_terms: TicketTerms,
@@ -182,6 +189,8 @@ impl Participant {
             StreamId::AUDIO,
             publisher.instance(),
         );
+        let conversation =
+            Conversation::new(now, config.identity.clone(), meeting, random.fork("conversation"));
         let mut timers = Timers::default();
         timers.set(Timer::Heartbeat, now.monotonic + HEARTBEAT_INTERVAL);
         timers.set(Timer::Watch, now.monotonic + WATCH_INTERVAL);
@@ -199,6 +208,7 @@ impl Participant {
             judge: RouteJudge::new(policy),
             random,
             phase: Phase::Lobby { waiting: false },
+            doorway: Doorway::new(now.monotonic),
             doorkeepers: BTreeSet::new(),
             welcomed: BTreeMap::new(),
             ticket,
@@ -221,6 +231,7 @@ impl Participant {
             next_dial: 0,
             channels: BTreeMap::new(),
             rooms: Rooms::default(),
+            conversation,
             timers,
             dirty: Dirty::default(),
             outputs: VecDeque::new(),

@@ -63,6 +63,7 @@ impl Participant {
 
     /// Knocks: a greeting from somebody who is not in.
     pub(super) fn knock_on(&mut self, now: Now, conduit: Conduit) {
+        self.show_credential(conduit);
         let hello = self.hello();
         self.send_on(conduit, &hello);
         let waiting = self.phase == Phase::Lobby { waiting: true };
@@ -94,18 +95,29 @@ impl Participant {
     fn look_again(&mut self, now: Now) {
         self.phase = Phase::Lobby { waiting: false };
         self.timers.set(Timer::Knock, now.monotonic + KNOCK_RETRY);
-        self.timers
-            .set(Timer::JoinDeadline, now.monotonic + WAITING_PATIENCE);
+        let patience = self.doorway.patience.max(WAITING_PATIENCE);
+        self.timers.set(Timer::JoinDeadline, now.monotonic + patience);
+        // All of it has been said when the time is over.
+        self.doorway.since = now.monotonic;
+        self.doorway.patience = patience;
         self.fault(
             "host_gone",
             "nobody in charge of the meeting can be reached any more".to_owned(),
-            "this node goes on trying for a minute",
+            &format!("this node goes on trying for {} s", patience.as_secs()),
         );
     }
 
     /// The host was not reached in time.
-    pub(super) fn give_up_joining(&mut self) {
+    pub(super) fn give_up_joining(&mut self, now: Now) {
         if self.phase != (Phase::Lobby { waiting: false }) {
+            return;
+        }
+        let so_far = now.monotonic - self.doorway.since;
+        if let Some(left) = self.doorway.patience.checked_sub(so_far)
+            && !left.is_zero()
+        {
+            self.timers.set(Timer::JoinDeadline, now.monotonic + left);
+            self.emit(Event::HostAbsent(left));
             return;
         }
         let mut tried = Vec::new();
@@ -142,15 +154,23 @@ impl Participant {
     }
 
     /// The host said no.
-    pub(super) fn handle_refusal(&mut self, reason: RefusalReason) {
+    pub(super) fn handle_refusal(&mut self, reason: RefusalReason, words: &str) {
         if matches!(self.phase, Phase::Lobby { .. }) {
+            let mut sentence = reason.to_string();
+            if !words.is_empty() {
+                sentence = format!("{sentence}: {words}");
+            }
             self.emit(Event::Refused {
                 what: "join",
                 clause: clause(reason).to_owned(),
-                reason: reason.to_string(),
+                reason: sentence,
             });
+            if reason == RefusalReason::WrongPassphrase {
+                return;
+            }
             self.leave_with(match reason {
                 RefusalReason::Locked => LeftReason::Locked,
+                RefusalReason::TooManyGuesses | RefusalReason::PassphraseLocked => LeftReason::Passphrase,
                 _ => LeftReason::Refused,
             });
         }
@@ -165,5 +185,8 @@ fn clause(reason: RefusalReason) -> &'static str {
         RefusalReason::Locked => "locked",
         RefusalReason::TooManyWaiting => "lobby_full",
         RefusalReason::Excluded => "excluded",
+        RefusalReason::WrongPassphrase => "passphrase",
+        RefusalReason::TooManyGuesses => "too_many_guesses",
+        RefusalReason::PassphraseLocked => "passphrase_locked",
     }
 }

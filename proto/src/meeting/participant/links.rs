@@ -10,7 +10,7 @@ use super::{
 use crate::{
     ids::{LinkId, MemberId, RelayId},
     mesh::link::LinkMonitor,
-    noise::{Psk, PskId},
+    noise::{Psk, PskId, Unadmitted},
     time::Now,
     wire::control_message::ControlMessage,
 };
@@ -58,6 +58,7 @@ impl Participant {
         if let Some(dial) = dial {
             self.dials.remove(&dial);
         }
+        self.doorway.links.entry(link).or_default().1 = Some(remote.ip());
         match peer {
             LinkPeer::Relay(relay) => self.handle_relay_up(now, relay, link),
             LinkPeer::Member(member) => self.handle_member_up(now, dial.is_some(), link, member, psk, remote),
@@ -74,6 +75,9 @@ impl Participant {
         psk: Option<PskId>,
         remote: SocketAddr,
     ) {
+        if !dialled && self.takes_code_link(now, link, member, psk) {
+            return;
+        }
         let lobby_psk = self.secrets.lobby_psk(&self.meeting).id();
         let scope = match (dialled, self.is_member(), psk) {
             (true, false, _) => Scope::Lobby,
@@ -85,7 +89,7 @@ impl Participant {
             || matches!(self.phase, Phase::Left)
             || self.judge.direct(now.unix).is_err()
             || !self.has_room_for(member)
-            || (scope == Scope::Members && self.log.view().removed.contains_key(&member));
+            || (scope == Scope::Members && self.is_unadmitted(&member));
         if unwelcome {
             self.outputs.push_back(Output::Close { link });
             return;
@@ -133,6 +137,7 @@ impl Participant {
 
     /// A link ended.
     pub fn handle_link_down(&mut self, now: Now, link: LinkId) {
+        self.code_link_down(link);
         if let Some(relay) = self.relay_links.remove(&link) {
             self.handle_relay_down(now, relay, link);
         } else if let Some(ended) = self.links.remove(&link)
@@ -212,8 +217,12 @@ impl Participant {
     fn dial_candidates(&self) -> Option<(Psk, Vec<MemberId>)> {
         match self.phase {
             Phase::Left => None,
-            Phase::Lobby { .. } if self.me == self.host => None,
-            Phase::Lobby { .. } => Some((self.secrets.lobby_psk(&self.meeting), vec![self.host])),
+            // A host without its log is looked for by the members; one that left, or anybody else, looks for those whom it
+            // knows to be in charge.
+            Phase::Lobby { .. } => {
+                let leaders = self.people_in_charge().into_iter().collect();
+                Some((self.secrets.lobby_psk(&self.meeting), leaders))
+            }
             Phase::Member => {
                 let members = self
                     .log
@@ -251,6 +260,28 @@ impl Participant {
         }
     }
 
+    /// Whether somebody is out of the meeting, though it may know a room secret.
+    pub(super) fn is_unadmitted(&self, member: &MemberId) -> bool {
+        let roster = self.log.view();
+        roster.removed.contains_key(member) || roster.left.contains(member)
+    }
+
+    /// Who is turned away inside the handshake, unless it knocks.
+    fn unadmitted(&self) -> Unadmitted {
+        let roster = self.log.view();
+        let psks = self.secrets.member_psk(&self.meeting).into_iter();
+        let psks = psks.chain(self.secrets.former_psks(&self.meeting));
+        Unadmitted {
+            keys: psks.map(|psk| psk.id()).collect(),
+            members: roster
+                .removed
+                .keys()
+                .chain(&roster.left)
+                .map(|member| member.0)
+                .collect(),
+        }
+    }
+
     /// States which keys open this node's port: the lobby's if this node admits, the members' if it is one.
     pub(super) fn accept_keys(&mut self) {
         let mut keys = Vec::new();
@@ -264,6 +295,8 @@ impl Participant {
                 keys.push(self.secrets.lobby_psk(&self.meeting));
             }
         }
+        let unadmitted = self.unadmitted();
+        self.outputs.push_back(Output::TurnAway(unadmitted));
         self.outputs.push_back(Output::Accept { keys });
     }
 }

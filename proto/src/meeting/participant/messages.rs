@@ -12,6 +12,8 @@ impl Participant {
     pub fn handle_control(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
         if let Some(relay) = self.relay_links.get(&link).copied() {
             self.handle_relay_frame(now, relay, bytes);
+        } else if self.handle_code_frame(link, bytes) {
+            // Served.
         } else if let Some(state) = self.links.get_mut(&link) {
             state.monitor.handle_heard(now.monotonic);
             let member = state.member;
@@ -32,14 +34,12 @@ impl Participant {
         conduit: Conduit,
         message: ControlMessage,
     ) {
-        if let Some(peer) = self.peers.get_mut(&from) {
-            peer.heard_at = Some(now.monotonic);
-        }
         match message {
             ControlMessage::Ping(nonce) => {
                 self.send_on(conduit, &ControlMessage::Pong(nonce));
             }
             ControlMessage::Pong(nonce) => self.handle_pong(now, conduit, nonce),
+            ControlMessage::Door(message) => self.handle_door(now, from, conduit, message),
             message if matches!(self.phase, Phase::Lobby { .. }) => {
                 self.handle_as_guest(now, from, conduit, message);
             }
@@ -61,7 +61,9 @@ impl Participant {
         match message {
             ControlMessage::Hello(hello) => self.note_hello(now, from, &hello),
             ControlMessage::Waiting if self.is_doorkeeper(from) => self.handle_waiting(now),
-            ControlMessage::Refused(reason) if self.is_doorkeeper(from) => self.handle_refusal(reason),
+            ControlMessage::Refused(reason) if self.is_doorkeeper(from) => {
+                self.handle_refusal(reason, "");
+            }
             ControlMessage::Charge(chain) => self.handle_charge(now, from, conduit, &chain),
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             ControlMessage::Operations(operations) => {
@@ -110,15 +112,21 @@ impl Participant {
                     self.send_on(conduit, &ControlMessage::RoomSecret(grant));
                 }
             }
+            ControlMessage::Moved(operation) => self.peer_mut(now, from).epoch = Some(operation),
             ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
             ControlMessage::Key(message) => self.handle_key(now, from, conduit, *message),
             ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             ControlMessage::Unsubscribe(stream) => self.handle_subscribe(from, conduit, stream, false),
+            ControlMessage::Conversation(message) => {
+                self.conversation.handle_message(now, &self.log, from, *message);
+            }
             ControlMessage::Report(report) => {
                 self.outputs.push_back(Output::Reported { member: from, report });
             }
+            ControlMessage::Moderation(request) => self.handle_moderation(from, request),
             ControlMessage::Hello(_)
+            | ControlMessage::Door(_)
             | ControlMessage::Waiting
             | ControlMessage::Charge(_)
             | ControlMessage::Refused(_)
@@ -147,8 +155,9 @@ impl Participant {
     fn note_hello(&mut self, now: Now, from: MemberId, hello: &Hello) {
         let addresses = hello.addresses.iter().map(|address| (*address).into()).collect();
         let peer = self.peer_mut(now, from);
-        if !hello.addresses.is_empty() || peer.links.is_empty() {
+        if (!hello.addresses.is_empty() || peer.links.is_empty()) && peer.addresses != addresses {
             peer.addresses = addresses;
+            self.keep_peer(from);
         }
     }
 

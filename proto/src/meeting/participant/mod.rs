@@ -10,7 +10,11 @@
 //! | file | concern |
 //! |---|---|
 //! | `lobby`, `knocking`, `charge` | standing at the door |
-//! | `door`, `welcome` | answering it, letting in |
+//! | `door`, `welcome`, `passphrase` | answering it, letting in |
+//! | `code` | a code of words in place of a ticket |
+//! | `doorway` | what is remembered of the door |
+//! | `returning` | the founder comes back; being sent back to the lobby |
+//! | `moderation` | mute requests, acts that are forbidden, nobody in charge |
 //! | `links` | dialling and accepting members |
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
@@ -20,13 +24,17 @@
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
 //! | `routes` | which paths carry whose media |
 //! | `inspection` | what may be looked at |
+//! | `conversation` | chat, hands, reactions, polls, files |
 //! | `media_path` | sealing, sending, receiving, opening frames |
 
 mod charge;
+mod code;
 mod commands;
 mod conduits;
+mod conversation;
 mod dirty;
 mod door;
+mod doorway;
 mod founding;
 mod inspection;
 mod key_exchange;
@@ -35,9 +43,12 @@ mod links;
 mod lobby;
 mod media_path;
 mod messages;
+mod moderation;
 pub mod output;
+mod passphrase;
 mod peer;
 mod relays;
+mod returning;
 mod rooms;
 mod roster_changes;
 mod roster_sync;
@@ -51,6 +62,7 @@ use std::{
     net::SocketAddr,
 };
 
+pub use doorway::BINDING_LABEL;
 pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
 pub use inspection::Holdings;
 pub use output::{
@@ -62,6 +74,7 @@ pub use relays::RELAY_TOKENS_MAX;
 use self::{
     conduits::{ChannelKey, Conduit},
     dirty::Dirty,
+    doorway::Doorway,
     links::{DialPurpose, MemberLink},
     lobby::Phase,
     peer::Peer,
@@ -69,7 +82,10 @@ use self::{
     secrets::Secrets,
     timers::Timers,
 };
-use super::{admission::AdmissionBook, keys::Publisher, name::Name, role::Role, roster_log::RosterLog};
+use super::{
+    admission::AdmissionBook, conversation::Conversation, keys::Publisher, name::Name, role::Role,
+    roster_log::RosterLog,
+};
 use crate::{
     channel::pairwise::PairwiseChannel,
     identity::Identity,
@@ -97,6 +113,7 @@ pub struct Participant {
     random: Random,
 
     phase: Phase,
+    doorway: Doorway,
     /// While at the door: those besides the host who proved that they are in charge.
     doorkeepers: BTreeSet<MemberId>,
     /// When a welcome was last sent on a conduit; only the last [`timers::WELCOME_INTERVAL`] is kept.
@@ -129,6 +146,8 @@ pub struct Participant {
     next_dial: u64,
     channels: BTreeMap<ChannelKey, PairwiseChannel>,
     rooms: Rooms,
+
+    conversation: Conversation,
 
     timers: Timers,
     dirty: Dirty,
@@ -179,6 +198,7 @@ impl Participant {
         let relays = self.relays.values().filter_map(RelaySession::poll_timeout);
         let links = self.links.values().map(|link| link.monitor.poll_timeout());
         let own = [
+            self.conversation.poll_timeout().filter(|_| self.is_member()),
             self.timers.next(),
             self.publisher.poll_timeout(),
             self.authenticator.poll_timeout(),
@@ -193,6 +213,9 @@ impl Participant {
         self.ping_relays(now);
         self.publisher.handle_timeout(now.monotonic);
         self.send_source_authentication(now);
+        if self.is_member() {
+            self.conversation.handle_timeout(now, &self.log);
+        }
         self.settle(now);
     }
 
@@ -208,6 +231,7 @@ impl Participant {
             self.rebuild_rooms(now);
         }
         self.pump_keys(now);
+        self.pump_conversation(now);
         // Whatever changes whom there is to talk to changes routes too; time alone does so at each `Timer::Watch`.
         if self.dirty.take_routes() {
             self.plan_routes(now);

@@ -1,14 +1,23 @@
 //! What goes in and out of a [`super::Participant`] beside bytes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use crate::{
     ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
     media::reception_report::ReceptionReport,
-    meeting::{keys::KeyReason, role::Role, safety_code::SafetyCode},
-    noise::Psk,
+    meeting::{
+        conversation::{ConversationCommand, ConversationEvent, files::FileJob},
+        credential::{Certified, CredentialError},
+        kept::KeptRecord,
+        keys::KeyReason,
+        passphrase::Passphrase,
+        role::Role,
+        safety_code::SafetyCode,
+    },
+    noise::{Psk, Unadmitted},
     policy::{evidence::EvidenceLevel, permit::Permit},
     time::Timestamp,
+    wire::door_message::RefusalWords,
 };
 
 /// A dial that the driver was asked for; a local handle, never used twice.
@@ -84,6 +93,13 @@ pub enum Output {
         /// In the order in which they are tried.
         keys: Vec<Psk>,
     },
+    /// Turn these away inside the handshake from the next [`Output::Accept`] on, which follows.
+    TurnAway(Unadmitted),
+    /// Also accept member legs under this key, until another such output.
+    AcceptCode(Option<(MeetingId, Psk)>),
+    /// Write this to the disk, after what came before, and before anything that follows is sent: the founder's node needs
+    /// it to come back ([`super::Participant::resume`]).
+    Keep(KeptRecord),
     /// Play this.
     Media(MediaFrame),
     /// Stop playing a member who is gone.
@@ -98,6 +114,8 @@ pub enum Output {
         /// What.
         report: ReceptionReport,
     },
+    /// Do something with a file; answer with `handle_file_outcome`.
+    File(FileJob),
     /// Something for people.
     Event(Event),
 }
@@ -121,14 +139,36 @@ pub struct MediaFrame {
 pub enum Command {
     /// Let a waiting person in.
     Admit(MemberId),
+    /// Let all of these in who wait.
+    AdmitAll(BTreeSet<MemberId>),
     /// Refuse a waiting person.
     Refuse(MemberId),
+    /// Refuse a waiting person, and say why.
+    RefuseBecause(MemberId, RefusalWords),
+    /// Send a member back to the lobby, where it may knock again.
+    SendBack(MemberId),
+    /// Say the passphrase at the door.
+    Passphrase(Passphrase),
+    /// Make a code of words that stands for the ticket, once.
+    OfferCode,
+    /// Ask a member to switch its microphone off.
+    RequestMute(MemberId),
+    /// Ask everybody who is not in charge.
+    RequestMuteOfAll,
+    /// Ask those in charge for the word.
+    AskToSpeak,
+    /// Only those in charge may share (`true`), or everybody who may speak.
+    Sharing(bool),
+    /// Take a person's reactions away (`false`) or give them back.
+    Reactions(MemberId, bool),
     /// Remove a member.
     Remove(MemberId),
     /// Let nobody else in, or let people in again.
     Lock(bool),
     /// Change a member's role.
     Role(MemberId, Role),
+    /// Chat, hands, reactions, polls, files.
+    Conversation(ConversationCommand),
     /// Say goodbye and stop.
     Leave,
 }
@@ -143,6 +183,15 @@ pub enum Event {
     TicketRenewed,
     /// The host was reached and has to decide.
     Waiting,
+    /// Nobody in charge answers yet; this node goes on knocking for so long.
+    HostAbsent(Duration),
+    /// The door asks for the passphrase.
+    PassphraseWanted {
+        /// The last one was wrong.
+        wrong: bool,
+    },
+    /// Somebody in charge sent this node back to the lobby; it knocks again.
+    SentBack,
     /// This member is in. The safety code follows.
     Joined {
         /// The policy in one line.
@@ -161,6 +210,55 @@ pub enum Event {
         member: MemberId,
         /// The name they gave.
         name: String,
+        /// Which way they come.
+        via: Option<RoutePath>,
+        /// Whether they were removed from this meeting before, or refused.
+        returns: bool,
+    },
+    /// Somebody who waited is no longer at the door: gone, or somebody else in charge decided.
+    KnockEnded {
+        /// Who.
+        member: MemberId,
+    },
+    /// Somebody in charge asks that this member be silent: switch its microphone off.
+    MuteRequested {
+        /// Who asks.
+        by: MemberId,
+    },
+    /// A listener asks for the word.
+    AskedToSpeak {
+        /// Who.
+        member: MemberId,
+    },
+    /// Somebody showed a credential.
+    Certified {
+        /// Who.
+        member: MemberId,
+        /// What it says, or why it says nothing.
+        checked: Result<Certified, CredentialError>,
+    },
+    /// A code that stands for the ticket: to be read out, with one of the addresses.
+    Code {
+        /// The words.
+        words: String,
+        /// Where this node can be dialled.
+        addresses: Vec<SocketAddr>,
+        /// How long it is good.
+        left: Duration,
+    },
+    /// The code is spent.
+    CodeUsed {
+        /// By whoever knew it; otherwise somebody guessed, or mistyped.
+        right: bool,
+    },
+    /// Only those in charge may share (`true`), or everybody who may speak.
+    Sharing(bool),
+    /// A person's reactions were taken away or given back.
+    Reactions {
+        /// Whose.
+        member: MemberId,
+        /// Whether others show them.
+        allowed: bool,
     },
     /// A roster entry came, changed or went.
     Member {
@@ -204,6 +302,8 @@ pub enum Event {
         /// How many can decrypt.
         members: usize,
     },
+    /// Chat, hands, reactions, polls, files.
+    Conversation(ConversationEvent),
     /// Something failed; the meeting goes on.
     Fault {
         /// A stable name.
@@ -260,6 +360,8 @@ pub enum LeftReason {
     Refused,
     /// The meeting is locked.
     Locked,
+    /// Too many wrong passphrases.
+    Passphrase,
     /// Nobody could be reached in time.
     Unreachable {
         /// What was tried.

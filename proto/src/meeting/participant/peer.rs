@@ -8,7 +8,7 @@ use std::{
 
 use super::{Participant, output::RoutePath};
 use crate::{
-    ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
+    ids::{LinkId, MeetingId, MemberId, OperationHash, RelayId, StreamId},
     meeting::keys::{KeyMessage, Receiver},
     mesh::route::Path,
     sframe::source_verifier::SourceVerifier,
@@ -46,6 +46,8 @@ pub struct PeerCounters {
     pub tampered: u64,
     /// Malformed, or from somebody who may not speak.
     pub refused: u64,
+    /// Acts that are not theirs to do.
+    pub forbidden: u64,
 }
 
 /// A packet that came before its key.
@@ -79,8 +81,8 @@ pub(super) struct Peer {
     /// Of these, links on which it wants our audio.
     pub(super) listening: BTreeSet<LinkId>,
     pub(super) redial: Redial,
-    /// When its last control message came, over whatever conduit.
-    pub(super) heard_at: Option<Timestamp>,
+    /// The room secret that it said to use, by the operation that began its epoch.
+    pub(super) epoch: Option<OperationHash>,
     pub(super) keys: Receiver,
     pub(super) verifier: SourceVerifier,
     /// A key message that waits for roster operations.
@@ -111,7 +113,7 @@ impl Peer {
                 dialling: false,
                 lobby: false,
             },
-            heard_at: None,
+            epoch: None,
             keys: Receiver::new(meeting, id, me),
             verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),
             pending_key: None,

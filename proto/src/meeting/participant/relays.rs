@@ -321,7 +321,7 @@ impl Participant {
             .members
             .get(&key.alias)
             .is_some_and(|expected| *expected != member);
-        let removed = room.kind == RoomKind::Members && self.log.view().removed.contains_key(&member);
+        let removed = room.kind == RoomKind::Members && self.is_unadmitted(&member);
         if claimed || removed || member == self.me || !self.has_room_for(member) {
             self.channels.remove(&key);
             return;

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use super::{
     Event, LeftReason, MemberState, Output, Participant,
     conduits::fit,
-    lobby::Phase,
     timers::{SAFETY_CODE_DELAY, Timer},
 };
 use crate::{
     ids::{MemberId, OperationHash},
-    meeting::{roster::RosterChange, safety_code::SafetyCode},
+    meeting::{operation::RemoveReason, roster::RosterChange, safety_code::SafetyCode},
     time::Now,
     wire::control_message::ControlMessage,
 };
@@ -28,11 +27,12 @@ impl Participant {
         for change in &changes {
             self.apply_change(now, change);
         }
-        if self.phase == Phase::Left {
+        if !self.is_member() {
             return;
         }
         self.follow_epoch(now);
         self.choose_recipients(now);
+        self.conversation_follows(now, &changes);
         self.accept_keys();
         self.dirty.rooms();
         if !changes.is_empty() {
@@ -48,18 +48,32 @@ impl Participant {
     fn apply_change(&mut self, now: Now, change: &RosterChange) {
         match change {
             RosterChange::Admitted { member, .. } | RosterChange::RoleChanged { member, .. } => {
-                self.admission.forget(member);
+                if self.admission.forget(member) {
+                    self.emit(Event::KnockEnded { member: *member });
+                }
+                self.share_passphrase(*member);
                 if *member != self.me {
                     self.plan_first_dial(now, *member);
                 }
                 self.tell_member(*member);
             }
             RosterChange::Removed { member, removal } => {
+                let back_to = self.doorway.back_to.take_if(|_| *member == self.me);
+                if let Some(lobby) = back_to.filter(|_| removal.reason == RemoveReason::ToLobby) {
+                    self.go_back_to_lobby(now, lobby);
+                    return;
+                }
                 self.tell_removed(*member, &removal.operation);
                 self.cut_off(*member, MemberState::Removed);
             }
             RosterChange::AdmissionVoid { member } => self.cut_off(*member, MemberState::Removed),
             RosterChange::Left { member } => self.cut_off(*member, MemberState::Left),
+            RosterChange::Equivocated { member } => self.handle_equivocation(now, *member),
+            RosterChange::Sharing(in_charge_only) => self.emit(Event::Sharing(*in_charge_only)),
+            RosterChange::Reactions { member, allowed } => self.emit(Event::Reactions {
+                member: *member,
+                allowed: *allowed,
+            }),
             RosterChange::Locked(locked) => self.emit(Event::Locked(*locked)),
             _ => {}
         }

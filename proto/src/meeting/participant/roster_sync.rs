@@ -23,11 +23,11 @@ const GOSSIP_FANOUT: usize = 3;
 
 impl Participant {
     /// Writes an operation of our own and tells everybody; its hash, or a fault for people.
-    pub(super) fn author(&mut self, now: Now, op: Op) -> Option<OperationHash> {
-        let _ = now;
+    pub(super) fn author(&mut self, _now: Now, op: Op) -> Option<OperationHash> {
         match self.log.author(&self.identity, op) {
             Ok(operation) => {
                 let hash = operation.hash();
+                self.keep_news();
                 // A newcomer gets the whole log with its welcome.
                 let newcomer = match &operation.operation().op {
                     Op::Admit { member, .. } => Some(*member),
@@ -59,11 +59,13 @@ impl Participant {
         let mut news = false;
         let mut pending = false;
         for operation in operations {
+            let author = operation.author();
             match self.log.insert(operation) {
                 Ok(Inserted::Added(_)) => news = true,
                 Ok(Inserted::Pending) => pending = true,
                 // A refused operation is refused by everybody: it has no effect, whoever passed it on.
-                Ok(Inserted::Known) | Err(_) => {}
+                Ok(Inserted::Known) => {}
+                Err(error) => self.note_refused_operation(from, author, error),
             }
         }
         if pending {
@@ -71,6 +73,7 @@ impl Participant {
             self.send_on(conduit, &ControlMessage::WantOperations(bounded_heads(heads)));
         }
         if news {
+            self.keep_news();
             self.dirty.roster();
             self.timers
                 .set_if_unset(Timer::Gossip, now.monotonic + GOSSIP_DELAY);

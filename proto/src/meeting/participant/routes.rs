@@ -176,7 +176,7 @@ impl Participant {
         }
     }
 
-    fn describe(&self, path: Path) -> Option<RoutePath> {
+    pub(super) fn describe(&self, path: Path) -> Option<RoutePath> {
         Some(match path {
             Path::Direct(_) => RoutePath::Direct,
             Path::Relay(relay) => {

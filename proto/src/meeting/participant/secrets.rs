@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     Participant,
-    timers::{
-        FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, NEWS_DELAY, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer,
-    },
+    timers::{FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer},
 };
 use crate::{
     ids::{MeetingId, MemberId, OperationHash},
     meeting::{
-        operation::Op,
+        operation::{Op, RemoveReason},
         room_secret::{RoomSecret, TicketSecret},
         roster::RoomEpoch,
     },
@@ -149,6 +147,7 @@ impl Participant {
             self.dirty.rooms();
             self.renew_ticket(now);
             self.accept_keys();
+            self.broadcast(&ControlMessage::Moved(epoch.operation));
         } else if self.secrets.current_epoch() != Some(epoch.operation) && self.is_member() {
             // It mostly follows the operation at once; if it does not, whoever has it may soon leave the former rooms.
             self.timers
@@ -156,21 +155,17 @@ impl Participant {
         }
     }
 
-    /// Former room secrets of which all have heard are forgotten. An open link is no proof that somebody is there; what
-    /// they say later than the news took to reach them is.
+    /// Forgets former room secrets once everybody in the roster said to use the present one. Whoever did not may sit beyond
+    /// a partition, or be on the way from one to the other.
     pub(super) fn leave_former_rooms(&mut self, now: Now) {
-        let (members, peers) = (&self.log.view().members, &self.peers);
-        let all_heard = |since: Timestamp| {
-            let mut others = members.keys().filter(|id| **id != self.me);
-            others.all(|id| {
-                let heard_at = peers.get(id).and_then(|peer| peer.heard_at);
-                heard_at.is_some_and(|at| at >= since + NEWS_DELAY)
-            })
-        };
+        let current = self.secrets.current_epoch();
+        let mut others = self.log.view().members.keys().filter(|id| **id != self.me);
+        let all_moved = others.all(|id| self.peers.get(id).is_some_and(|peer| peer.epoch == current));
         let before = self.secrets.former.len();
-        self.secrets
-            .former
-            .retain(|(_, since)| now.monotonic - *since < FORMER_SECRET_MAX && !all_heard(*since));
+        self.secrets.former.retain(|(_, since)| {
+            let age = now.monotonic - *since;
+            age < FORMER_ROOMS_LINGER || age < FORMER_SECRET_MAX && !all_moved
+        });
         if !self.secrets.former.is_empty() {
             self.timers
                 .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
@@ -208,6 +203,7 @@ impl Participant {
     pub(super) fn handle_grant(&mut self, now: Now, from: MemberId, grant: &RoomSecretGrant) {
         self.secrets
             .grant(grant.operation, RoomSecret::from_bytes(grant.secret));
+        self.keep_secret(grant.operation);
         if let Some(ticket) = &grant.ticket {
             self.adopt_ticket(now, from, ticket);
         }
@@ -237,17 +233,29 @@ impl Participant {
     }
 
     /// Writes a Remove that moves the meeting to a fresh room secret, and grants it to those who remain.
-    pub(super) fn remove_member(&mut self, now: Now, member: MemberId) {
+    pub(super) fn remove_member(&mut self, now: Now, member: MemberId, reason: RemoveReason) {
         let secret = RoomSecret::generate(&mut self.random);
+        self.remove_with(now, member, reason, secret);
+    }
+
+    /// As [`Self::remove_member`], with this room secret.
+    pub(super) fn remove_with(
+        &mut self,
+        now: Now,
+        member: MemberId,
+        reason: RemoveReason,
+        secret: RoomSecret,
+    ) {
         let op = Op::Remove {
             member,
-            reason: crate::meeting::operation::RemoveReason::Unstated,
+            reason,
             room_secret: secret.commitment(&self.meeting),
         };
         let Some(operation) = self.author(now, op) else {
             return;
         };
         self.secrets.grant(operation, secret);
+        self.keep_secret(operation);
         // Keys turn and the peer is cut off while the roster is applied; then those who remain get the secret.
         self.settle(now);
         if let Some(grant) = self.grant_of(&operation) {

@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Gossip,
     /// When to ask again for a room secret that is missing.
     RoomSecret,
+    /// When it is this node's turn to put out proven equivocators.
+    Expulsion,
     /// When to leave the lobby, after being let in.
     Lobby,
     /// When to leave the rooms of the former room secret.
@@ -48,8 +50,6 @@ pub(super) const FORMER_ROOMS_LINGER: Duration = Duration::from_secs(2);
 /// A former room secret is kept at most so long for members who cannot be reached: they may sit beyond a partition and
 /// know no other. Whoever was removed knows it, too, so it is forgotten as soon as all members were reached.
 pub(super) const FORMER_SECRET_MAX: Duration = Duration::from_secs(600);
-/// Whoever says something so long after a removal has heard of it. Reason: the longest round trip at which people talk.
-pub(super) const NEWS_DELAY: Duration = Duration::from_secs(1);
 /// How long a newcomer stays in the lobby's rooms: until channels in the members' rooms have opened.
 pub(super) const LOBBY_LINGER: Duration = Duration::from_secs(2);
 /// How long a room secret may come after its operation before it is asked for.
@@ -111,7 +111,8 @@ impl Participant {
         while let Some(timer) = self.timers.take_due(now.monotonic) {
             match timer {
                 Timer::Knock => self.knock_again(now),
-                Timer::JoinDeadline => self.give_up_joining(),
+                Timer::JoinDeadline => self.give_up_joining(now),
+                Timer::Expulsion => self.expel_equivocators(now),
                 Timer::Heartbeat => self.send_heartbeat(now),
                 Timer::Gossip => self.send_gossip(),
                 Timer::RoomSecret => self.ask_for_room_secret(now),
@@ -128,7 +129,12 @@ impl Participant {
         self.watch_permits(now);
         self.watch_day(now);
         self.watch_sources(now);
-        self.admission.handle_timeout(now);
+        for member in self.admission.handle_timeout(now) {
+            self.emit(super::Event::KnockEnded { member });
+        }
+        self.watch_leaders(now);
+        self.watch_code(now);
+        self.forget_bindings();
         self.forget_strangers();
         for peer in self.peers.values_mut() {
             peer.keys.handle_timeout(now.monotonic);

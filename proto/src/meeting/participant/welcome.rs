@@ -55,6 +55,7 @@ impl Participant {
         self.welcomed
             .retain(|_, at| now.monotonic < *at + WELCOME_INTERVAL);
         self.welcomed.insert(conduit, now.monotonic);
+        self.show_credential(conduit);
         let hello = self.hello();
         self.send_on(conduit, &hello);
         self.send_operations_since(conduit, &[]);
@@ -91,7 +92,7 @@ impl Participant {
         others.filter_map(|id| self.peer_hint(*id)).collect()
     }
 
-    fn peer_hint(&self, member: MemberId) -> Option<PeerHint> {
+    pub(super) fn peer_hint(&self, member: MemberId) -> Option<PeerHint> {
         let addresses = &self.peers.get(&member)?.addresses;
         (!addresses.is_empty()).then(|| PeerHint {
             member,

@@ -63,6 +63,19 @@ pub(super) fn apply(roster: &mut Roster, entry: &Entry) {
             }
         }
         Op::Lock { locked } => roster.locked = *locked,
+        Op::Sharing { in_charge_only } => roster.sharing_in_charge_only = *in_charge_only,
+        Op::Reactions {
+            member,
+            allowed: true,
+        } => {
+            roster.silenced.remove(member);
+        }
+        Op::Reactions {
+            member,
+            allowed: false,
+        } => {
+            roster.silenced.insert(*member);
+        }
         Op::Policy { policy } => roster.policy_hash = Some(*policy),
     }
     if let Some(epoch) = room_epoch(entry) {

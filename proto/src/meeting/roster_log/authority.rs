@@ -17,6 +17,8 @@ pub(super) fn judge(operation: &Operation, past: &Roster) -> Result<Role, Insert
         Op::Found { .. } => return Err(InsertError::NotTheHost),
         Op::Leave => Act::Leave,
         Op::Lock { .. } => Act::Lock,
+        Op::Sharing { .. } => Act::Sharing,
+        Op::Reactions { member, .. } => Act::Reactions(past.role(member).ok_or(InsertError::Target)?),
         Op::Policy { .. } => Act::ChangePolicy,
         Op::Admit { role, .. } => Act::Admit(*role),
         Op::Remove { member, .. } if past.equivocators.contains(member) => Act::RemoveEquivocator,
@@ -43,6 +45,8 @@ fn check_target(operation: &Operation, past: &Roster) -> Result<(), InsertError>
             .get(member)
             .is_none_or(|removal| removal.by.is_none()),
         Op::Lock { locked } => past.locked != *locked,
+        Op::Sharing { in_charge_only } => past.sharing_in_charge_only != *in_charge_only,
+        Op::Reactions { member, allowed } => past.silenced.contains(member) == *allowed,
         Op::Policy { policy } => past.policy_hash != Some(*policy),
         Op::Found { .. } | Op::Leave | Op::Role { .. } => true,
     };

@@ -55,8 +55,11 @@ impl Entry {
     /// The member whom the operation is about.
     pub(super) fn target_of(op: &Op) -> Option<MemberId> {
         match op {
-            Op::Admit { member, .. } | Op::Remove { member, .. } | Op::Role { member, .. } => Some(*member),
-            Op::Found { .. } | Op::Leave | Op::Lock { .. } | Op::Policy { .. } => None,
+            Op::Admit { member, .. }
+            | Op::Remove { member, .. }
+            | Op::Role { member, .. }
+            | Op::Reactions { member, .. } => Some(*member),
+            Op::Found { .. } | Op::Leave | Op::Lock { .. } | Op::Policy { .. } | Op::Sharing { .. } => None,
         }
     }
 }

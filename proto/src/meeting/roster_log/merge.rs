@@ -9,7 +9,7 @@ use super::{
     graph::{Entry, Graph},
 };
 use crate::{
-    ids::OperationHash,
+    ids::{MemberId, OperationHash},
     meeting::{
         operation::{Op, RemoveReason},
         role::Role,
@@ -47,6 +47,7 @@ pub(super) fn merge(graph: &Graph, set: &PlaceSet) -> Roster {
 /// What is not about one person: founding, lock, policy, room.
 fn merge_meeting(graph: &Graph, set: &PlaceSet, effects: &Effects, roster: &mut Roster) {
     let (mut locks, mut removes, mut founding) = (Vec::new(), Vec::new(), None);
+    let (mut sharing, mut reactions) = (Vec::new(), BTreeMap::<MemberId, Vec<usize>>::new());
     for place in set.iter().filter(|&place| effects.holds(place)) {
         match graph.entry(place).op() {
             Op::Found {
@@ -59,12 +60,26 @@ fn merge_meeting(graph: &Graph, set: &PlaceSet, effects: &Effects, roster: &mut 
             // Only hosts make these, and what hosts do is totally ordered: the last one is in force.
             Op::Policy { policy } => roster.policy_hash = Some(*policy),
             Op::Lock { .. } => locks.push(place),
+            Op::Sharing { .. } => sharing.push(place),
+            Op::Reactions { member, .. } => reactions.entry(*member).or_default().push(place),
             Op::Remove { .. } => removes.push(place),
             Op::Admit { .. } | Op::Leave | Op::Role { .. } => {}
         }
     }
     let is_lock = |&place: &usize| matches!(graph.entry(place).op(), Op::Lock { locked: true });
     roster.locked = graph.maximal(&locks).iter().any(is_lock);
+    // As with locks: of the latest words, the one that forbids.
+    let forbids = |&place: &usize| {
+        matches!(
+            graph.entry(place).op(),
+            Op::Sharing { in_charge_only: true } | Op::Reactions { allowed: false, .. }
+        )
+    };
+    roster.sharing_in_charge_only = graph.maximal(&sharing).iter().any(forbids);
+    let silenced = reactions
+        .into_iter()
+        .filter(|(_, places)| graph.maximal(places).iter().any(forbids));
+    roster.silenced = silenced.map(|(member, _)| member).collect();
     let mut epochs = if removes.is_empty() {
         founding.into_iter().collect()
     } else {

@@ -51,7 +51,7 @@ pub enum PairwiseError {
 impl From<HandshakeError> for PairwiseError {
     fn from(error: HandshakeError) -> Self {
         match error {
-            HandshakeError::WrongIdentity => Self::WrongIdentity,
+            HandshakeError::WrongIdentity | HandshakeError::NotAdmitted => Self::WrongIdentity,
             HandshakeError::BadBinding | HandshakeError::BindingExpired => Self::Binding,
             HandshakeError::Malformed | HandshakeError::Decrypt | HandshakeError::TransportParameters => {
                 Self::Decrypt

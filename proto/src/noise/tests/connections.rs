@@ -58,6 +58,7 @@ pub(super) fn accept(keys: Vec<(MeetingId, Psk)>) -> ServerConfig {
     server::member(MemberAccept {
         identity: bob(),
         keys,
+        unadmitted: super::super::Unadmitted::default(),
         clock: clock(0),
         random: random(4),
     })

@@ -1,0 +1,192 @@
+//! Coming back: the founder with what it kept, and whoever was sent back to the lobby.
+
+use super::{
+    Event, Output, Participant, ParticipantConfig,
+    lobby::Phase,
+    secrets::Secrets,
+    timers::{JOIN_PATIENCE, Timer},
+};
+use crate::{
+    ids::{MemberId, OperationHash},
+    meeting::{
+        kept::KeptRecord,
+        operation::RemoveReason,
+        passphrase::Record,
+        room_secret::{RoomSecret, TicketSecret},
+        roster_log::RosterLog,
+    },
+    random::Random,
+    time::Now,
+    wire::{control_message::ControlMessage, door_message::DoorMessage, ticket::Ticket},
+};
+
+/// Addresses that one run hands out to be kept. Reason: a member could change its own as often as it likes; these are for
+/// convenience only.
+const KEPT_PEERS_MAX: u16 = 4_096;
+
+impl Participant {
+    /// The founder comes back to its meeting with what it kept ([`Output::Keep`]), though nobody else may be there. If it
+    /// did not keep enough, or is no longer in charge, it joins like anybody else.
+    #[must_use]
+    pub fn resume(
+        now: Now,
+        mut config: ParticipantConfig,
+        ticket: Ticket,
+        kept: Vec<KeptRecord>,
+        random: Random,
+    ) -> Self {
+        let terms = ticket.terms().clone();
+        let me = config.identity.member_id();
+        let mut log = RosterLog::new(terms.meeting, ticket.host());
+        let mut secrets = Secrets::new(TicketSecret::from_bytes(*terms.secret), terms.epoch);
+        let (mut peers, mut record) = (Vec::new(), None);
+        for entry in kept {
+            match entry {
+                // What does not fit any more is refused like anybody's.
+                KeptRecord::Operation(operation) => drop(log.insert(operation)),
+                KeptRecord::RoomSecret { operation, secret } => {
+                    secrets.grant(operation, RoomSecret::from_bytes(secret));
+                }
+                KeptRecord::Peer(hint) => peers.push(hint),
+                KeptRecord::Passphrase(bytes) => record = Record::from_bytes(&bytes),
+            }
+        }
+        let roster = log.view();
+        let leads = roster.role(&me).is_some_and(|role| role.is_in_charge());
+        let epoch = roster.room_epoch().map(|epoch| epoch.operation);
+        let complete = epoch.is_some_and(|epoch| secrets.get(&epoch).is_some());
+        if me != ticket.host() || !leads || !complete {
+            return Self::join(now, config, ticket, random);
+        }
+        config.relays.extend(ticket.relays(now.unix).flatten());
+        let mut participant = Self::assemble(config, ticket, terms, secrets, log, random, now);
+        participant.doorway.kept = u32::try_from(participant.log.len()).unwrap_or(u32::MAX);
+        if let Some(record) = record {
+            participant.doorway.gate.set(record);
+        }
+        participant.phase = Phase::Member;
+        for hint in peers {
+            if participant.log.view().members.contains_key(&hint.member) && hint.member != me {
+                let addresses = hint.addresses.iter().map(|address| (*address).into()).collect();
+                participant.peer_mut(now, hint.member).addresses = addresses;
+            }
+        }
+        // Its address may be another one than before.
+        if participant.direct {
+            participant.ticket_terms.addresses = participant.addresses.clone();
+        }
+        participant.issue_ticket(now);
+        participant.dirty.roster();
+        participant.settle(now);
+        participant
+    }
+
+    /// Whether this node keeps the meeting on disk.
+    fn keeps(&self) -> bool {
+        self.me == self.host && self.is_member()
+    }
+
+    /// Hands out what is new in the log, before anybody is told.
+    pub(super) fn keep_news(&mut self) {
+        if !self.keeps() {
+            return;
+        }
+        let mut cursor = Some(self.doorway.kept);
+        while let Some(from) = cursor {
+            let batch = self.log.operations_since(&[], from);
+            cursor = batch.next;
+            for operation in batch.operations {
+                self.outputs
+                    .push_back(Output::Keep(KeptRecord::Operation(operation)));
+            }
+        }
+        self.doorway.kept = u32::try_from(self.log.len()).unwrap_or(u32::MAX);
+    }
+
+    /// Hands out the room secret of an epoch.
+    pub(super) fn keep_secret(&mut self, operation: OperationHash) {
+        if self.keeps()
+            && let Some(secret) = self.secrets.get(&operation)
+        {
+            let secret = *secret.expose();
+            self.outputs
+                .push_back(Output::Keep(KeptRecord::RoomSecret { operation, secret }));
+        }
+    }
+
+    /// Hands out where a member is.
+    pub(super) fn keep_peer(&mut self, member: MemberId) {
+        if self.keeps()
+            && self.doorway.kept_peers < KEPT_PEERS_MAX
+            && self.log.view().members.contains_key(&member)
+            && let Some(hint) = self.peer_hint(member)
+        {
+            self.doorway.kept_peers += 1;
+            self.outputs.push_back(Output::Keep(KeptRecord::Peer(hint)));
+        }
+    }
+
+    /// Hands out what the passphrase is checked with.
+    pub(super) fn keep_passphrase(&mut self, record: &Record) {
+        if self.keeps()
+            && let Ok(bytes) = record.to_bytes().to_vec().try_into()
+        {
+            self.outputs
+                .push_back(Output::Keep(KeptRecord::Passphrase(bytes)));
+        }
+    }
+
+    /// Sends a member back to the lobby: it is removed like anybody who is removed, but knows the lobby of the new epoch.
+    pub(super) fn send_back(&mut self, now: Now, member: MemberId) {
+        let may = self.log.view().role(&member).is_some_and(|theirs| {
+            let act = crate::meeting::role::Act::Remove(theirs);
+            self.log.view().role(&self.me).is_some_and(|ours| ours.may(act))
+        });
+        let secret = RoomSecret::generate(&mut self.random);
+        if may {
+            let numbers = self.log.view().room_epochs.iter().map(|epoch| epoch.number);
+            let message = DoorMessage::BackToLobby {
+                epoch: numbers.max().unwrap_or(0) + 1,
+                secret: *secret.next_ticket_secret(&self.meeting).expose(),
+            };
+            self.send_to(Some(now), member, &ControlMessage::Door(message));
+        }
+        self.remove_with(now, member, RemoveReason::ToLobby, secret);
+    }
+
+    /// This member was sent back: it forgets the meeting's keys and knocks.
+    pub(super) fn go_back_to_lobby(&mut self, now: Now, (epoch, secret): (u32, [u8; 32])) {
+        let links: Vec<_> = self.links.keys().copied().collect();
+        for link in links {
+            self.outputs.push_back(Output::Close { link });
+        }
+        self.links.clear();
+        self.channels.clear();
+        let leaders = self.people_in_charge();
+        let gone: Vec<MemberId> = self.peers.keys().copied().collect();
+        for member in gone {
+            self.outputs.push_back(Output::MediaEnded { member });
+            let addresses = self.peers.remove(&member).map(|peer| peer.addresses);
+            if leaders.contains(&member) {
+                self.peer_mut(now, member).addresses = addresses.unwrap_or_default();
+            }
+        }
+        self.seen.clear();
+        self.secrets = Secrets::new(TicketSecret::from_bytes(secret), epoch);
+        // Whoever could be left to hear this node's old keys gets nothing under them.
+        let heads = self.log.heads();
+        let _ = self
+            .publisher
+            .set_recipients(now.monotonic, &std::collections::BTreeSet::new(), &heads);
+        self.phase = Phase::Lobby { waiting: false };
+        self.doorkeepers = leaders;
+        self.doorway.since = now.monotonic;
+        self.doorway.asked = false;
+        self.timers.set(Timer::Knock, now.monotonic);
+        self.timers
+            .set(Timer::JoinDeadline, now.monotonic + JOIN_PATIENCE);
+        self.emit(Event::SentBack);
+        self.accept_keys();
+        self.dirty.rooms();
+    }
+}
