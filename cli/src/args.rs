@@ -6,11 +6,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use clap_complete::Shell;
 
+use crate::relay_args::{AttestArgs, RelayArgs};
+
 const EXAMPLES: &str = "\
 Examples:
   subrosa new --name Ada                  found a meeting, print its ticket
   subrosa join                            join; asks for the ticket
   subrosa new --policy eea --relay FILE   media only over relays in the EEA, or directly
+  subrosa relay init                      write a relay's settings, asking what matters
   subrosa relay --config relay.toml       lend bandwidth to others' meetings, blindly
   subrosa demo                            watch three people talk, on this machine
 
@@ -44,6 +47,8 @@ pub(crate) enum Action {
     Join(JoinArgs),
     /// Run a relay: forwards others' encrypted media, sees no content.
     Relay(RelayArgs),
+    /// Vouch for a relay's jurisdiction, ask for it, or check what an issuer signed.
+    Attest(AttestArgs),
     /// Run three members and two relays on this machine and check what was heard.
     Demo(DemoArgs),
     /// Show or replace this computer's identity.
@@ -62,6 +67,12 @@ pub(crate) enum Action {
     Completions {
         /// Which shell.
         shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands into a folder.
+    Man {
+        /// The folder; without it, the main page goes to stdout.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
 }
 
@@ -152,6 +163,15 @@ pub(crate) struct MeetingArgs {
     /// address. Repeatable; in SUBROSA_RELAY, descriptors are separated by spaces.
     #[arg(long = "relay", value_name = "RELAY", env = "SUBROSA_RELAY")]
     pub(crate) relays: Vec<String>,
+    /// A token for relays that ask for one: a file that holds it, or its line (which other users of this computer can
+    /// see while the program runs). Repeatable; SUBROSA_RELAY_TOKEN holds one.
+    #[arg(
+        long = "relay-token",
+        value_name = "TOKEN",
+        env = "SUBROSA_RELAY_TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) relay_tokens: Vec<String>,
     /// Never connect to members directly: hides your addresses from them. Needs a permitted relay.
     #[arg(long, env = "SUBROSA_NO_DIRECT", value_parser = FalseyValueParser::new())]
     pub(crate) no_direct: bool,
@@ -201,23 +221,6 @@ pub(crate) enum Admit {
     Ask,
     /// Whoever holds the ticket.
     Ticket,
-}
-
-/// `subrosa relay`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  subrosa relay --config relay.toml
-
-Prints the relay's signed descriptor: the line that others give to --relay. Every key of the file: docs/relay.toml; running one: docs/relay.md.
-Ctrl-C ends it: sessions are told.")]
-pub(crate) struct RelayArgs {
-    /// The relay's configuration.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// One line of JSON per event: the descriptor, then statistics every second.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// `subrosa demo`.

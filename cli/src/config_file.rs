@@ -30,6 +30,8 @@ pub(crate) struct ConfigFile {
     pub(crate) listen: Option<SocketAddr>,
     /// `--relay`, as a list.
     pub(crate) relays: Option<Vec<String>>,
+    /// `--relay-token`, as a list.
+    pub(crate) relay_tokens: Option<Vec<String>>,
     /// `--policy` of `subrosa new`.
     pub(crate) policy: Option<String>,
     /// `--discovery`.

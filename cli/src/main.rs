@@ -9,6 +9,7 @@ mod logging;
 mod meeting;
 mod output;
 mod passphrase_input;
+mod relay_args;
 mod settings;
 mod signals;
 mod view_model;

@@ -90,6 +90,11 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
             .or(file.listen)
             .unwrap_or_else(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
         relays: split_relays(&relays),
+        relay_tokens: if flags.relay_tokens.is_empty() {
+            file.relay_tokens.unwrap_or_default()
+        } else {
+            flags.relay_tokens
+        },
         no_direct: flags.no_direct || file.no_direct.unwrap_or(false),
         data_dir,
         downloads: flags

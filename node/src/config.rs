@@ -69,6 +69,8 @@ pub struct NodeConfig {
     /// Relays to use if the policy permits them: descriptor lines, files that hold one, or addresses whose descriptor
     /// lies in the data directory.
     pub relays: Vec<String>,
+    /// Tokens for relays that ask for one: lines that begin with `subrosa-token:`, or files that hold one.
+    pub relay_tokens: Vec<String>,
     /// Never connect to members directly: hides this node's addresses from them.
     pub no_direct: bool,
     /// Where identity and meeting state live; created with mode 0700. `None` keeps everything in memory.

@@ -1,13 +1,16 @@
 //! One module per command, and what they share.
 
+mod attest;
 mod completions;
 mod contacts;
 mod demo;
 mod identity;
+mod man;
 mod netcheck;
 mod org;
 mod relay;
 mod relays;
+mod secret_file;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -32,14 +35,15 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Action::New(args) => meeting::new(args),
         Action::Join(args) => meeting::join(args),
         Action::Relay(args) => relay::run(&args),
+        Action::Attest(args) => attest::run(&args),
         Action::Demo(args) => demo::run(&args),
         Action::Identity(args) => identity::run(args),
         Action::Relays(args) => relays::run(args),
         Action::Contacts(args) => contacts::run(args),
         Action::Org(args) => org::run(args),
-        Action::Relays(args) => relays::run(args),
         Action::Netcheck(args) => netcheck::run(&args),
         Action::Completions { shell } => completions::run(shell),
+        Action::Man { out } => man::run(out.as_deref()),
     };
     match result {
         Ok(status) => ExitCode::from(status),

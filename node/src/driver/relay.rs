@@ -7,10 +7,14 @@
 
 mod congestion;
 mod data_dir;
+mod descriptor_chain;
+mod discovery;
 mod event_loop;
 mod forward_streams;
+mod handshakes;
 mod link;
 mod node;
+mod observe;
 mod socket;
 mod timers;
 mod transport;
@@ -22,15 +26,21 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use quinn_proto::{EndpointConfig, ServerConfig};
 use subrosa_proto::{
-    relay::{Relay, RelayConfig, RelayStats},
-    wire::relay_message::DescriptorBytes,
+    relay::{Access, Relay, RelayConfig, RelayLimits, RelayStats, TokenUsage},
+    wire::{
+        bounded::BoundedVec,
+        relay_message::{DescriptorBytes, REDIRECT_MAX},
+    },
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::relay_config::HandshakeLimits;
+
 pub use congestion::MediaWindow;
-pub use node::{RelayNode, RelayStartError};
+pub use node::{RelayNode, RelayStartError, Reloaded};
 pub use transport::transport_config;
 
 /// Commands that wait for the event loop; the handle's methods wait beyond that.
@@ -59,6 +69,10 @@ pub struct DriverStats {
     pub retries: u64,
     /// Dialling clients that were ignored because too many dialled at once.
     pub handshakes_shed: u64,
+    /// Dialling clients that were turned away because more came per second than may.
+    pub handshakes_refused: u64,
+    /// Handshakes begun that did not finish.
+    pub handshakes_failed: u64,
     /// Connections now, half-open ones included.
     pub connections: u64,
     /// Load of the event loop in thousandths of its time.
@@ -74,10 +88,43 @@ pub struct RelayReport {
     pub driver: DriverStats,
 }
 
+/// What the driver itself decides by; the rest is the machine's.
+#[derive(Clone, Debug, Default)]
+pub struct DriverPolicy {
+    /// Addresses that need no token.
+    pub listed: Vec<IpNet>,
+    /// How fast sessions may come.
+    pub handshakes: HandshakeLimits,
+    /// Whether clients' addresses are logged. The descriptor says so.
+    pub log_addresses: bool,
+}
+
+/// What an operator may change while the relay runs.
+#[derive(Clone, Debug)]
+pub struct Reconfiguration {
+    /// Quotas.
+    pub limits: RelayLimits,
+    /// Who may use it.
+    pub access: Access,
+    /// Relays to which clients are redirected.
+    pub alternates: BoundedVec<DescriptorBytes, REDIRECT_MAX>,
+    /// See [`DriverPolicy`].
+    pub policy: DriverPolicy,
+}
+
+/// What is left of a driver that has ended.
+#[derive(Debug)]
+struct Last {
+    report: RelayReport,
+    token_usage: Vec<TokenUsage>,
+}
+
 /// What the driver is told while it runs.
 pub(crate) enum Command {
     Report(oneshot::Sender<RelayReport>),
+    TokenUsage(oneshot::Sender<Vec<TokenUsage>>),
     SetDescriptor(DescriptorBytes),
+    Reconfigure(Box<Reconfiguration>),
     Drain(Duration),
     Shutdown,
 }
@@ -86,7 +133,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub struct RelayDriver {
     commands: mpsc::Sender<Command>,
-    ended: watch::Receiver<bool>,
+    ended: watch::Receiver<Option<Arc<Last>>>,
     local_addr: SocketAddr,
 }
 
@@ -99,15 +146,38 @@ impl RelayDriver {
     pub fn start(
         socket: UdpSocket,
         endpoint: EndpointConfig,
+        server: ServerConfig,
+        relay: RelayConfig,
+    ) -> io::Result<Self> {
+        // Whoever drives a relay without settings has its own ideas of how many may come.
+        let handshakes = HandshakeLimits {
+            per_second: u32::MAX,
+            per_address_block: u32::MAX,
+        };
+        let policy = DriverPolicy {
+            handshakes,
+            ..DriverPolicy::default()
+        };
+        Self::start_with(socket, endpoint, server, relay, policy)
+    }
+
+    /// As [`start`](Self::start), with the driver's own part of the settings.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        socket: UdpSocket,
+        endpoint: EndpointConfig,
         mut server: ServerConfig,
         relay: RelayConfig,
+        policy: DriverPolicy,
     ) -> io::Result<Self> {
         server.transport_config(Arc::new(transport_config()));
         // A relay's clients move between networks; their sessions move with them.
         server.migration(true);
         let local_addr = socket.local_addr()?;
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let (end, ended) = watch::channel(false);
+        let (end, ended) = watch::channel(None);
         let sessions_max = relay.limits.sessions_max;
         let relay = Relay::new(relay);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -118,9 +188,11 @@ impl RelayDriver {
             socket::RelaySocket::new(socket)?
         };
         std::thread::Builder::new().name("relay".into()).spawn(move || {
-            let mut event_loop = event_loop::EventLoop::new(socket, endpoint, server, relay, sessions_max);
+            let mut event_loop =
+                event_loop::EventLoop::new(socket, endpoint, server, relay, sessions_max, policy);
             runtime.block_on(event_loop.run(inbox));
-            let _ = end.send(true);
+            let (report, token_usage) = event_loop.last_words();
+            let _ = end.send(Some(Arc::new(Last { report, token_usage })));
         })?;
         Ok(Self {
             commands,
@@ -135,16 +207,38 @@ impl RelayDriver {
         self.local_addr
     }
 
-    /// The counters; zeros once the relay has ended.
+    /// The counters; the last ones once the relay has ended.
     pub async fn report(&self) -> RelayReport {
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::Report(reply)).await.is_err() {
-            return RelayReport::default();
+        if self.commands.send(Command::Report(reply)).await.is_ok()
+            && let Ok(report) = answer.await
+        {
+            return report;
         }
-        answer.await.unwrap_or_default()
+        self.ended().await;
+        let last = self.ended.borrow().clone();
+        last.map(|last| last.report.clone()).unwrap_or_default()
     }
 
-    /// Replaces the descriptor that later sessions are told.
+    /// What tokens have used.
+    pub async fn token_usage(&self) -> Vec<TokenUsage> {
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(Command::TokenUsage(reply)).await.is_ok()
+            && let Ok(usage) = answer.await
+        {
+            return usage;
+        }
+        self.ended().await;
+        let last = self.ended.borrow().clone();
+        last.map(|last| last.token_usage.clone()).unwrap_or_default()
+    }
+
+    /// Puts other settings in force. Sessions that they still allow lose nothing.
+    pub async fn reconfigure(&self, settings: Reconfiguration) {
+        let _ = self.commands.send(Command::Reconfigure(Box::new(settings))).await;
+    }
+
+    /// Replaces the descriptor, and tells every session.
     pub async fn set_descriptor(&self, descriptor: DescriptorBytes) {
         let _ = self.commands.send(Command::SetDescriptor(descriptor)).await;
     }
@@ -161,9 +255,16 @@ impl RelayDriver {
         self.ended().await;
     }
 
+    /// Whether the event loop has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        // A thread that panicked left nothing, and is gone all the same.
+        self.ended.borrow().is_some() || self.ended.has_changed().is_err()
+    }
+
     /// Waits until the event loop has ended, after a drain or a shutdown.
     pub async fn ended(&self) {
         let mut ended = self.ended.clone();
-        let _ = ended.wait_for(|&ended| ended).await;
+        let _ = ended.wait_for(Option::is_some).await;
     }
 }

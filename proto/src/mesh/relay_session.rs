@@ -12,8 +12,9 @@ use super::link::LinkMonitor;
 use crate::{
     ids::{Alias, LinkId, PolicyHash, RelayId, RoomId, TrackAlias},
     policy::{permit::Permit, signed_descriptor::VerifiedDescriptor},
+    relay::token::AccessToken,
     time::{Now, Timestamp},
-    wire::relay_message::{Refusable, RefusalCode, RelayNotice, RelayRequest},
+    wire::relay_message::{Refusable, RefusalCode, RelayNotice, RelayRequest, TokenBytes},
 };
 
 /// First pause after a failed dial; doubled up to [`RETRY_MAX`].
@@ -44,6 +45,8 @@ struct Room {
     told: RoomTracks,
     /// Announced tracks that somebody wants.
     wanted: BTreeSet<TrackAlias>,
+    /// The token that was shown at the last try to enter: see [`RelaySession::shown`].
+    tried: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -71,7 +74,7 @@ pub enum SessionEvent {
     Redirect(Vec<Vec<u8>>),
     /// The relay's newest descriptor.
     Descriptor(Vec<u8>),
-    /// The relay refused something; clause and sentence.
+    /// The relay refused something; [`RefusalCode::name`] and sentence.
     Refused(String, String),
     /// The relay ends soon.
     Draining,
@@ -87,6 +90,12 @@ pub struct RelaySession {
     draining: bool,
     rooms: BTreeMap<RoomId, Room>,
     requests: VecDeque<RelayRequest>,
+    /// Tokens that may be shown to this relay, in the order of trying.
+    tokens: Vec<TokenBytes>,
+    /// How many of them name this relay: those are shown without being asked for.
+    naming: usize,
+    /// Which of them is shown; `None` as long as the relay has not asked: a token tells whose guest one is.
+    shown: Option<usize>,
 }
 
 impl RelaySession {
@@ -101,7 +110,26 @@ impl RelaySession {
             draining: false,
             rooms: BTreeMap::new(),
             requests: VecDeque::new(),
+            tokens: Vec::new(),
+            naming: 0,
+            shown: None,
         }
+    }
+
+    /// The tokens that the owner holds. Those that name other relays are left out.
+    pub fn set_tokens(&mut self, tokens: &[AccessToken]) {
+        let names_this = |token: &&AccessToken| token.terms().relays.contains(&self.descriptor.relay);
+        let for_any = |token: &&AccessToken| token.terms().relays.is_empty();
+        let naming: Vec<TokenBytes> = tokens
+            .iter()
+            .filter(names_this)
+            .map(AccessToken::to_bytes)
+            .collect();
+        self.naming = naming.len();
+        self.tokens = naming;
+        self.tokens
+            .extend(tokens.iter().filter(for_any).map(AccessToken::to_bytes));
+        self.shown = (self.naming > 0).then_some(0);
     }
 
     /// Which relay.
@@ -204,6 +232,7 @@ impl RelaySession {
         };
         self.backoff = (self.backoff * 2).min(RETRY_MAX);
         self.draining = false;
+        self.shown = (self.naming > 0).then_some(0);
         self.requests.clear();
         for room in self.rooms.values_mut() {
             room.forget();
@@ -216,14 +245,39 @@ impl RelaySession {
             link,
             monitor: LinkMonitor::new(now),
         };
-        let rooms: Vec<(RoomId, Alias)> = self.rooms.iter().map(|(id, room)| (*id, room.alias)).collect();
-        for (room, alias) in rooms {
-            self.push(RelayRequest::Join {
-                room,
-                alias,
-                token: None,
-            });
+        let rooms: Vec<RoomId> = self.rooms.keys().copied().collect();
+        for room in rooms {
+            self.enter(room);
         }
+    }
+
+    /// Asks to be let into a room, with the token that is shown at present.
+    fn enter(&mut self, id: RoomId) {
+        let shown = self.shown;
+        let Some(room) = self.rooms.get_mut(&id) else {
+            return;
+        };
+        room.tried = shown;
+        let (room, alias) = (id, room.alias);
+        let token = shown.and_then(|at| self.tokens.get(at).cloned());
+        self.push(RelayRequest::Join { room, alias, token });
+    }
+
+    /// The relay wants a token, or another one. Returns whether one was left to try.
+    fn try_next_token(&mut self, id: RoomId) -> bool {
+        let Some(room) = self.rooms.get(&id).filter(|room| !room.joined) else {
+            return false;
+        };
+        // Of several rooms that were refused with one token, the first moves on to the next token, for all.
+        if room.tried == self.shown {
+            let next = self.shown.map_or(0, |at| at + 1);
+            if next >= self.tokens.len() {
+                return false;
+            }
+            self.shown = Some(next);
+        }
+        self.enter(id);
+        true
     }
 
     /// States the rooms to be in, each with the owner's alias there. Others are left.
@@ -251,13 +305,10 @@ impl RelaySession {
                     tracks: RoomTracks::default(),
                     told: RoomTracks::default(),
                     wanted: BTreeSet::new(),
+                    tried: None,
                 },
             );
-            self.push(RelayRequest::Join {
-                room,
-                alias,
-                token: None,
-            });
+            self.enter(room);
         }
     }
 
@@ -334,9 +385,14 @@ impl RelaySession {
                 self.rooms.get_mut(&room)?.present.remove(&alias);
                 Some(SessionEvent::Gone(room, alias))
             }
+            RelayNotice::Refused {
+                what: Refusable::Join(room),
+                code,
+                ..
+            } if code.is_about_the_token() && self.try_next_token(room) => None,
             RelayNotice::Refused { what, code, detail } => Some(SessionEvent::Refused(
-                format!("{code:?}"),
-                format!("{what:?}: {}", &*detail),
+                code.name().to_owned(),
+                format!("{}: {}", what.words(), &*detail),
             )),
             RelayNotice::Redirect { relays, .. } => Some(SessionEvent::Redirect(
                 relays.iter().map(|bytes| bytes.to_vec()).collect(),

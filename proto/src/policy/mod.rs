@@ -5,6 +5,7 @@
 //! sent. Whatever is missing, unknown or expired is a refusal that names its clause.
 
 pub mod attestation;
+pub mod attestation_request;
 pub mod country;
 pub mod country_set;
 mod country_table;

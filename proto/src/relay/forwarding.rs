@@ -1,15 +1,12 @@
 //! Media datagrams: from one sender to many queues, without copying.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::{
     ids::TrackAlias,
     relay::{
-        limits::{GATHER_BYTES, MEDIA_REFUSAL_INTERVAL, MediaRate},
+        limits::{GATHER_BYTES, MEDIA_REFUSAL_INTERVAL},
         machine::Relay,
-        rate_limiter::RateLimiter,
         session::SessionId,
         stats::DropReason,
     },
@@ -19,36 +16,6 @@ use crate::{
         relay_message::{Refusable, RefusalCode},
     },
 };
-
-/// What one address block uses.
-#[derive(Debug)]
-pub(super) struct BlockQuota {
-    sessions: usize,
-    media: RateLimiter,
-}
-
-impl BlockQuota {
-    pub(super) fn new(rate: MediaRate, now: Timestamp) -> Self {
-        Self {
-            sessions: 0,
-            media: RateLimiter::media(rate, now),
-        }
-    }
-
-    pub(super) fn sessions(&self) -> usize {
-        self.sessions
-    }
-
-    pub(super) fn add_session(&mut self) {
-        self.sessions += 1;
-    }
-
-    /// Returns whether that was the last one.
-    pub(super) fn remove_session(&mut self) -> bool {
-        self.sessions -= 1;
-        self.sessions == 0
-    }
-}
 
 impl Relay {
     /// A media datagram from a client. It is queued, unchanged, for each listener of its track; a frame that is not
@@ -78,56 +45,17 @@ impl Relay {
             return;
         }
         let room = self.tracks[track].room;
+        if self.memory_used() + packet.len() * listeners > self.limits.memory_bytes_max {
+            self.stats.drop_frames(DropReason::MemoryFull, 1);
+            self.refuse_media(now, sender, header.track, RefusalCode::MemoryFull);
+            return;
+        }
         if let Err((drop, code)) = self.charge(now, sender, room, packet.len(), listeners) {
             self.stats.drop_frames(drop, 1);
             self.refuse_media(now, sender, header.track, code);
             return;
         }
         self.fan_out(now.monotonic, sender, track, packet);
-    }
-
-    /// Takes `bytes`, sent once and forwarded to `listeners`, from each quota, or from none.
-    pub(super) fn charge(
-        &mut self,
-        now: Now,
-        sender: SessionId,
-        room: usize,
-        bytes: usize,
-        listeners: usize,
-    ) -> Result<(), (DropReason, RefusalCode)> {
-        if self.month_is_used_up() {
-            self.roll_month(now);
-            if self.month_is_used_up() {
-                return Err((DropReason::MonthlyTraffic, RefusalCode::MonthlyTraffic));
-            }
-        }
-        let now = now.monotonic;
-        let (bytes, forwarded) = (bytes as u64, (bytes * listeners) as u64);
-        let Some(session) = self
-            .sessions
-            .get_mut(sender.0 as usize)
-            .and_then(|s| s.as_deref_mut())
-        else {
-            return Err((DropReason::NotAnnounced, RefusalCode::NotAnnounced));
-        };
-        if !session.media.allows(now, bytes) {
-            return Err((DropReason::SessionBitrate, RefusalCode::SessionBitrate));
-        }
-        let mut block = self.blocks.get_mut(&session.block);
-        if let Some(block) = &mut block
-            && !block.media.allows(now, bytes)
-        {
-            return Err((DropReason::AddressBlockBitrate, RefusalCode::AddressBlockBitrate));
-        }
-        if !self.rooms[room].media.take(now, forwarded) {
-            return Err((DropReason::RoomBitrate, RefusalCode::RoomBitrate));
-        }
-        // Only now: what a full room refuses costs the sender's neighbours nothing.
-        if let Some(block) = block {
-            block.media.take(now, bytes);
-        }
-        session.media.take(now, bytes);
-        Ok(())
     }
 
     fn fan_out(&mut self, now: Timestamp, sender: SessionId, track: usize, packet: &Bytes) {
@@ -145,7 +73,9 @@ impl Relay {
             if id == sender || listener.closing.is_some() {
                 continue;
             }
+            let before = listener.queue.bytes();
             dropped += u64::from(listener.queue.push(now, packet.clone(), frames_max));
+            self.queued_bytes = self.queued_bytes + listener.queue.bytes() - before;
             if listener.ready {
                 continue;
             }
@@ -199,12 +129,13 @@ impl Relay {
         let age_max = self.limits.queue_age_max;
         let session = self.sessions.get_mut(id.0 as usize)?.as_deref_mut()?;
         while let Some((waited, frame)) = session.queue.pop(now.monotonic) {
+            self.queued_bytes -= frame.len();
             if waited > age_max {
                 self.stats.drop_frames(DropReason::Stale, 1);
             } else if frame.len() > bytes_max {
                 self.stats.drop_frames(DropReason::TooLarge, 1);
             } else {
-                count_wait(&mut self.stats, waited);
+                self.stats.count_wait(waited);
                 self.stats.frames_forwarded += 1;
                 self.stats.forward_bytes(frame.len() as u64);
                 return Some(frame);
@@ -248,10 +179,4 @@ impl Relay {
             "media are dropped until this ends",
         );
     }
-}
-
-fn count_wait(stats: &mut super::stats::RelayStats, waited: Duration) {
-    let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-    stats.queue_delay_us_sum += micros;
-    stats.queue_delay_us_max = stats.queue_delay_us_max.max(micros);
 }

@@ -34,6 +34,12 @@ impl Gather {
         self.window = self.window_max * u32::from(above) / u32::from(BUSY_PERMILLE - IDLE_PERMILLE);
     }
 
+    /// Sets the longest window; what waits already is released as it was to be.
+    pub(super) fn set_window_max(&mut self, window_max: Duration) {
+        self.window_max = window_max;
+        self.window = self.window.min(window_max);
+    }
+
     pub(super) fn window(&self) -> Duration {
         self.window
     }

@@ -33,6 +33,10 @@ pub struct MediaRate {
     pub burst_bytes: u32,
 }
 
+/// What an idle session costs in memory, in bytes, its QUIC connection included: measured at 1,000 sessions (21 to 25 kB,
+/// docs/benchmarks.md), rounded up.
+pub const SESSION_BYTES: usize = 32 * 1024;
+
 /// A relay's limits. The defaults suit a machine with one core and 100 Mbit/s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayLimits {
@@ -56,6 +60,11 @@ pub struct RelayLimits {
     pub room_media: MediaRate,
     /// What one address block may send; default 50 Mbit/s, 2 MiB at once.
     pub address_block_media: MediaRate,
+    /// What may be forwarded in all, summed over all listeners. `None`: as much as the machine manages (the default).
+    pub total_media: Option<MediaRate>,
+    /// Memory for sessions (counted as [`SESSION_BYTES`] each) and what waits for them, in bytes. Beyond it sessions are
+    /// refused and media dropped; default 256 MiB.
+    pub memory_bytes_max: usize,
     /// Control requests of one session per second, twenty seconds' worth at once; default 50.
     pub requests_per_second: u32,
     /// Envelopes of one session per second, ten seconds' worth at once; default 50: a new key to 200 members takes
@@ -96,6 +105,8 @@ impl Default for RelayLimits {
                 bits_per_second: 50_000_000,
                 burst_bytes: 2 * 1024 * 1024,
             },
+            total_media: None,
+            memory_bytes_max: 256 * 1024 * 1024,
             requests_per_second: 50,
             envelopes_per_second: 50,
             envelope_bytes_per_second: 256 * 1024,

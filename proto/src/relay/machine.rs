@@ -11,13 +11,15 @@ use slab::Slab;
 use crate::{
     ids::RoomId,
     relay::{
-        forwarding::BlockQuota,
+        access::{Access, TokenBook, TokenUsage},
         gather::Gather,
         limits::{CONTROL_BACKLOG_MAX, RelayLimits},
         month::month_of,
+        quota::BlockQuota,
+        rate_limiter::RateLimiter,
         room::{Index, Room, Track},
         session::{AddressBlock, Session, SessionId},
-        stats::{DropReason, RelayStats},
+        stats::RelayStats,
         streams::{ForwardId, Streams},
     },
     time::{Now, Timestamp, UnixSeconds},
@@ -42,6 +44,10 @@ pub struct RelayConfig {
     pub month_of: UnixSeconds,
     /// Bytes forwarded in that month before the start.
     pub month_bytes: u64,
+    /// Who may use it.
+    pub access: Access,
+    /// What tokens used before the start.
+    pub token_usage: Vec<TokenUsage>,
 }
 
 /// Why the relay wants a session closed; the value is the QUIC application error code.
@@ -119,12 +125,17 @@ pub enum RelayOutput {
 #[derive(Debug)]
 pub struct Relay {
     pub(super) limits: RelayLimits,
-    descriptor: DescriptorBytes,
+    pub(super) descriptor: DescriptorBytes,
     alternates: BoundedVec<DescriptorBytes, REDIRECT_MAX>,
+    pub(super) access: Access,
+    pub(super) tokens: TokenBook,
+    pub(super) total_media: Option<RateLimiter>,
+    /// Media that wait for listeners, in bytes.
+    pub(super) queued_bytes: usize,
     /// By `SessionId`.
     pub(super) sessions: Vec<Option<Box<Session>>>,
     /// Sessions that count toward the quotas.
-    admitted: usize,
+    pub(super) admitted: usize,
     pub(super) rooms: Slab<Room>,
     pub(super) room_by_id: BTreeMap<RoomId, Index>,
     pub(super) tracks: Slab<Track>,
@@ -148,6 +159,12 @@ impl Relay {
             limits,
             descriptor: config.descriptor,
             alternates: config.alternates,
+            access: config.access,
+            tokens: TokenBook::restored(&config.token_usage),
+            total_media: limits
+                .total_media
+                .map(|rate| RateLimiter::media(rate, Timestamp::ZERO)),
+            queued_bytes: 0,
             sessions: Vec::new(),
             admitted: 0,
             rooms: Slab::new(),
@@ -167,9 +184,10 @@ impl Relay {
         }
     }
 
-    /// Replaces the descriptor that later sessions are told.
+    /// Replaces the descriptor; each session is told.
     pub fn set_descriptor(&mut self, descriptor: DescriptorBytes) {
         self.descriptor = descriptor;
+        self.announce_state();
     }
 
     /// Replaces the relays that clients are redirected to.
@@ -186,90 +204,10 @@ impl Relay {
             tracks: self.tracks.len() as u64,
             gather_window_us: u64::try_from(self.gather.window().as_micros()).unwrap_or(u64::MAX),
             draining: self.drain_until.is_some(),
+            hibernating: self.month_is_used_up(),
+            tokens: self.tokens.in_use() as u64,
+            queued_bytes: self.queued_bytes as u64,
             ..self.stats.clone()
-        }
-    }
-
-    /// A client's handshake finished. It is welcomed, or refused and closed.
-    pub fn handle_session_up(&mut self, now: Now, id: SessionId, block: AddressBlock) {
-        self.roll_month(now);
-        self.handle_session_down(now, id);
-        self.stats.sessions_total += 1;
-        let live = self
-            .sessions
-            .iter()
-            .flatten()
-            .filter(|s| s.closing.is_none())
-            .count();
-        let in_block = self.blocks.get(&block).map_or(0, BlockQuota::sessions);
-        let refusal = if self.drain_until.is_some() {
-            Some((RefusalCode::Draining, "this relay is about to end".to_owned()))
-        } else if live >= self.limits.sessions_max {
-            Some((
-                RefusalCode::SessionsFull,
-                format!("this relay serves at most {live} sessions"),
-            ))
-        } else if in_block >= self.limits.sessions_per_address_block_max {
-            Some((
-                RefusalCode::AddressBlockFull,
-                format!("this relay serves at most {in_block} sessions from one address block"),
-            ))
-        } else {
-            None
-        };
-        let slot = id.0 as usize;
-        if self.sessions.len() <= slot {
-            self.sessions.resize_with(slot + 1, || None);
-        }
-        self.sessions[slot] = Some(Box::new(Session::new(now.monotonic, block, &self.limits)));
-        let welcome = RelayNotice::Welcome {
-            descriptor: self.descriptor.clone(),
-            limits: self.limits.session(),
-        };
-        self.notify(id, &welcome);
-        if let Some((code, detail)) = refusal {
-            self.refuse(id, Refusable::Session, code, &detail);
-            self.redirect(id, RoomId([0; 16]));
-            self.close(id, CloseReason::Refused);
-        } else {
-            self.admit(now, id, block);
-        }
-    }
-
-    fn admit(&mut self, now: Now, id: SessionId, block: AddressBlock) {
-        if let Some(session) = self.session(id) {
-            session.admitted = true;
-        }
-        self.admitted += 1;
-        let rate = self.limits.address_block_media;
-        self.blocks
-            .entry(block)
-            .or_insert_with(|| BlockQuota::new(rate, now.monotonic))
-            .add_session();
-    }
-
-    /// A client's connection ended. Its rooms learn that it is gone.
-    pub fn handle_session_down(&mut self, _now: Now, id: SessionId) {
-        let Some(session) = self.session_ref(id) else {
-            return;
-        };
-        let (block, admitted, waiting) = (session.block, session.admitted, session.queue.len());
-        let rooms: Vec<RoomId> = session.rooms.keys().copied().collect();
-        self.stats.drop_frames(DropReason::ListenerGone, waiting as u64);
-        for room in rooms {
-            self.leave_room(id, room);
-        }
-        self.end_streams_of(id);
-        self.sessions[id.0 as usize] = None;
-        if admitted {
-            self.admitted -= 1;
-            if self
-                .blocks
-                .get_mut(&block)
-                .is_some_and(BlockQuota::remove_session)
-            {
-                self.blocks.remove(&block);
-            }
         }
     }
 
@@ -320,6 +258,7 @@ impl Relay {
     /// To be called at the time that [`poll_timeout`](Self::poll_timeout) gave.
     pub fn handle_timeout(&mut self, now: Now) {
         self.roll_month(now);
+        self.expire_tokens(now.monotonic);
         self.release_gathered(now.monotonic);
         if self.drain_until.is_some_and(|until| until <= now.monotonic) {
             for id in self.session_ids() {
@@ -328,13 +267,16 @@ impl Relay {
         }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout): the end of the gather window, or of the drain.
+    /// When to call [`handle_timeout`](Self::handle_timeout): the end of the gather window, of the drain, or of a token.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let drain = self
             .drain_until
             .filter(|_| self.sessions.iter().flatten().any(|s| s.closing.is_none()));
-        [self.gather.due(), drain].into_iter().flatten().min()
+        [self.gather.due(), drain, self.tokens.next_expiry()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next thing to do.
@@ -375,7 +317,7 @@ impl Relay {
         self.sessions.get(id.0 as usize)?.as_deref()
     }
 
-    fn session_ids(&self) -> Vec<SessionId> {
+    pub(super) fn session_ids(&self) -> Vec<SessionId> {
         let occupied = self.sessions.iter().enumerate().filter(|(_, s)| s.is_some());
         occupied.map(|(i, _)| SessionId(i as u32)).collect()
     }

@@ -14,12 +14,19 @@ use crate::{
     time::Now,
     wire::{
         framing,
-        relay_message::{Refusable, RefusalCode, RelayNotice},
+        relay_message::{Refusable, RefusalCode, RelayNotice, TokenBytes},
     },
 };
 
 impl Relay {
-    pub(super) fn join_room(&mut self, now: Now, id: SessionId, room: RoomId, alias: Alias) {
+    pub(super) fn join_room(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        room: RoomId,
+        alias: Alias,
+        token: Option<&TokenBytes>,
+    ) {
         let joined_as = self.session_ref(id).and_then(|s| s.rooms.get(&room).copied());
         if joined_as == Some(alias) {
             // Asked twice: answered twice.
@@ -28,7 +35,8 @@ impl Relay {
         if joined_as.is_some() {
             self.leave_room(id, room);
         }
-        if let Err((code, detail)) = self.may_join(id, room, alias) {
+        let allowed = self.may_join(id, room, alias);
+        if let Err((code, detail)) = allowed.and_then(|()| self.may_enter(now, id, token)) {
             self.refuse(id, Refusable::Join(room), code, &detail);
             if matches!(
                 code,

@@ -11,6 +11,8 @@
 //! handle_timeout    ─┘                      └─ poll_timeout   when to call handle_timeout
 //! ```
 
+mod access;
+mod admission;
 mod forwarding;
 mod gather;
 mod limits;
@@ -18,6 +20,7 @@ mod listener_queue;
 mod machine;
 mod membership;
 mod month;
+mod quota;
 mod rate_limiter;
 mod requests;
 mod room;
@@ -25,15 +28,18 @@ mod session;
 mod stats;
 mod streams;
 mod subscriptions;
+pub mod token;
 
+pub use access::{Access, BAD_TOKENS_MAX, TOKENS_MAX, TokenUsage};
 pub use limits::{
     ANNOUNCERS_PER_TRACK_MAX, CONTROL_BACKLOG_MAX, ENVELOPE_BACKLOG_MAX, GATHER_BYTES, GATHER_WINDOW_MAX,
-    MEDIA_REFUSAL_INTERVAL, MediaRate, RelayLimits, SESSIONS_PER_ALIAS_MAX, STREAMS_PER_SESSION_MAX,
+    MEDIA_REFUSAL_INTERVAL, MediaRate, RelayLimits, SESSION_BYTES, SESSIONS_PER_ALIAS_MAX,
+    STREAMS_PER_SESSION_MAX,
 };
 pub use machine::{CloseReason, Relay, RelayConfig, RelayOutput};
 pub use rate_limiter::RateLimiter;
-pub use session::{AddressBlock, SessionId};
-pub use stats::{DropReason, RelayStats};
+pub use session::{AddressBlock, Origin, SessionId};
+pub use stats::{DropReason, QUEUE_DELAY_BUCKETS_US, RelayStats};
 pub use streams::ForwardId;
 
 #[cfg(test)]

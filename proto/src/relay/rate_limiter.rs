@@ -37,6 +37,17 @@ impl RateLimiter {
         Self::new(rate.bits_per_second / 8, u64::from(rate.burst_bytes), now)
     }
 
+    /// Changes the rate and the burst; what was taken stays taken.
+    pub fn set_media(&mut self, rate: MediaRate, now: Timestamp) {
+        self.refill(now);
+        let new = Self::media(rate, now);
+        let taken = self.burst - self.balance;
+        *self = Self {
+            balance: new.burst.saturating_sub(taken),
+            ..new
+        };
+    }
+
     fn refill(&mut self, now: Timestamp) {
         let passed = now.as_micros().saturating_sub(self.updated.as_micros());
         if passed > 0 {
@@ -80,6 +91,21 @@ mod tests {
         let later = Timestamp::ZERO + Duration::from_millis(10);
         assert!(bucket.take(later, 1));
         assert!(!bucket.take(later, 1));
+    }
+
+    #[test]
+    fn a_changed_rate_forgives_nothing() {
+        let rate = |bits_per_second, burst_bytes| MediaRate {
+            bits_per_second,
+            burst_bytes,
+        };
+        let mut bucket = RateLimiter::media(rate(8_000, 1_000), Timestamp::ZERO);
+        assert!(bucket.take(Timestamp::ZERO, 900));
+        bucket.set_media(rate(80_000, 2_000), Timestamp::ZERO);
+        assert!(bucket.allows(Timestamp::ZERO, 1_100) && !bucket.allows(Timestamp::ZERO, 1_101));
+        bucket.set_media(rate(8_000, 500), Timestamp::ZERO);
+        assert!(!bucket.allows(Timestamp::ZERO, 1));
+        assert!(bucket.allows(Timestamp::ZERO + Duration::from_millis(100), 100));
     }
 
     proptest! {

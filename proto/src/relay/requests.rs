@@ -32,11 +32,9 @@ impl Relay {
             return;
         }
         match request {
-            RelayRequest::Join {
-                room,
-                alias,
-                token: _,
-            } => self.join_room(now, id, room, alias),
+            RelayRequest::Join { room, alias, token } => {
+                self.join_room(now, id, room, alias, token.as_ref());
+            }
             RelayRequest::Leave { room } => self.leave_room(id, room),
             RelayRequest::Announce { room, track } => self.announce(id, room, track),
             RelayRequest::Withdraw { room, track } => self.withdraw(id, room, track),

@@ -8,7 +8,7 @@ use crate::{
     ids::{Alias, RoomId, TrackAlias},
     relay::{
         limits::RelayLimits, listener_queue::ListenerQueue, machine::CloseReason, rate_limiter::RateLimiter,
-        room::Index,
+        room::Index, token::TokenId,
     },
     time::Timestamp,
 };
@@ -23,6 +23,21 @@ pub struct SessionId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddressBlock(pub u64);
 
+/// Where a session comes from, as far as that matters to a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its address block.
+    pub block: AddressBlock,
+    /// Whether its address is one of those that the operator listed: such a session needs no token.
+    pub listed: bool,
+}
+
+impl From<AddressBlock> for Origin {
+    fn from(block: AddressBlock) -> Self {
+        Self { block, listed: false }
+    }
+}
+
 /// A subscription or announcement of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TrackRef {
@@ -33,6 +48,11 @@ pub(super) struct TrackRef {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) block: AddressBlock,
+    pub(super) listed: bool,
+    /// The token that it showed and that is valid here.
+    pub(super) token: Option<TokenId>,
+    /// Tokens that it showed in vain.
+    pub(super) bad_tokens: u8,
     /// Rooms, and the alias in each.
     pub(super) rooms: BTreeMap<RoomId, Alias>,
     pub(super) announced: BTreeMap<TrackAlias, TrackRef>,
@@ -60,12 +80,15 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(now: Timestamp, block: AddressBlock, limits: &RelayLimits) -> Self {
+    pub(super) fn new(now: Timestamp, origin: Origin, limits: &RelayLimits) -> Self {
         let requests = u64::from(limits.requests_per_second);
         let envelopes = u64::from(limits.envelopes_per_second);
         let envelope_bytes = u64::from(limits.envelope_bytes_per_second);
         Self {
-            block,
+            block: origin.block,
+            listed: origin.listed,
+            token: None,
+            bad_tokens: 0,
             rooms: BTreeMap::new(),
             announced: BTreeMap::new(),
             subscribed: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! What a relay counts. Everything it does not forward is in here with its reason.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::wire::relay_message::RefusalCode;
 
@@ -30,11 +30,24 @@ pub enum DropReason {
     TooLarge,
     /// The listener went away while the frame waited.
     ListenerGone,
+    /// The bitrate of the sender's token is used up.
+    TokenBitrate,
+    /// The traffic of the sender's token is used up.
+    TokenTraffic,
+    /// The relay's bitrate in all is used up.
+    TotalBitrate,
+    /// The relay's memory for waiting frames is used up.
+    MemoryFull,
 }
+
+/// Upper bounds, in microseconds, of the buckets that waits are counted in; the last bucket has none.
+pub const QUEUE_DELAY_BUCKETS_US: [u64; 10] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000,
+];
 
 impl DropReason {
     /// All reasons, in the order of [`RelayStats::drops`].
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::NotAnnounced,
         Self::NoListener,
@@ -46,6 +59,10 @@ impl DropReason {
         Self::Stale,
         Self::TooLarge,
         Self::ListenerGone,
+        Self::TokenBitrate,
+        Self::TokenTraffic,
+        Self::TotalBitrate,
+        Self::MemoryFull,
     ];
 
     /// The reason's name in metrics.
@@ -63,6 +80,10 @@ impl DropReason {
             Self::Stale => "stale",
             Self::TooLarge => "too_large",
             Self::ListenerGone => "listener_gone",
+            Self::TokenBitrate => "token_bitrate",
+            Self::TokenTraffic => "token_traffic",
+            Self::TotalBitrate => "total_bitrate",
+            Self::MemoryFull => "memory_full",
         }
     }
 }
@@ -90,6 +111,10 @@ pub struct RelayStats {
     pub queue_delay_us_sum: u64,
     /// The longest such wait in microseconds.
     pub queue_delay_us_max: u64,
+    /// Such waits by [`QUEUE_DELAY_BUCKETS_US`]; the last counts those beyond.
+    pub queue_delay_counts: [u64; QUEUE_DELAY_BUCKETS_US.len() + 1],
+    /// Bytes of media that wait for listeners now.
+    pub queued_bytes: u64,
     /// Frames not forwarded, by [`DropReason`] (index `reason as usize`). Before fan-out a frame counts once, after it
     /// once for each listener.
     pub drops: [u64; DropReason::ALL.len()],
@@ -109,6 +134,10 @@ pub struct RelayStats {
     pub gather_window_us: u64,
     /// Whether the relay drains.
     pub draining: bool,
+    /// Whether the month's traffic is used up: the relay sleeps until the next.
+    pub hibernating: bool,
+    /// Tokens in use now.
+    pub tokens: u64,
 }
 
 impl RelayStats {
@@ -126,6 +155,14 @@ impl RelayStats {
 
     pub(super) fn drop_frames(&mut self, reason: DropReason, frames: u64) {
         self.drops[reason as usize] += frames;
+    }
+
+    pub(super) fn count_wait(&mut self, waited: Duration) {
+        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        self.queue_delay_us_sum += micros;
+        self.queue_delay_us_max = self.queue_delay_us_max.max(micros);
+        let bucket = QUEUE_DELAY_BUCKETS_US.iter().position(|&bound| micros <= bound);
+        self.queue_delay_counts[bucket.unwrap_or(QUEUE_DELAY_BUCKETS_US.len())] += 1;
     }
 
     pub(super) fn forward_bytes(&mut self, bytes: u64) {

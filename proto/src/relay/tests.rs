@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+mod access;
+mod change;
+
 const ROOM: RoomId = RoomId([1; 16]);
 const DATAGRAM_MAX: usize = 1_300;
 

@@ -97,7 +97,7 @@ pub enum RelayRequest {
 /// Relay → client.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum RelayNotice {
-    /// The first notice of each session.
+    /// The first notice of each session; again when the descriptor or the limits change.
     Welcome {
         /// The relay's current signed descriptor.
         descriptor: DescriptorBytes,
@@ -205,6 +205,23 @@ pub enum Refusable {
     Request,
 }
 
+impl Refusable {
+    /// What was refused, in words for people.
+    #[must_use]
+    pub const fn words(&self) -> &'static str {
+        match self {
+            Self::Session => "the connection",
+            Self::Join(_) => "entering a room",
+            Self::Announce(..) => "offering a track",
+            Self::Subscribe(..) => "listening to a track",
+            Self::Envelope(..) => "a message to a member",
+            Self::Room(_) => "a request",
+            Self::Media(_) => "sound or video",
+            Self::Request => "an unreadable request",
+        }
+    }
+}
+
 /// Why something was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[non_exhaustive]
@@ -255,6 +272,72 @@ pub enum RefusalCode {
     Draining,
     /// Not a request of this version.
     Malformed,
+    /// The token holds no longer, or not yet.
+    TokenExpired,
+    /// As many sessions as may use the token at one time do.
+    TokenSessionsFull,
+    /// More media than all sessions of the token may send.
+    TokenBitrate,
+    /// The traffic that the token allows is used up.
+    TokenTraffic,
+    /// More media than the relay forwards in all.
+    TotalBitrate,
+    /// The relay serves other addresses only.
+    AddressNotAllowed,
+    /// The relay's memory is used up.
+    MemoryFull,
+}
+
+impl RefusalCode {
+    /// The stable name, in snake case, for metrics, events and scripts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SessionsFull => "sessions_full",
+            Self::AddressBlockFull => "address_block_full",
+            Self::RoomsFull => "rooms_full",
+            Self::SessionRoomsFull => "session_rooms_full",
+            Self::RoomFull => "room_full",
+            Self::AliasFull => "alias_full",
+            Self::TracksFull => "tracks_full",
+            Self::SubscriptionsFull => "subscriptions_full",
+            Self::AnnouncersFull => "announcers_full",
+            Self::TrackElsewhere => "track_elsewhere",
+            Self::NotJoined => "not_joined",
+            Self::NotAnnounced => "not_announced",
+            Self::NobodyThere => "nobody_there",
+            Self::RecipientBusy => "recipient_busy",
+            Self::RequestRate => "request_rate",
+            Self::SessionBitrate => "session_bitrate",
+            Self::RoomBitrate => "room_bitrate",
+            Self::AddressBlockBitrate => "address_block_bitrate",
+            Self::MonthlyTraffic => "monthly_traffic",
+            Self::TokenRequired => "token_required",
+            Self::TokenInvalid => "token_invalid",
+            Self::Draining => "draining",
+            Self::Malformed => "malformed",
+            Self::TokenExpired => "token_expired",
+            Self::TokenSessionsFull => "token_sessions_full",
+            Self::TokenBitrate => "token_bitrate",
+            Self::TokenTraffic => "token_traffic",
+            Self::TotalBitrate => "total_bitrate",
+            Self::AddressNotAllowed => "address_not_allowed",
+            Self::MemoryFull => "memory_full",
+        }
+    }
+
+    /// Whether a token, or another one, may help.
+    #[must_use]
+    pub const fn is_about_the_token(self) -> bool {
+        matches!(
+            self,
+            Self::TokenRequired
+                | Self::TokenInvalid
+                | Self::TokenExpired
+                | Self::TokenSessionsFull
+                | Self::TokenTraffic
+        )
+    }
 }
 
 /// What one session may do, as [`RelayNotice::Welcome`] tells it.

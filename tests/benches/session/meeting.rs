@@ -59,6 +59,7 @@ fn config(start: Start, audio: String, frame_ms: u8, data_dir: Option<PathBuf>) 
         frame_ms,
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         relays: Vec::new(),
+        relay_tokens: Vec::new(),
         no_direct: false,
         data_dir,
         downloads: None,

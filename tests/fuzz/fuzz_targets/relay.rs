@@ -92,7 +92,7 @@ impl World {
                 .try_into()
                 .expect("one"),
             month_of: at(0).unix,
-            month_bytes: 0,
+            ..RelayConfig::default()
         };
         Ok(Self {
             relay: Relay::new(config),

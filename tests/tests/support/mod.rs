@@ -6,6 +6,7 @@ pub(crate) mod hearing;
 pub(crate) mod hostile_relay;
 pub(crate) mod markers;
 pub(crate) mod member;
+pub(crate) mod operated;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod proxy;

@@ -186,14 +186,18 @@ impl Process {
         self.child.id()
     }
 
+    /// What it wrote to stderr so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Log and transcript, for the message of a test that fails.
     pub(crate) fn story(&self) -> String {
         let mut story = String::new();
         for said in &self.said() {
             let _ = writeln!(story, "  {:.3} {}", said.unix % 1_000.0, said.event);
         }
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        format!("{} said:\n{story}  log: {log}", self.title)
+        format!("{} said:\n{story}  log: {}", self.title, self.log())
     }
 }
 

@@ -14,7 +14,7 @@ use subrosa_proto::{
         admission::AdmissionMode,
         credential::{SignedCredential, TrustedOrganisations},
         name::Name,
-        participant::{FoundingTerms, Participant, ParticipantConfig},
+        participant::{FoundingTerms, Participant, ParticipantConfig, RELAY_TOKENS_MAX},
         passphrase::Record,
     },
     noise::Unadmitted,
@@ -23,6 +23,7 @@ use subrosa_proto::{
         route_policy::{Preset, RoutePolicy},
         signed_descriptor::{DescriptorError, SignedDescriptor, VerifiedDescriptor},
     },
+    relay::token::{AccessToken, TEXT_PREFIX},
     time::Now,
     wire::ticket::{Ticket, TicketError},
 };
@@ -66,6 +67,7 @@ pub(super) fn prepare(
     let data_dir = config.data_dir.as_deref();
     let start = prepare_start(&config.start, data_dir, now)?;
     let relays = configured_relays(&config.relays, data_dir, now)?;
+    let relay_tokens = relay_tokens(&config.relay_tokens)?;
     let identity = match &store {
         Some(store) => store::identity_file::load_or_create(store.path())?,
         None => store::identity_file::fresh()?,
@@ -142,6 +144,7 @@ pub(super) fn prepare(
         }
     };
     let mut participant = participant;
+    participant.set_relay_tokens(relay_tokens);
     if let Some(text) = &door.credential {
         let credential = own_credential(text, identity.member_id(), now)?;
         participant = participant.with_credential(credential);
@@ -289,6 +292,30 @@ fn ticket_error(error: &TicketError) -> NodeError {
         _ => ErrorKind::TicketDamaged,
     };
     NodeError::new(kind, format!("the ticket cannot be used: {error}"), error.hint())
+}
+
+/// The tokens that the user names, as lines or files.
+fn relay_tokens(given: &[String]) -> Result<Vec<AccessToken>, NodeError> {
+    let wrong = |message: String| {
+        NodeError::new(
+            ErrorKind::Config,
+            message,
+            "give the line that you got from whoever may use the relay (subrosa-token:…), or a file that holds it",
+        )
+    };
+    if given.len() > RELAY_TOKENS_MAX {
+        return Err(wrong(format!("at most {RELAY_TOKENS_MAX} relay tokens are used")));
+    }
+    let read = |given: &String| {
+        let text = if given.contains(TEXT_PREFIX) {
+            given.clone()
+        } else {
+            fs::read_to_string(given)
+                .map_err(|e| wrong(format!("cannot read the relay token {given}: {e}")))?
+        };
+        AccessToken::from_text(&text).map_err(|e| wrong(e.to_string()))
+    };
+    given.iter().map(read).collect()
 }
 
 /// The relays that the user names. One that is known to have said something newer is refused: somebody may want it to

@@ -8,6 +8,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use subrosa_proto::{relay::TokenUsage, time::UnixSeconds};
 use zeroize::Zeroizing;
 
 /// A relay's folder. Only the relay's user can read it.
@@ -31,6 +32,42 @@ pub(super) struct RelayState {
     /// Bytes forwarded in that month.
     #[serde(default)]
     pub(super) month_bytes: u64,
+    /// What tokens have used.
+    #[serde(default)]
+    pub(super) tokens: Vec<TokenState>,
+}
+
+/// One token's use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenState {
+    token: String,
+    bytes: u64,
+    valid_until: u64,
+}
+
+impl RelayState {
+    /// What tokens have used, without those that have expired.
+    pub(super) fn tokens(&self, now: UnixSeconds) -> Vec<TokenUsage> {
+        let usage = |state: &TokenState| {
+            Some(TokenUsage {
+                token: state.token.parse().ok()?,
+                bytes: state.bytes,
+                valid_until: UnixSeconds(state.valid_until),
+            })
+        };
+        let usages = self.tokens.iter().filter_map(usage);
+        usages.filter(|usage| now < usage.valid_until).collect()
+    }
+
+    pub(super) fn set_tokens(&mut self, usages: &[TokenUsage]) {
+        let state = |usage: &TokenUsage| TokenState {
+            token: usage.token.to_string(),
+            bytes: usage.bytes,
+            valid_until: usage.valid_until.0,
+        };
+        self.tokens = usages.iter().map(state).collect();
+    }
 }
 
 impl DataDir {

@@ -5,9 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    hash::{BuildHasher, RandomState},
     io,
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,13 +14,14 @@ use quinn_proto::{
     ConnectionHandle, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, Transmit, VarInt,
 };
 use subrosa_proto::{
-    relay::{AddressBlock, CloseReason, Relay, RelayOutput, SessionId},
+    relay::{CloseReason, Relay, RelayOutput, TokenUsage},
     time::{Now, Timestamp, UnixSeconds},
 };
 use tokio::sync::mpsc;
 
 use super::{
-    Command, DriverStats, RelayReport,
+    Command, DriverPolicy, DriverStats, Reconfiguration, RelayReport,
+    handshakes::Doorstep,
     link::{Link, LinkState},
     socket::{Received, RelaySocket},
     timers::Timers,
@@ -30,12 +29,8 @@ use super::{
 
 /// Batches received in one turn, so that sending is never far behind.
 const BATCHES_PER_TURN: usize = 4;
-/// Handshakes begun in one turn: each costs about as much as forwarding to 300 listeners.
-const HANDSHAKES_PER_TURN: usize = 2;
 /// Dialling clients that wait for their turn; further ones are ignored, and dial again by themselves.
 const INCOMING_MAX: usize = 256;
-/// Half-open connections above which a client must prove its address first (RFC 9000 §8.1.2).
-const RETRY_ABOVE: usize = 32;
 /// Connections beyond the sessions: those being told that there is no place, and those draining.
 const SPARE_CONNECTIONS: usize = 256;
 /// How often the load is measured and told to the machine.
@@ -46,27 +41,28 @@ const LOAD_MEMORY: Duration = Duration::from_millis(80);
 const IDLE_TURN: Duration = Duration::from_secs(30);
 
 pub(super) struct EventLoop {
-    socket: RelaySocket,
-    endpoint: Endpoint,
-    relay: Relay,
+    pub(super) socket: RelaySocket,
+    pub(super) endpoint: Endpoint,
+    pub(super) relay: Relay,
     /// By connection handle, which is also the session's number.
-    links: Vec<Option<Box<Link>>>,
-    connections_max: usize,
-    handshaking: usize,
-    incoming: VecDeque<Incoming>,
-    timers: Timers,
-    touched: Vec<ConnectionHandle>,
-    to_transmit: Vec<ConnectionHandle>,
-    received: Vec<Received>,
-    transmit_buffer: Vec<u8>,
+    pub(super) links: Vec<Option<Box<Link>>>,
+    pub(super) connections_max: usize,
+    pub(super) handshaking: usize,
+    pub(super) incoming: VecDeque<Incoming>,
+    pub(super) timers: Timers,
+    pub(super) touched: Vec<ConnectionHandle>,
+    pub(super) to_transmit: Vec<ConnectionHandle>,
+    pub(super) received: Vec<Received>,
+    pub(super) transmit_buffer: Vec<u8>,
     /// A send that found the kernel's buffer full.
-    blocked: Option<(Transmit, Vec<u8>)>,
-    /// Names address blocks; the key is random per process.
-    block_hasher: RandomState,
-    started: Instant,
+    pub(super) blocked: Option<(Transmit, Vec<u8>)>,
+    /// Who may dial, and how often.
+    pub(super) doorstep: Doorstep,
+    pub(super) policy: DriverPolicy,
+    pub(super) started: Instant,
     load: LoadMeter,
-    stats: DriverStats,
-    ending: bool,
+    pub(super) stats: DriverStats,
+    pub(super) ending: bool,
 }
 
 /// How much of its time the event loop works.
@@ -82,6 +78,7 @@ impl EventLoop {
         server: ServerConfig,
         relay: Relay,
         sessions_max: usize,
+        policy: DriverPolicy,
     ) -> Self {
         let started = Instant::now();
         Self {
@@ -98,7 +95,8 @@ impl EventLoop {
             received: Vec::new(),
             transmit_buffer: Vec::new(),
             blocked: None,
-            block_hasher: RandomState::new(),
+            doorstep: Doorstep::new(policy.handshakes),
+            policy,
             started,
             load: LoadMeter {
                 since: started,
@@ -151,7 +149,7 @@ impl EventLoop {
             .unwrap_or(now)
     }
 
-    fn clock(&self, at: Instant) -> Now {
+    pub(super) fn clock(&self, at: Instant) -> Now {
         let monotonic = u64::try_from((at - self.started).as_micros()).unwrap_or(u64::MAX);
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -172,7 +170,7 @@ impl EventLoop {
                 break;
             }
         }
-        self.begin_handshakes(at);
+        self.begin_handshakes(now, at);
         while let Some(handle) = self.timers.expired(at) {
             if let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) {
                 link.timer = None;
@@ -233,55 +231,6 @@ impl EventLoop {
         result
     }
 
-    fn begin_handshakes(&mut self, at: Instant) {
-        for _ in 0..HANDSHAKES_PER_TURN {
-            let Some(incoming) = self.incoming.pop_front() else {
-                return;
-            };
-            let mut response = Vec::new();
-            if self.endpoint.open_connections() >= self.connections_max {
-                self.stats.handshakes_shed += 1;
-                let transmit = self.endpoint.refuse(incoming, &mut response);
-                self.respond(&transmit, &response);
-                continue;
-            }
-            if self.handshaking >= RETRY_ABOVE && incoming.may_retry() {
-                self.stats.retries += 1;
-                if let Ok(transmit) = self.endpoint.retry(incoming, &mut response) {
-                    self.respond(&transmit, &response);
-                }
-                continue;
-            }
-            let block = self.block_of(incoming.remote_address().ip());
-            match self.endpoint.accept(incoming, at, &mut response, None) {
-                Ok((handle, connection)) => {
-                    self.stats.handshakes_started += 1;
-                    self.handshaking += 1;
-                    if self.links.len() <= handle.0 {
-                        self.links.resize_with(handle.0 + 1, || None);
-                    }
-                    let session = SessionId(u32::try_from(handle.0).unwrap_or(u32::MAX));
-                    let link = self.links[handle.0].insert(Box::new(Link::new(connection, session, block)));
-                    touch(&mut self.touched, link, handle);
-                }
-                Err(error) => {
-                    if let Some(transmit) = error.response {
-                        self.respond(&transmit, &response);
-                    }
-                }
-            }
-        }
-    }
-
-    /// The IPv4 /24 or IPv6 /48 of an address, as an opaque number.
-    fn block_of(&self, ip: IpAddr) -> AddressBlock {
-        let prefix = match ip.to_canonical() {
-            IpAddr::V4(v4) => u128::from(u32::from(v4) >> 8),
-            IpAddr::V6(v6) => u128::from(v6) >> 80 << 80,
-        };
-        AddressBlock(self.block_hasher.hash_one(prefix))
-    }
-
     /// Connection → endpoint → connection, and connection → machine.
     fn handle_link(&mut self, now: Now, at: Instant, handle: ConnectionHandle) {
         let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) else {
@@ -299,13 +248,19 @@ impl EventLoop {
         link.handle_events(now, at, &mut self.relay);
         if before == LinkState::Handshaking && link.state != LinkState::Handshaking {
             self.handshaking -= 1;
-            self.stats.handshakes_finished += u64::from(link.state == LinkState::Up);
+            let up = link.state == LinkState::Up;
+            self.stats.handshakes_finished += u64::from(up);
+            self.stats.handshakes_failed += u64::from(!up);
+            if up && self.policy.log_addresses {
+                tracing::info!(address = %link.connection.remote_address(), "session");
+            }
         }
         if drained {
             if link.state == LinkState::Up {
                 self.relay.handle_session_down(now, link.session);
             } else if link.state == LinkState::Handshaking {
                 self.handshaking -= 1;
+                self.stats.handshakes_failed += 1;
             }
             self.timers.remove(link.timer, handle);
             self.links[handle.0] = None;
@@ -438,7 +393,7 @@ impl EventLoop {
     }
 
     /// Answers outside of connections are not worth keeping: who asked asks again.
-    fn respond(&mut self, transmit: &Transmit, response: &[u8]) {
+    pub(super) fn respond(&mut self, transmit: &Transmit, response: &[u8]) {
         self.stats.sends += 1;
         self.stats.datagrams_sent += 1;
         self.stats.udp_bytes_sent += transmit.size as u64;
@@ -468,20 +423,51 @@ impl EventLoop {
         }
     }
 
+    fn report(&mut self) -> RelayReport {
+        self.stats.connections = self.endpoint.open_connections() as u64;
+        RelayReport {
+            relay: self.relay.stats(),
+            driver: self.stats,
+        }
+    }
+
+    /// The final counts, to be written down.
+    pub(super) fn last_words(&mut self) -> (RelayReport, Vec<TokenUsage>) {
+        (self.report(), self.relay.token_usage())
+    }
+
     fn handle_command(&mut self, command: Command) {
         let at = Instant::now();
         match command {
             Command::Report(reply) => {
-                self.stats.connections = self.endpoint.open_connections() as u64;
-                let _ = reply.send(RelayReport {
-                    relay: self.relay.stats(),
-                    driver: self.stats,
-                });
+                let _ = reply.send(self.report());
             }
+            Command::TokenUsage(reply) => {
+                let _ = reply.send(self.relay.token_usage());
+            }
+            Command::Reconfigure(settings) => self.reconfigure(at, *settings),
             Command::SetDescriptor(descriptor) => self.relay.set_descriptor(descriptor),
             Command::Drain(within) => self.relay.drain(self.clock(at), within),
             Command::Shutdown => self.shut_down(at),
         }
+    }
+
+    fn reconfigure(&mut self, at: Instant, settings: Reconfiguration) {
+        let now = self.clock(at);
+        self.connections_max = settings.limits.sessions_max + SPARE_CONNECTIONS;
+        self.doorstep
+            .set_limits(settings.policy.handshakes, now.monotonic);
+        self.policy = settings.policy;
+        self.relay.set_alternates(settings.alternates);
+        self.relay.set_limits(now, settings.limits);
+        // Listed addresses first: who needs no token any more must not be sent away for having none.
+        for link in self.links.iter().flatten() {
+            if link.state == LinkState::Up {
+                let listed = self.policy.lists(link.connection.remote_address().ip());
+                self.relay.note_listed(link.session, listed);
+            }
+        }
+        self.relay.set_access(settings.access);
     }
 
     fn shut_down(&mut self, at: Instant) {
@@ -499,7 +485,7 @@ impl EventLoop {
     }
 }
 
-fn touch(touched: &mut Vec<ConnectionHandle>, link: &mut Link, handle: ConnectionHandle) {
+pub(super) fn touch(touched: &mut Vec<ConnectionHandle>, link: &mut Link, handle: ConnectionHandle) {
     if !link.touched {
         link.touched = true;
         touched.push(handle);

@@ -8,7 +8,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use quinn_proto::{Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError};
 use subrosa_proto::{
-    relay::{AddressBlock, CloseReason, Relay, SessionId},
+    relay::{CloseReason, Origin, Relay, SessionId},
     time::Now,
     wire::{
         framing::FrameReader,
@@ -38,7 +38,7 @@ pub(super) enum LinkState {
 pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) session: SessionId,
-    pub(super) block: AddressBlock,
+    pub(super) origin: Origin,
     pub(super) state: LinkState,
     /// In the list of connections to transmit for.
     pub(super) queued: bool,
@@ -61,11 +61,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection, session: SessionId, block: AddressBlock) -> Self {
+    pub(super) fn new(connection: Connection, session: SessionId, origin: Origin) -> Self {
         Self {
             connection,
             session,
-            block,
+            origin,
             state: LinkState::Handshaking,
             queued: false,
             touched: false,
@@ -87,7 +87,7 @@ impl Link {
             match event {
                 Event::Connected => {
                     self.state = LinkState::Up;
-                    relay.handle_session_up(now, self.session, self.block);
+                    relay.handle_session_up(now, self.session, self.origin);
                 }
                 Event::ConnectionLost { .. } => {
                     if self.state == LinkState::Up {

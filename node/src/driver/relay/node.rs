@@ -2,43 +2,43 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use data_encoding::HEXLOWER;
 use subrosa_proto::{
     identity::Identity,
     ids::RelayId,
     noise::{self, server::RelayAccept},
-    policy::{
-        Descriptor, DescriptorError, DiscoveryRule, SignedDescriptor,
-        descriptor::{DescriptorHash, Limits, RELAY_PROTOCOL_VERSION, VALIDITY_SECONDS_MAX},
-    },
+    policy::{DescriptorError, SignedDescriptor, descriptor::LogPolicy},
     random::Random,
-    relay::RelayConfig,
+    relay::{Access, RelayConfig},
     time::UnixSeconds,
-    wire::relay_message::DescriptorBytes,
+    wire::{
+        bounded::BoundedVec,
+        relay_message::{DescriptorBytes, REDIRECT_MAX},
+    },
 };
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::{
-    RelayDriver, RelayReport,
+    DriverPolicy, Reconfiguration, RelayDriver, RelayReport,
     data_dir::{DataDir, RelayState},
+    descriptor_chain::{RENEW_BEFORE, Signer, descriptor_bytes},
+    discovery,
+    observe::{self, Observed},
 };
 use crate::{
-    discovery::{Order, Reach, Role, Service, ServiceConfig, Status, bootstrap_address},
+    discovery::{Order, Service, Status},
     relay_config::RelaySettings,
 };
 
-/// How long before its end a descriptor is renewed: half its validity, so that a line that somebody copied today works
-/// for twelve hours at least.
-const RENEW_BEFORE: u64 = VALIDITY_SECONDS_MAX / 2;
-/// How often the month's traffic is written down, and whether the descriptor is due is looked at.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the month's and the tokens' traffic is written down, and whether the descriptor is due is looked at. What was
+/// forwarded since is lost if the machine loses its power.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,14 @@ pub enum RelayStartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The address for counters and health is taken.
+    #[error("cannot tell metrics on {address}: {source}")]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// What the settings say does not make a descriptor.
     #[error("the settings do not make a valid descriptor: {0}")]
     Descriptor(#[from] DescriptorError),
@@ -73,25 +81,34 @@ pub enum RelayStartError {
 pub struct RelayNode {
     shared: Arc<Shared>,
     upkeep: JoinHandle<()>,
+    observing: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    driver: RelayDriver,
+    driver: Arc<RelayDriver>,
     discovery: Option<Service>,
-    settings: RelaySettings,
-    addresses: Vec<SocketAddr>,
-    identity: Identity,
-    static_key: [u8; 32],
+    signer: Signer,
     data: DataDir,
-    chain: Mutex<Chain>,
+    observed: Arc<Observed>,
+    current: Mutex<Current>,
 }
 
-/// The descriptor in force, and the state that goes with it.
+/// What is in force.
 #[derive(Debug)]
-struct Chain {
+struct Current {
+    settings: RelaySettings,
     signed: SignedDescriptor,
     state: RelayState,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Whether sessions were told a new descriptor.
+    pub descriptor: bool,
+    /// Settings that were changed in the file and need a restart: the old ones stay in force.
+    pub needs_restart: Vec<&'static str>,
 }
 
 impl RelayNode {
@@ -114,56 +131,53 @@ impl RelayNode {
             source,
         };
         let socket = UdpSocket::bind(settings.listen).map_err(listen_error)?;
-        let bound = socket.local_addr().map_err(listen_error)?;
-        let addresses = if settings.public_addresses.is_empty() {
-            vec![bound]
-        } else {
-            settings.public_addresses.clone()
+        let signer = Signer {
+            static_key: noise::server::static_public(&static_secret),
+            bound: socket.local_addr().map_err(listen_error)?,
+            identity,
         };
-
-        let static_key = noise::server::static_public(&static_secret);
-        let state = data.state();
-        let (signed, state) =
-            next_descriptor(&settings, &addresses, &identity, static_key, &state, unix_now())?;
+        let (signed, state) = signer.next(&settings, &data.state(), unix_now())?;
         data.save(&state).map_err(data_error)?;
-        let config = RelayConfig {
-            limits: settings.limits,
-            descriptor: descriptor_bytes(&signed),
-            alternates: settings
-                .alternates
-                .iter()
-                .map(descriptor_bytes)
-                .collect::<Vec<_>>()
-                .try_into()
-                .unwrap_or_default(),
-            month_of: UnixSeconds(state.counted_at),
-            month_bytes: state.month_bytes,
-        };
-        let driver = start_driver(socket, &identity, static_secret, random, config)?;
-        tracing::info!(relay = %identity.relay_id().fingerprint(), "relay started");
-        let discovery = start_discovery(&settings, bound, &addresses, &identity);
-        if let Some(service) = &discovery {
-            service.try_order(Order::Announce(Box::new(signed.clone())));
+        let listener = observe::bind(settings.metrics)
+            .await
+            .map_err(|source| RelayStartError::Metrics {
+                address: settings.metrics.unwrap_or(settings.listen),
+                source,
+            })?;
+        let config = relay_config(&settings, &signer, &signed, &state);
+        let driver = start_driver(socket, &signer.identity, static_secret, random, config, &settings)?;
+        tracing::info!(relay = %signer.identity.relay_id().fingerprint(), "relay started");
+        let driver = Arc::new(driver);
+        let observed = Arc::new(Observed::new(driver.clone(), &settings, &signed));
+        if let Some(at) = listener.as_ref().and_then(|listener| listener.local_addr().ok()) {
+            observed.set_address(at);
         }
-        let chain = Mutex::new(Chain { signed, state });
+        let observing = listener.map(|listener| tokio::spawn(observe::serve(listener, observed.clone())));
+        let discovery = discovery::start(&settings, &signer, &signed);
         let shared = Arc::new(Shared {
             driver,
             discovery,
-            settings,
-            addresses,
-            identity,
-            static_key,
+            signer,
             data,
-            chain,
+            observed,
+            current: Mutex::new(Current {
+                settings,
+                signed,
+                state,
+            }),
         });
         let upkeep = tokio::spawn(upkeep(shared.clone()));
-        Ok(Self { shared, upkeep })
+        Ok(Self {
+            shared,
+            upkeep,
+            observing,
+        })
     }
 
     /// The relay's identity.
     #[must_use]
     pub fn id(&self) -> RelayId {
-        self.shared.identity.relay_id()
+        self.shared.signer.identity.relay_id()
     }
 
     /// The bound address.
@@ -172,10 +186,16 @@ impl RelayNode {
         self.shared.driver.local_addr()
     }
 
+    /// Where counters and health are told.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.observing.as_ref().and(self.shared.observed.address())
+    }
+
     /// The descriptor in force.
     #[must_use]
     pub fn descriptor(&self) -> SignedDescriptor {
-        self.shared.chain().signed.clone()
+        self.shared.current().signed.clone()
     }
 
     /// The descriptor in force as one line, `subrosa-relay:…`.
@@ -192,142 +212,225 @@ impl RelayNode {
         }
     }
 
+    /// How long clients get to move away in a drain.
+    #[must_use]
+    pub fn drain_time(&self) -> Duration {
+        self.shared.current().settings.drain
+    }
+
     /// The counters.
     pub async fn stats(&self) -> RelayReport {
         self.shared.driver.report().await
     }
 
+    /// Whether the event loop answers: what a watchdog asks.
+    pub async fn is_alive(&self) -> bool {
+        self.shared.observed.report().await.is_some()
+    }
+
+    /// Puts other settings in force, without a word to sessions that notice nothing of it. If the descriptor says something
+    /// else from now on, each session is told the new one, and its meeting's policy decides.
+    ///
+    /// # Errors
+    /// [`RelayStartError`] if the settings do not make a descriptor, or it cannot be written down; the old ones stay in force.
+    pub async fn reload(&self, settings: RelaySettings) -> Result<Reloaded, RelayStartError> {
+        let (reloaded, bytes, reconfiguration) = self.shared.prepare_reload(settings)?;
+        // Before anything is logged or served by the new settings, clients know what they say.
+        if let Some(bytes) = bytes {
+            self.shared.driver.set_descriptor(bytes).await;
+            self.shared.announce().await;
+        }
+        self.shared.driver.reconfigure(reconfiguration).await;
+        tracing::info!(descriptor = reloaded.descriptor, "settings reloaded");
+        Ok(reloaded)
+    }
+
     /// Tells everybody that the relay ends, accepts nothing new, gives clients the configured time to move, and waits
     /// until they have.
     pub async fn drain(&self) {
-        self.shared.driver.drain(self.shared.settings.drain).await;
+        self.shared.driver.drain(self.drain_time()).await;
         self.shared.driver.ended().await;
-        self.shared.count_month().await;
+        // What was forwarded while clients moved counts, too.
+        self.shared.write_down().await;
     }
 
     /// Ends the relay at once.
     pub async fn shutdown(&self) {
-        self.shared.count_month().await;
         self.shared.driver.shutdown().await;
+        self.shared.write_down().await;
     }
 }
 
 impl Drop for RelayNode {
     fn drop(&mut self) {
         self.upkeep.abort();
+        if let Some(observing) = &self.observing {
+            observing.abort();
+        }
     }
 }
 
 impl Shared {
-    fn chain(&self) -> std::sync::MutexGuard<'_, Chain> {
-        self.chain
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down the month's traffic, so that a restart does not refill the cap.
-    async fn count_month(&self) {
+    /// Puts the descriptor in force into the directory.
+    async fn announce(&self) {
+        if let Some(service) = &self.discovery {
+            let signed = self.current().signed.clone();
+            service.order(Order::Announce(Box::new(signed))).await;
+        }
+    }
+
+    /// Writes down the month's and the tokens' traffic, so that a restart does not refill what is used up.
+    async fn write_down(&self) {
         let report = self.driver.report().await;
-        let mut chain = self.chain();
-        if report.relay.month_bytes == 0 {
+        let tokens = self.driver.token_usage().await;
+        if report == RelayReport::default() {
+            // The event loop died and left nothing; what was written last is the best there is.
             return;
         }
-        chain.state.month_bytes = report.relay.month_bytes;
-        chain.state.counted_at = unix_now().0;
-        if let Err(error) = self.data.save(&chain.state) {
-            tracing::warn!(%error, "the month's traffic could not be written down");
+        let mut current = self.current();
+        let mut state = current.state.clone();
+        state.month_bytes = report.relay.month_bytes;
+        state.counted_at = unix_now().0;
+        state.set_tokens(&tokens);
+        if let Err(error) = self.data.save(&state) {
+            tracing::warn!(%error, "the traffic of month and tokens could not be written down");
         }
+        current.state = state;
     }
 
     /// Signs the next descriptor if the present one is about to end.
     fn renew(&self, now: UnixSeconds) -> Option<DescriptorBytes> {
-        let mut chain = self.chain();
-        let until = chain.signed.unverified().valid_until;
+        let mut current = self.current();
+        let until = current.signed.unverified().valid_until;
         if now.0.saturating_add(RENEW_BEFORE) < until.0 {
             return None;
         }
-        let next = next_descriptor(
-            &self.settings,
-            &self.addresses,
-            &self.identity,
-            self.static_key,
-            &chain.state,
-            now,
-        );
-        let (signed, state) = match next {
-            Ok(next) => next,
+        let settings = current.settings.clone();
+        match self.sign_next(&mut current, &settings, now) {
+            Ok(bytes) => Some(bytes),
             Err(error) => {
                 tracing::error!(%error, "the descriptor could not be renewed");
-                return None;
+                None
             }
-        };
-        // First on disk, then in force: a sequence number must never be given to two descriptors.
-        if let Err(error) = self.data.save(&state) {
-            tracing::error!(%error, "the renewed descriptor could not be written down and is not used");
-            return None;
         }
-        let bytes = descriptor_bytes(&signed);
-        *chain = Chain { signed, state };
-        Some(bytes)
     }
+
+    /// First on disk, then in force: a sequence number must never be given to two descriptors.
+    fn sign_next(
+        &self,
+        current: &mut Current,
+        settings: &RelaySettings,
+        now: UnixSeconds,
+    ) -> Result<DescriptorBytes, RelayStartError> {
+        let (signed, state) = self.signer.next(settings, &current.state, now)?;
+        self.data
+            .save(&state)
+            .map_err(|source| RelayStartError::DataDir {
+                path: settings.data_dir.clone(),
+                source,
+            })?;
+        let bytes = descriptor_bytes(&signed);
+        self.observed.set_descriptor(&signed);
+        (current.signed, current.state) = (signed, state);
+        Ok(bytes)
+    }
+
+    fn prepare_reload(
+        &self,
+        mut settings: RelaySettings,
+    ) -> Result<(Reloaded, Option<DescriptorBytes>, Reconfiguration), RelayStartError> {
+        let mut current = self.current();
+        let needs_restart = keep_what_cannot_change(&mut settings, &current.settings);
+        let descriptor = self.signer.differs(&current.signed, &settings);
+        let bytes = if descriptor {
+            Some(self.sign_next(&mut current, &settings, unix_now())?)
+        } else {
+            None
+        };
+        let reconfiguration = Reconfiguration {
+            limits: settings.limits,
+            access: access(&settings, self.signer.identity.relay_id()),
+            alternates: alternates(&settings),
+            policy: driver_policy(&settings),
+        };
+        self.observed.set_limits(&settings);
+        current.settings = settings;
+        let reloaded = Reloaded {
+            descriptor,
+            needs_restart,
+        };
+        Ok((reloaded, bytes, reconfiguration))
+    }
+}
+
+/// Takes over from `old` what only a restart can change; their names.
+fn keep_what_cannot_change(settings: &mut RelaySettings, old: &RelaySettings) -> Vec<&'static str> {
+    let mut kept = Vec::new();
+    if settings.listen != old.listen {
+        settings.listen = old.listen;
+        kept.push("listen");
+    }
+    if settings.data_dir != old.data_dir {
+        settings.data_dir.clone_from(&old.data_dir);
+        kept.push("data_dir");
+    }
+    if settings.metrics != old.metrics {
+        settings.metrics = old.metrics;
+        kept.push("metrics");
+    }
+    if settings.discovery != old.discovery {
+        settings.discovery.clone_from(&old.discovery);
+        kept.push("discovery");
+    }
+    kept
 }
 
 async fn upkeep(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         interval.tick().await;
-        shared.count_month().await;
+        shared.write_down().await;
         let renewed = shared.renew(unix_now());
         if let Some(bytes) = renewed {
             shared.driver.set_descriptor(bytes).await;
-            if let Some(service) = &shared.discovery {
-                let signed = shared.chain().signed.clone();
-                service.order(Order::Announce(Box::new(signed))).await;
-            }
+            shared.announce().await;
             tracing::info!("descriptor renewed");
         }
     }
 }
 
-/// Starts the relay's part in discovery: libp2p on TCP at the media port's number. The relay relays without it, too, so
-/// that a failure is a warning.
-fn start_discovery(
-    settings: &RelaySettings,
-    bound: SocketAddr,
-    addresses: &[SocketAddr],
-    identity: &Identity,
-) -> Option<Service> {
-    if !settings.discovery.enabled {
-        return None;
+fn driver_policy(settings: &RelaySettings) -> DriverPolicy {
+    DriverPolicy {
+        listed: settings.access.blocks.clone(),
+        handshakes: settings.handshakes,
+        log_addresses: matches!(settings.log_policy, LogPolicy::Addresses { .. }),
     }
-    let nodes = settings.discovery.bootstrap.iter();
-    let config = ServiceConfig {
-        role: Role::Relay,
-        seed: Some(identity.to_seed()),
-        listen_tcp: both_families(bound),
-        listen_quic: settings.discovery.quic.map_or_else(Vec::new, both_families),
-        public: addresses.to_vec(),
-        lan: settings.discovery.lan,
-        bootstrap: nodes
-            .filter_map(|text| bootstrap_address(text).ok())
-            .flatten()
-            .collect(),
-        reach: Reach {
-            rule: DiscoveryRule::Any,
-            ..Reach::default()
-        },
-    };
-    Service::start(config)
-        .inspect_err(|error| tracing::warn!(%error, "the relay takes no part in discovery"))
-        .ok()
 }
 
-/// libp2p's sockets take one family each: the wildcard of IPv6 stands for both, as it does for media.
-fn both_families(address: SocketAddr) -> Vec<SocketAddr> {
-    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
-        vec![address, (Ipv4Addr::UNSPECIFIED, address.port()).into()]
-    } else {
-        vec![address]
+fn alternates(settings: &RelaySettings) -> BoundedVec<DescriptorBytes, REDIRECT_MAX> {
+    let encoded: Vec<DescriptorBytes> = settings.alternates.iter().map(descriptor_bytes).collect();
+    // The settings hold at most REDIRECT_MAX.
+    encoded.try_into().unwrap_or_default()
+}
+
+fn relay_config(
+    settings: &RelaySettings,
+    signer: &Signer,
+    signed: &SignedDescriptor,
+    state: &RelayState,
+) -> RelayConfig {
+    RelayConfig {
+        limits: settings.limits,
+        descriptor: descriptor_bytes(signed),
+        alternates: alternates(settings),
+        month_of: UnixSeconds(state.counted_at),
+        month_bytes: state.month_bytes,
+        access: access(settings, signer.identity.relay_id()),
+        token_usage: state.tokens(unix_now()),
     }
 }
 
@@ -337,6 +440,7 @@ fn start_driver(
     static_secret: Zeroizing<[u8; 32]>,
     mut random: Random,
     config: RelayConfig,
+    settings: &RelaySettings,
 ) -> Result<RelayDriver, RelayStartError> {
     let endpoint = noise::endpoint_config(&mut random);
     let server = noise::server::relay(RelayAccept {
@@ -345,64 +449,8 @@ fn start_driver(
         clock: Arc::new(unix_now),
         random,
     });
-    RelayDriver::start(socket, endpoint, server, config).map_err(RelayStartError::System)
-}
-
-/// Signs the descriptor that follows `state`, and the state after it.
-fn next_descriptor(
-    settings: &RelaySettings,
-    addresses: &[SocketAddr],
-    identity: &Identity,
-    static_key: [u8; 32],
-    state: &RelayState,
-    now: UnixSeconds,
-) -> Result<(SignedDescriptor, RelayState), DescriptorError> {
-    let previous = state.previous.as_deref().and_then(|text| {
-        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
-        Some(DescriptorHash(bytes.try_into().ok()?))
-    });
-    // A relay that lost its count goes on with the Unix time.
-    let sequence = if previous.is_some() {
-        state.sequence.saturating_add(1)
-    } else {
-        now.0
-    };
-    let limit = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let descriptor = Descriptor {
-        relay: identity.relay_id(),
-        static_key,
-        addresses: addresses.to_vec(),
-        asn: settings.asn,
-        hosting: settings.hosting,
-        operator: settings.operator.clone(),
-        family: settings.family.clone(),
-        log_policy: settings.log_policy,
-        limits: Limits {
-            sessions_max: limit(settings.limits.sessions_max),
-            rooms_max: limit(settings.limits.rooms_max),
-            session_kbit_per_s_max: u32::try_from(settings.limits.session_media.bits_per_second / 1_000)
-                .unwrap_or(u32::MAX),
-        },
-        attestations: Vec::new(),
-        protocol_version: RELAY_PROTOCOL_VERSION,
-        sequence,
-        previous,
-        valid_from: now,
-        valid_until: now.after(Duration::from_secs(VALIDITY_SECONDS_MAX)),
-    };
-    let signed = SignedDescriptor::sign(descriptor, identity)?;
-    let hash = signed.clone().verify(now)?.hash();
-    let state = RelayState {
-        sequence,
-        previous: Some(HEXLOWER.encode(&hash.0)),
-        ..state.clone()
-    };
-    Ok((signed, state))
-}
-
-fn descriptor_bytes(signed: &SignedDescriptor) -> DescriptorBytes {
-    // The descriptor's own bounds keep it below half of DESCRIPTOR_BYTES_MAX.
-    signed.to_bytes().try_into().unwrap_or_default()
+    RelayDriver::start_with(socket, endpoint, server, config, driver_policy(settings))
+        .map_err(RelayStartError::System)
 }
 
 fn unix_now() -> UnixSeconds {
@@ -421,74 +469,5 @@ fn system_random() -> io::Result<Random> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    fn settings(dir: &Path) -> RelaySettings {
-        let text = include_str!("../../../../docs/relay.toml");
-        let mut settings = RelaySettings::parse(text, Path::new("relay.toml")).unwrap();
-        settings.listen = "127.0.0.1:0".parse().unwrap();
-        settings.public_addresses.clear();
-        settings.data_dir = dir.to_owned();
-        settings
-    }
-
-    #[tokio::test]
-    async fn a_restarted_relay_keeps_its_identity_and_continues_its_chain() {
-        let dir = std::env::temp_dir().join(format!("subrosa-relay-test-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        let first = RelayNode::start(settings(&dir)).await.unwrap();
-        let before = first.descriptor().verify(unix_now()).unwrap();
-        assert_eq!(before.addresses, [first.local_addr()]);
-        first.shutdown().await;
-        drop(first);
-        let second = RelayNode::start(settings(&dir)).await.unwrap();
-        let after = SignedDescriptor::from_text(&second.descriptor_line())
-            .unwrap()
-            .verify(unix_now())
-            .unwrap();
-        assert_eq!((after.relay, after.static_key), (before.relay, before.static_key));
-        assert_eq!(after.sequence, before.sequence + 1);
-        assert_eq!(after.previous, Some(before.hash()));
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(dir.join("identity"))
-                .unwrap()
-                .permissions()
-                .mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
-        // Due at half its life, not before.
-        let half = UnixSeconds(after.valid_from.0 + RENEW_BEFORE);
-        assert!(second.shared.renew(UnixSeconds(half.0 - 1)).is_none());
-        assert!(second.shared.renew(half).is_some());
-        assert_eq!(second.descriptor().unverified().previous, Some(after.hash()));
-        second.shutdown().await;
-        drop(second);
-
-        // A damaged key is an error, not a new identity.
-        std::fs::write(dir.join("identity"), "rose").unwrap();
-        assert!(matches!(
-            RelayNode::start(settings(&dir)).await,
-            Err(RelayStartError::DataDir { .. })
-        ));
-        let _ = std::fs::remove_dir_all(&dir);
-    }
-
-    #[tokio::test]
-    async fn a_port_in_use_is_named() {
-        let dir = std::env::temp_dir().join(format!("subrosa-relay-port-{}", std::process::id()));
-        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut settings = settings(&dir);
-        settings.listen = taken.local_addr().unwrap();
-        let error = RelayNode::start(settings).await.unwrap_err();
-        assert!(
-            error.to_string().contains("cannot listen on 127.0.0.1"),
-            "{error}"
-        );
-        let _ = std::fs::remove_dir_all(&dir);
-    }
-}
+#[path = "node_tests.rs"]
+mod tests;

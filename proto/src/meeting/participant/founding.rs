@@ -228,6 +228,7 @@ impl Participant {
             links: BTreeMap::new(),
             relays: BTreeMap::new(),
             relay_links: BTreeMap::new(),
+            relay_tokens: Vec::new(),
             descriptors: DescriptorBook::new(),
             refused_relays: BTreeMap::new(),
             dials: BTreeMap::new(),

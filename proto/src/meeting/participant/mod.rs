@@ -72,6 +72,7 @@ pub use output::{
     Command, DialId, DialTarget, Event, LeftReason, LinkPeer, MediaFrame, MemberState, Output, RoutePath,
 };
 pub use peer::PeerCounters;
+pub use relays::RELAY_TOKENS_MAX;
 
 use self::{
     conduits::{ChannelKey, Conduit},
@@ -96,6 +97,7 @@ use crate::{
     mesh::relay_session::RelaySession,
     policy::{DescriptorBook, permit::RouteJudge},
     random::Random,
+    relay::token::AccessToken,
     sframe::source_authenticator::SourceAuthenticator,
     time::{Now, Timestamp},
     wire::ticket::{Ticket, TicketTerms},
@@ -138,6 +140,8 @@ pub struct Participant {
     links: BTreeMap<LinkId, MemberLink>,
     relays: BTreeMap<RelayId, RelaySession>,
     relay_links: BTreeMap<LinkId, RelayId>,
+    /// For relays that ask for one.
+    relay_tokens: Vec<AccessToken>,
     /// The newest descriptor of each relay that was judged: an older one does not take it back.
     descriptors: DescriptorBook,
     /// Relays that the policy refused, with the sentence that says why; each is reported once.

@@ -12,12 +12,15 @@ use crate::{
     ids::{Alias, LinkId, MemberId, RelayId, RoomId},
     mesh::relay_session::{RelaySession, SessionEvent},
     policy::signed_descriptor::{DescriptorError, SignedDescriptor, VerifiedDescriptor},
+    relay::token::AccessToken,
     time::Now,
     wire::{control_message::ControlMessage, relay_message::RelayNotice},
 };
 
 /// Relays that one meeting uses at once. Reason: two carry each frame, two stand by.
 pub(super) const RELAYS_MAX: usize = 4;
+/// Tokens that a member shows to relays. Reason: a relay closes sessions that try very many.
+pub const RELAY_TOKENS_MAX: usize = 8;
 /// Pairwise channels over one relay. Reason: as many members as a key can have, in the present and the former room, and
 /// a full lobby.
 const CHANNELS_PER_RELAY_MAX: usize = 640;
@@ -25,6 +28,15 @@ const CHANNELS_PER_RELAY_MAX: usize = 640;
 const REFUSED_MAX: usize = 64;
 
 impl Participant {
+    /// Tokens to show to relays that ask for one; at most [`RELAY_TOKENS_MAX`] are used.
+    pub fn set_relay_tokens(&mut self, mut tokens: Vec<AccessToken>) {
+        tokens.truncate(RELAY_TOKENS_MAX);
+        for session in self.relays.values_mut() {
+            session.set_tokens(&tokens);
+        }
+        self.relay_tokens = tokens;
+    }
+
     /// Takes a relay into use if the policy permits it; says why if not. Nothing is sent to a relay before this.
     pub(super) fn consider_relay(&mut self, now: Now, descriptor: VerifiedDescriptor) {
         let relay = descriptor.relay;
@@ -50,8 +62,9 @@ impl Participant {
                         session.renew(descriptor, permit);
                     }
                 } else if self.relays.len() < RELAYS_MAX {
-                    self.relays
-                        .insert(relay, RelaySession::new(descriptor, permit, now.monotonic));
+                    let mut session = RelaySession::new(descriptor, permit, now.monotonic);
+                    session.set_tokens(&self.relay_tokens);
+                    self.relays.insert(relay, session);
                     self.dirty.rooms();
                     self.say_hello_to_all();
                 }
@@ -176,7 +189,7 @@ impl Participant {
                 self.emit(Event::Refused {
                     what: "relay_request",
                     clause,
-                    reason,
+                    reason: format!("relay {} refuses {reason}", relay.fingerprint()),
                 });
             }
             SessionEvent::Draining => {}

@@ -1,0 +1,29 @@
+//! `subrosa relay`: its settings, its tokens, and the relay itself.
+
+mod init;
+mod printer;
+mod run;
+mod service;
+mod settings;
+mod signals;
+mod token;
+
+use subrosa_node::error::NodeError;
+
+pub(super) use settings::load;
+
+use crate::relay_args::{RelayAction, RelayArgs};
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// What is wrong with arguments or settings, or keeps the relay from starting.
+pub(super) fn run(args: &RelayArgs) -> Result<u8, NodeError> {
+    match &args.what {
+        None => run::run(&args.settings, args.json),
+        Some(RelayAction::Init(init)) => init::run(init),
+        Some(RelayAction::Check { settings, json }) => settings::check(settings, *json),
+        Some(RelayAction::Show { settings, json }) => settings::show(settings, *json),
+        Some(RelayAction::Token { what }) => token::run(what),
+    }
+}

@@ -1,0 +1,222 @@
+//! Handshakes: who may begin one, and when a client must prove its address first.
+
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use subrosa_proto::{
+    relay::{AddressBlock, Origin, RateLimiter, SessionId},
+    time::{Now, Timestamp},
+};
+
+use super::{
+    DriverPolicy,
+    event_loop::{EventLoop, touch},
+    link::Link,
+};
+use crate::relay_config::HandshakeLimits;
+
+/// Handshakes begun in one turn: each costs about as much as forwarding to 300 listeners.
+const HANDSHAKES_PER_TURN: usize = 2;
+/// Half-open connections above which a client must prove its address first (RFC 9000 §8.1.2).
+const RETRY_ABOVE: usize = 32;
+/// Address blocks whose handshakes are counted. Reason: 1 MiB. Beyond it, those that have been quiet are forgotten, and if none
+/// has, all: then the limit in all has to do.
+const BLOCKS_MAX: usize = 8_192;
+/// Seconds' worth of handshakes that may come at once, in all and from one block.
+const BURST_SECONDS: u64 = 2;
+const BLOCK_BURST_SECONDS: u64 = 10;
+/// A block is forgotten after this time without a handshake: its bucket is full again.
+const QUIET: Duration = Duration::from_secs(BLOCK_BURST_SECONDS);
+
+/// How often clients may dial. Those that proved their address and those that did not are counted apart: whoever sends in
+/// others' names can bring it about that they must prove who they are, and no more.
+pub(super) struct Doorstep {
+    /// Names address blocks; the key is random per process.
+    hasher: RandomState,
+    limits: HandshakeLimits,
+    proven: Buckets,
+    unproven: Buckets,
+}
+
+struct Buckets {
+    total: RateLimiter,
+    blocks: BTreeMap<AddressBlock, (RateLimiter, Timestamp)>,
+}
+
+impl Doorstep {
+    pub(super) fn new(limits: HandshakeLimits) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            limits,
+            proven: Buckets::new(limits, Timestamp::ZERO),
+            unproven: Buckets::new(limits, Timestamp::ZERO),
+        }
+    }
+
+    pub(super) fn set_limits(&mut self, limits: HandshakeLimits, now: Timestamp) {
+        if limits != self.limits {
+            self.limits = limits;
+            self.proven = Buckets::new(limits, now);
+            self.unproven = Buckets::new(limits, now);
+        }
+    }
+
+    /// The IPv4 /24 or IPv6 /48 of an address, as an opaque number.
+    pub(super) fn block_of(&self, ip: IpAddr) -> AddressBlock {
+        let prefix = match ip.to_canonical() {
+            IpAddr::V4(v4) => u128::from(u32::from(v4) >> 8),
+            IpAddr::V6(v6) => u128::from(v6) >> 80 << 80,
+        };
+        AddressBlock(self.hasher.hash_one(prefix))
+    }
+
+    /// Takes one handshake from the buckets, or from none.
+    fn admits(&mut self, now: Timestamp, block: AddressBlock, proven: bool) -> bool {
+        let buckets = if proven {
+            &mut self.proven
+        } else {
+            &mut self.unproven
+        };
+        buckets.take(now, block, self.limits)
+    }
+}
+
+impl Buckets {
+    fn new(limits: HandshakeLimits, now: Timestamp) -> Self {
+        Self {
+            total: bucket(limits.per_second, BURST_SECONDS, now),
+            blocks: BTreeMap::new(),
+        }
+    }
+
+    fn take(&mut self, now: Timestamp, block: AddressBlock, limits: HandshakeLimits) -> bool {
+        if !self.total.allows(now, 1) {
+            return false;
+        }
+        if self.blocks.len() >= BLOCKS_MAX && !self.blocks.contains_key(&block) {
+            self.blocks.retain(|_, (_, last)| now - *last < QUIET);
+            if self.blocks.len() >= BLOCKS_MAX {
+                self.blocks.clear();
+            }
+        }
+        let fresh = || (bucket(limits.per_address_block, BLOCK_BURST_SECONDS, now), now);
+        let (limiter, last) = self.blocks.entry(block).or_insert_with(fresh);
+        *last = now;
+        limiter.take(now, 1) && self.total.take(now, 1)
+    }
+}
+
+fn bucket(per_second: u32, burst_seconds: u64, now: Timestamp) -> RateLimiter {
+    let rate = u64::from(per_second);
+    RateLimiter::new(rate, rate * burst_seconds, now)
+}
+
+impl DriverPolicy {
+    /// Whether an address needs no token.
+    pub(super) fn lists(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.listed.iter().any(|block| block.contains(&address))
+    }
+}
+
+impl EventLoop {
+    pub(super) fn begin_handshakes(&mut self, now: Now, at: Instant) {
+        for _ in 0..HANDSHAKES_PER_TURN {
+            let Some(incoming) = self.incoming.pop_front() else {
+                return;
+            };
+            let mut response = Vec::new();
+            if self.endpoint.open_connections() >= self.connections_max {
+                self.stats.handshakes_shed += 1;
+                let transmit = self.endpoint.refuse(incoming, &mut response);
+                self.respond(&transmit, &response);
+                continue;
+            }
+            if self.handshaking >= RETRY_ABOVE && incoming.may_retry() {
+                self.stats.retries += 1;
+                if let Ok(transmit) = self.endpoint.retry(incoming, &mut response) {
+                    self.respond(&transmit, &response);
+                }
+                continue;
+            }
+            let ip = incoming.remote_address().ip();
+            let block = self.doorstep.block_of(ip);
+            let proven = incoming.remote_address_validated();
+            if !self.doorstep.admits(now.monotonic, block, proven) {
+                if !proven && incoming.may_retry() {
+                    self.stats.retries += 1;
+                    if let Ok(transmit) = self.endpoint.retry(incoming, &mut response) {
+                        self.respond(&transmit, &response);
+                    }
+                    continue;
+                }
+                self.stats.handshakes_refused += 1;
+                let transmit = self.endpoint.refuse(incoming, &mut response);
+                self.respond(&transmit, &response);
+                continue;
+            }
+            let origin = Origin {
+                block,
+                listed: self.policy.lists(ip),
+            };
+            match self.endpoint.accept(incoming, at, &mut response, None) {
+                Ok((handle, connection)) => {
+                    self.stats.handshakes_started += 1;
+                    self.handshaking += 1;
+                    if self.links.len() <= handle.0 {
+                        self.links.resize_with(handle.0 + 1, || None);
+                    }
+                    let session = SessionId(u32::try_from(handle.0).unwrap_or(u32::MAX));
+                    let link = self.links[handle.0].insert(Box::new(Link::new(connection, session, origin)));
+                    touch(&mut self.touched, link, handle);
+                }
+                Err(error) => {
+                    if let Some(transmit) = error.response {
+                        self.respond(&transmit, &response);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_block_does_not_use_up_what_others_may() {
+        let mut doorstep = Doorstep::new(HandshakeLimits {
+            per_second: 100,
+            per_address_block: 2,
+        });
+        let now = Timestamp::ZERO;
+        let (busy, other) = (AddressBlock(1), AddressBlock(2));
+        let admitted = (0..1_000).filter(|_| doorstep.admits(now, busy, true)).count();
+        assert_eq!(admitted, 20);
+        assert!(doorstep.admits(now, other, true));
+        let blocks = (0..1_000).map(AddressBlock);
+        let unproven = blocks.filter(|block| doorstep.admits(now, *block, false)).count();
+        assert_eq!(unproven, 200, "the limit in all");
+        assert!(
+            doorstep.admits(now, other, true),
+            "which costs nobody who proves where it is"
+        );
+    }
+
+    #[test]
+    fn counted_blocks_are_bounded() {
+        let mut doorstep = Doorstep::new(HandshakeLimits {
+            per_second: u32::MAX,
+            per_address_block: 1,
+        });
+        for block in 0..3 * BLOCKS_MAX as u64 {
+            assert!(doorstep.admits(Timestamp::ZERO, AddressBlock(block), true));
+            assert!(doorstep.proven.blocks.len() <= BLOCKS_MAX);
+        }
+    }
+}
