@@ -37,7 +37,6 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Action::Relays(args) => relays::run(args),
         Action::Contacts(args) => contacts::run(args),
         Action::Org(args) => org::run(args),
-        Action::Relays(args) => relays::run(args),
         Action::Netcheck(args) => netcheck::run(&args),
         Action::Completions { shell } => completions::run(shell),
     };
