@@ -47,9 +47,9 @@ pub struct MemberRecord {
     /// The first second at which it does not hold.
     pub expires: UnixSeconds,
     /// Where its media socket can be dialled; empty if it wants no direct links.
-    addresses: BoundedVec<WireAddress, ADDRESSES_MAX>,
+    pub(super) addresses: BoundedVec<WireAddress, ADDRESSES_MAX>,
     /// Relays that it uses, as they signed themselves; each is verified and judged before use.
-    relays: BoundedVec<SignedDescriptor, RELAYS_MAX>,
+    pub(super) relays: BoundedVec<SignedDescriptor, RELAYS_MAX>,
 }
 
 /// Why a record is not believed.

@@ -19,7 +19,7 @@ use subrosa_proto::{
     ids::{LinkId, MeetingId, MemberId, RelayId},
     meeting::{
         name::Name,
-        operation::Op,
+        operation::{Op, SignedOperation},
         participant::{
             BINDING_LABEL, Command, DialId, DialTarget, Event, LinkPeer, MediaFrame, Output, Participant,
             ParticipantConfig, PeerCounters,
@@ -85,6 +85,10 @@ pub(crate) struct Peer {
     pub(crate) grants: Vec<RoomSecretGrant>,
     /// Turns a deaf ear to whatever would tell it of its own removal.
     pub(crate) stubborn: bool,
+    /// The roster's operations, as they were told on direct links.
+    pub(crate) operations: Vec<SignedOperation>,
+    /// Who it is.
+    pub(crate) identity: Identity,
     clock: Clock,
     meeting: MeetingId,
     unadmitted: Unadmitted,
@@ -111,6 +115,7 @@ impl Peer {
             let signed = subrosa_proto::policy::SignedDescriptor::from_text(line).expect("a descriptor");
             signed.verify(now.unix).expect("a valid descriptor")
         });
+        let own = identity.clone();
         let config = ParticipantConfig {
             identity,
             name: Name::from_input(name).expect("a name"),
@@ -142,6 +147,8 @@ impl Peer {
             events: Vec::new(),
             grants: Vec::new(),
             stubborn: false,
+            operations: Vec::new(),
+            identity: own,
             clock,
             endpoint,
             pseudonyms: BTreeMap::new(),
@@ -195,6 +202,13 @@ impl Peer {
         self.drain();
     }
 
+    /// Says `message` on every link, whatever the machine thinks of it.
+    pub(crate) fn shout(&mut self, message: &ControlMessage) {
+        for (_, control) in self.links.values() {
+            let _ = control.send(message.encode());
+        }
+    }
+
     /// Feeds a datagram to the machine as if it had come on `link`.
     pub(crate) fn feed(&mut self, link: LinkId, datagram: &[u8]) {
         self.participant.handle_datagram(self.clock.now(), link, datagram);
@@ -230,6 +244,9 @@ impl Peer {
                 let message = ControlMessage::decode(&bytes);
                 if let Ok(ControlMessage::Welcome(grant) | ControlMessage::RoomSecret(grant)) = &message {
                     self.grants.push(grant.clone());
+                }
+                if let Ok(ControlMessage::Operations(operations)) = &message {
+                    self.operations.extend(operations.iter().cloned());
                 }
                 if !(self.stubborn && message.is_ok_and(|message| self.tells_of_removal(&message))) {
                     self.participant.handle_control(now, link, &bytes);

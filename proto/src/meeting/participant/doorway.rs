@@ -222,9 +222,8 @@ impl Participant {
             }
             DoorMessage::BackToLobby { epoch, secret } if leads => {
                 self.doorway.back_to = Some((epoch, secret));
-                if self.timers.clear(Timer::BackToLobby) {
-                    self.doorway.back_to = None;
-                    self.go_back_to_lobby(now, (epoch, secret));
+                if self.timers.is_set(Timer::BackToLobby) {
+                    self.begin_going_back(now);
                 }
             }
             DoorMessage::TurnedAway(member) if leads && serves => self.admission.note_refusal(member),

@@ -5,7 +5,7 @@ use super::{
     conduits::{Conduit, fit},
     doorway::Guess,
     lobby::Phase,
-    timers::Timer,
+    timers::{Timer, WAITING_PATIENCE},
 };
 use crate::{
     ids::MemberId,
@@ -79,6 +79,10 @@ impl Participant {
             Ok((proof, _)) => {
                 let proof = DoorMessage::PassphraseProof(fit(proof));
                 self.send_on(conduit, &ControlMessage::Door(proof));
+                // From here on it is somebody's decision again; people are told when that is known.
+                self.phase = Phase::Lobby { waiting: false };
+                self.timers
+                    .set(Timer::JoinDeadline, now.monotonic + WAITING_PATIENCE);
                 self.knock_on(now, conduit);
             }
             Err(_) => {

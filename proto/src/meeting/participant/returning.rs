@@ -24,6 +24,9 @@ use crate::{
 /// convenience only.
 const KEPT_PEERS_MAX: u16 = 4_096;
 
+/// How long the way to the lobby may take to be told: some repetitions on a bad link.
+const BACK_TO_LOBBY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+
 impl Participant {
     /// The founder comes back to its meeting with what it kept ([`Output::Keep`]), though nobody else may be there. If it
     /// did not keep enough, or is no longer in charge, it joins like anybody else.
@@ -152,6 +155,20 @@ impl Participant {
             self.send_to(Some(now), member, &ControlMessage::Door(message));
         }
         self.remove_with(now, member, RemoveReason::ToLobby, secret);
+    }
+
+    /// The Remove came that sends this node back. Where to is told on the link to whoever sent it; another member may have
+    /// been faster.
+    pub(super) fn begin_going_back(&mut self, now: Now) {
+        match self.doorway.back_to.take() {
+            Some(lobby) => {
+                self.timers.clear(Timer::BackToLobby);
+                self.go_back_to_lobby(now, lobby);
+            }
+            None => self
+                .timers
+                .set(Timer::BackToLobby, now.monotonic + BACK_TO_LOBBY_PATIENCE),
+        }
     }
 
     /// This member was sent back: it forgets the meeting's keys and knocks.

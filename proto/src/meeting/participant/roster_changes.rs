@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Event, LeftReason, MemberState, Output, Participant,
     conduits::fit,
-    timers::{BACK_TO_LOBBY_PATIENCE, SAFETY_CODE_DELAY, Timer},
+    timers::{SAFETY_CODE_DELAY, Timer},
 };
 use crate::{
     ids::{MemberId, OperationHash},
@@ -27,7 +27,7 @@ impl Participant {
         for change in &changes {
             self.apply_change(now, change);
         }
-        if !self.is_member() {
+        if !self.is_member() || self.timers.is_set(Timer::BackToLobby) {
             return;
         }
         self.follow_epoch(now);
@@ -59,13 +59,7 @@ impl Participant {
             }
             RosterChange::Removed { member, removal } => {
                 if *member == self.me && removal.reason == RemoveReason::ToLobby {
-                    // Others may have passed the news on before the way back came from where it was decided.
-                    match self.doorway.back_to.take() {
-                        Some(lobby) => self.go_back_to_lobby(now, lobby),
-                        None => self
-                            .timers
-                            .set(Timer::BackToLobby, now.monotonic + BACK_TO_LOBBY_PATIENCE),
-                    }
+                    self.begin_going_back(now);
                     return;
                 }
                 self.tell_removed(*member, &removal.operation);

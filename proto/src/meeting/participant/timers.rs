@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{LeftReason, Participant};
+use super::Participant;
 use crate::time::{Now, Timestamp};
 
 /// What a timer is for. Each variant says when it fires.
@@ -20,14 +20,14 @@ pub(super) enum Timer {
     RoomSecret,
     /// When it is this node's turn to put out proven equivocators.
     Expulsion,
+    /// When to give up waiting for the lobby that this node was sent back to.
+    BackToLobby,
     /// When to leave the lobby, after being let in.
     Lobby,
     /// When to leave the rooms of the former room secret.
     FormerRooms,
     /// When to tell people the safety code of the changed roster.
     SafetyCode,
-    /// When to give up waiting for the way back to the lobby, and leave.
-    BackToLobby,
     /// When to look at links, permits, the day and waiting packets.
     Watch,
 }
@@ -64,8 +64,6 @@ pub(super) const ROOM_SECRET_INTERVAL: Duration = Duration::from_millis(500);
 /// the change demands of this node (a welcome, keys, the first sound) must not wait for them; changes that come together
 /// share one.
 pub(super) const SAFETY_CODE_DELAY: Duration = Duration::from_millis(20);
-/// How long whoever was sent back waits to be told where to. Reason: it was said on an ordered link before that closes.
-pub(super) const BACK_TO_LOBBY_PATIENCE: Duration = Duration::from_secs(2);
 /// How often what has no event of its own is looked at. Reason: silence of a link must be acted on within 1 s.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -118,6 +116,7 @@ impl Participant {
             match timer {
                 Timer::Knock => self.knock_again(now),
                 Timer::JoinDeadline => self.give_up_joining(now),
+                Timer::BackToLobby => self.leave_with(super::LeftReason::Removed),
                 Timer::Expulsion => self.expel_equivocators(now),
                 Timer::Heartbeat => self.send_heartbeat(now),
                 Timer::Gossip => self.send_gossip(),
@@ -125,7 +124,6 @@ impl Participant {
                 Timer::Lobby => self.dirty.rooms(),
                 Timer::FormerRooms => self.leave_former_rooms(now),
                 Timer::SafetyCode => self.tell_safety_code(),
-                Timer::BackToLobby => self.leave_with(LeftReason::Removed),
                 Timer::Watch => self.watch(now),
             }
         }
