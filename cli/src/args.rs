@@ -59,8 +59,6 @@ pub(crate) enum Action {
     Contacts(ContactsArgs),
     /// Run an organisation that certifies people, or trust one.
     Org(OrgArgs),
-    /// List relays of the public directory, and why each is or is not permitted.
-    Relays(RelaysArgs),
     /// Check network, clock, sound and relays.
     Netcheck(NetcheckArgs),
     /// Print the completion script for a shell.
@@ -385,37 +383,6 @@ pub(crate) enum OrgAction {
         /// The list (`subrosa-revocations:…`), or a file that holds it.
         list: String,
     },
-}
-
-/// `subrosa relays`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  subrosa relays --bootstrap relay.txt --policy eea
-  subrosa relays --bootstrap /ip4/192.0.2.1/tcp/4433/p2p/12D3KooW… --country DE --json
-
-Relays outside the policy get no packet: their descriptors come from other nodes. What a relay says of itself is declared,
-not proven; docs/policy.md says what evidence is.")]
-pub(crate) struct RelaysArgs {
-    /// Only relays hosted in this country (ISO 3166-1 code).
-    #[arg(long, value_name = "CODE")]
-    pub(crate) country: Option<String>,
-    /// Judge by this policy: `any`, `eu`, `eea`, `direct`, or a policy file [default: any].
-    #[arg(long, value_name = "FILE|PRESET", env = "SUBROSA_POLICY")]
-    pub(crate) policy: Option<String>,
-    /// A node to begin with: a relay's descriptor line, a file that holds one, or an address such as
-    /// /ip4/192.0.2.1/tcp/4433/p2p/12D3Koo…. Repeatable; also `bootstrap` in the settings file.
-    #[arg(long = "bootstrap", value_name = "NODE", env = "SUBROSA_BOOTSTRAP")]
-    pub(crate) bootstrap: Vec<String>,
-    /// How many seconds to search at most.
-    #[arg(long, value_name = "SECONDS", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=300))]
-    pub(crate) wait: u64,
-    /// Settings file [default: subrosa/config.toml in the XDG configuration directory].
-    #[arg(long, value_name = "FILE", env = "SUBROSA_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-    /// As one line of JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// `subrosa netcheck`.

@@ -111,10 +111,6 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
             credential,
             ..DoorConfig::default()
         },
-        discovery: DiscoveryConfig {
-            rule: discovery_rule(flags.discovery.or(file.discovery).as_deref())?,
-            bootstrap: nodes(flags.bootstrap, file.bootstrap),
-        },
     })
 }
 

@@ -67,7 +67,6 @@ fn config(start: Start, audio: String, frame_ms: u8, data_dir: Option<PathBuf>) 
         muted: false,
         discovery: subrosa_node::config::DiscoveryConfig::default(),
         door: Default::default(),
-        discovery: subrosa_node::config::DiscoveryConfig::default(),
     }
 }
 

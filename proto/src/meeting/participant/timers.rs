@@ -141,7 +141,6 @@ impl Participant {
         self.watch_leaders(now);
         self.watch_code(now);
         self.forget_bindings();
-        self.update_discovery(now);
         self.forget_strangers();
         for peer in self.peers.values_mut() {
             peer.keys.handle_timeout(now.monotonic);
