@@ -403,6 +403,15 @@ async fn upkeep(shared: Arc<Shared>) {
     }
 }
 
+fn access(settings: &RelaySettings, relay: RelayId) -> Access {
+    Access {
+        open: settings.access.open,
+        relay,
+        issuers: settings.access.issuers.clone(),
+        revoked: settings.access.revoked.clone(),
+    }
+}
+
 fn driver_policy(settings: &RelaySettings) -> DriverPolicy {
     DriverPolicy {
         listed: settings.access.blocks.clone(),
