@@ -46,7 +46,7 @@ pub(crate) struct SettingsArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RelayAction {
     /// Write a commented settings file; asks for what no flag says.
-    Init(InitArgs),
+    Init(Box<InitArgs>),
     /// Check the settings and say what is wrong: line, reason, nearest known key.
     Check {
         #[command(flatten)]

@@ -1,5 +1,7 @@
 //! Behaviour tests of Subrosa over real sockets and real processes: one binary, one module per subject.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod a_guest_has_no_power;
 mod a_lost_node_is_replaced;
 mod a_relay_carries_media_and_envelopes_between_two_members;

@@ -132,7 +132,7 @@ async fn reloading_changes_limits_without_a_dropped_frame_and_a_bad_file_changes
 
     let moved = relay.reload_text(&settings("reloaded", "DE", "127.0.0.1:1", "", ""));
     assert_eq!(moved["needs_restart"], serde_json::json!(["listen"]));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     stop.send(()).unwrap();
     let (sent, heard) = (speaking.await.unwrap(), hearing.await.unwrap());
     assert!(sent > 50 && heard == sent, "heard {heard} of {sent}");

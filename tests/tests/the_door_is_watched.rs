@@ -196,11 +196,7 @@ async fn guess(ticket: &str, from: u8, passphrase: &str) -> Event {
         ..PeerOptions::default()
     };
     let mut peer = Peer::join("guesser", ticket, options);
-    let asked = |peer: &Peer, wanted: bool| {
-        peer.events
-            .iter()
-            .any(|event| *event == Event::PassphraseWanted { wrong: wanted })
-    };
+    let asked = |peer: &Peer, wanted: bool| peer.events.contains(&Event::PassphraseWanted { wrong: wanted });
     let end = |peer: &Peer| {
         let ends = |event: &&Event| matches!(event, Event::Left(_) | Event::Waiting);
         peer.events.iter().find(ends).cloned()

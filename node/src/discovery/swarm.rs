@@ -331,10 +331,10 @@ impl Task {
                 info,
                 ..
             })) => self.handle_identified(peer_id, &info),
-            SwarmEvent::Behaviour(BehaviourEvent::AutonatClient(event)) => {
-                if event.result.is_ok() && self.reachable.len() < ADDRESSES_PER_PEER_MAX {
-                    self.reachable.push(event.tested_addr);
-                }
+            SwarmEvent::Behaviour(BehaviourEvent::AutonatClient(event))
+                if event.result.is_ok() && self.reachable.len() < ADDRESSES_PER_PEER_MAX =>
+            {
+                self.reachable.push(event.tested_addr);
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 // A relay that listens on an address of its own is reached there; behind NAT it states public ones.

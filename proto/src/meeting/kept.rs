@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub enum KeptRecord {
     /// An operation of the log; parents come before children.
-    Operation(SignedOperation),
+    Operation(Box<SignedOperation>),
     /// The room secret of an epoch.
     RoomSecret {
         /// The operation that began the epoch.

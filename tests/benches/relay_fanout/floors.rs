@@ -19,7 +19,7 @@ pub(crate) struct Floors {
 }
 
 impl Floors {
-    fn require(&mut self, what: String, value: f64, floor: f64) {
+    fn require(&mut self, what: &str, value: f64, floor: f64) {
         if value < floor {
             self.missed.push(format!("{what}: {value:.2}, floor {floor:.2}"));
         }
@@ -28,14 +28,14 @@ impl Floors {
     /// A run below capacity: nearly everything is forwarded.
     pub(crate) fn light(&mut self, name: &str, bytes: usize, run: &Fanout, listeners: usize) {
         let what = format!("{name}, {bytes} B: part forwarded (dropped: {:?})", run.drops);
-        self.require(what, run.forwarded_share(listeners), LIGHT_SHARE_MIN);
+        self.require(&what, run.forwarded_share(listeners), LIGHT_SHARE_MIN);
     }
 
     /// The run at capacity.
     pub(crate) fn saturation(&mut self, bytes: usize, run: &Fanout) {
         if bytes == VOICE_BYTES {
             let what = format!("saturation, {bytes} B: frames per CPU-second");
-            self.require(what, run.per_cpu_second(), SATURATION_160_MIN);
+            self.require(&what, run.per_cpu_second(), SATURATION_160_MIN);
         }
     }
 
@@ -43,7 +43,7 @@ impl Floors {
     pub(crate) fn overload(&mut self, bytes: usize, saturated: &Fanout, run: &Fanout) {
         let share = run.forwarded_per_second() / saturated.forwarded_per_second();
         self.require(
-            format!("3x overload, {bytes} B: part of the throughput at saturation"),
+            &format!("3x overload, {bytes} B: part of the throughput at saturation"),
             share,
             OVERLOAD_SHARE_MIN,
         );

@@ -48,13 +48,12 @@ impl Participant {
 
     fn moderate(&mut self, now: Now, command: Command) {
         match command {
-            Command::AdmitAll(members) => {
-                if self.may(Act::Admit(Role::Speaker)) {
-                    self.admit_all(now, &members);
-                }
+            Command::AdmitAll(members) if self.may(Act::Admit(Role::Speaker)) => {
+                self.admit_all(now, &members);
             }
             Command::Lock(false) if self.is_in_charge() && self.unlock_passphrase() => {
-                if self.log.view().locked {
+                let locked = self.log.view().locked;
+                if locked {
                     self.author(now, Op::Lock { locked: false });
                 }
             }
@@ -70,21 +69,9 @@ impl Participant {
             Command::Reactions(member, allowed) => {
                 self.author(now, Op::Reactions { member, allowed });
             }
-            Command::OfferCode => {
-                if self.may(Act::Admit(Role::Speaker)) {
-                    self.offer_code(now);
-                }
-            }
-            Command::RequestMute(member) => {
-                if self.may(Act::Lock) {
-                    self.request_mute(member);
-                }
-            }
-            Command::RequestMuteOfAll => {
-                if self.may(Act::Lock) {
-                    self.request_mute_of_all();
-                }
-            }
+            Command::OfferCode if self.may(Act::Admit(Role::Speaker)) => self.offer_code(now),
+            Command::RequestMute(member) if self.may(Act::Lock) => self.request_mute(member),
+            Command::RequestMuteOfAll if self.may(Act::Lock) => self.request_mute_of_all(),
             Command::AskToSpeak => self.ask_to_speak(),
             // The others are `handle_command`'s, or mean nothing to somebody who is in.
             _ => {}

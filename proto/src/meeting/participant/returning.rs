@@ -46,7 +46,7 @@ impl Participant {
         for entry in kept {
             match entry {
                 // What does not fit any more is refused like anybody's.
-                KeptRecord::Operation(operation) => drop(log.insert(operation)),
+                KeptRecord::Operation(operation) => drop(log.insert(*operation)),
                 KeptRecord::RoomSecret { operation, secret } => {
                     secrets.grant(operation, RoomSecret::from_bytes(secret));
                 }
@@ -100,7 +100,7 @@ impl Participant {
             cursor = batch.next;
             for operation in batch.operations {
                 self.outputs
-                    .push_back(Output::Keep(KeptRecord::Operation(operation)));
+                    .push_back(Output::Keep(KeptRecord::Operation(Box::new(operation))));
             }
         }
         self.doorway.kept = u32::try_from(self.log.len()).unwrap_or(u32::MAX);
