@@ -193,7 +193,7 @@ impl Service {
         self.peer
     }
 
-    /// Gives an order; waits while [`ORDERS_MAX`] are queued.
+    /// Gives an order; waits while `ORDERS_MAX` are queued.
     pub async fn order(&self, order: Order) {
         let _ = self.orders.send(order).await;
     }

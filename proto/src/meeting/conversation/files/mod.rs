@@ -44,7 +44,7 @@ pub const RELAYED_RATE: Rate = Rate {
 /// What the driver does with files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileJob {
-    /// Read these bytes of a file that is offered; answer with [`Files::handle_read`].
+    /// Read these bytes of a file that is offered; answer with `Files::handle_read`.
     Read {
         /// Which.
         id: FileId,
@@ -63,7 +63,7 @@ pub enum FileJob {
         source: u64,
     },
     /// Open the unfinished file for this hash, make it if it is missing, cut it to `size`; answer with
-    /// [`Files::handle_opened`].
+    /// `Files::handle_opened`.
     Open {
         /// Which.
         id: FileId,
@@ -74,7 +74,7 @@ pub enum FileJob {
         /// BLAKE3; names the unfinished file.
         hash: [u8; 32],
     },
-    /// Append; answer with [`Files::handle_written`].
+    /// Append; answer with `Files::handle_written`.
     Write {
         /// Which.
         id: FileId,
@@ -83,12 +83,12 @@ pub enum FileJob {
         /// What.
         bytes: Vec<u8>,
     },
-    /// Hash what was written; answer with [`Files::handle_hashed`].
+    /// Hash what was written; answer with `Files::handle_hashed`.
     Hash {
         /// Which.
         id: FileId,
     },
-    /// It is good: give it its name; answer with [`Files::handle_kept`].
+    /// It is good: give it its name; answer with `Files::handle_kept`.
     Keep {
         /// Which.
         id: FileId,
