@@ -77,7 +77,11 @@ fn conversation(message: ConversationMessage) {
         ConversationMessage::Items(items) => {
             assert!(items.len() <= ITEMS_MAX);
             for signed in items.iter() {
-                let _ = (signed.hash(), signed.verify(&signed.item.meeting), format!("{signed:?}"));
+                let _ = (
+                    signed.hash(),
+                    signed.verify(&signed.item.meeting),
+                    format!("{signed:?}"),
+                );
             }
         }
         ConversationMessage::Digest(digest) => {

@@ -71,9 +71,20 @@ fuzz_target!(|data: &[u8]| {
     let members = (0..MEMBERS).map(|n| {
         let role = if n == ME { Role::Host } else { Role::Speaker };
         let name = Name::new("x").expect("a name");
-        (member(n), Member { name, role, since: HEAD, role_since: HEAD })
+        (
+            member(n),
+            Member {
+                name,
+                role,
+                since: HEAD,
+                role_since: HEAD,
+            },
+        )
     });
-    let roster = Roster { members: members.collect(), ..Roster::default() };
+    let roster = Roster {
+        members: members.collect(),
+        ..Roster::default()
+    };
     let mut world = World {
         now: 1_000_000,
         room: Room(Arc::new(roster)),
@@ -139,7 +150,8 @@ impl World {
     /// The participant hands on what comes from members only.
     fn take(&mut self, from: MemberId, message: ConversationMessage) {
         if from != member(ME) && self.room.0.members.contains_key(&from) {
-            self.conversation.handle_message(at(self.now), &self.room, from, message);
+            self.conversation
+                .handle_message(at(self.now), &self.room, from, message);
         }
     }
 
@@ -149,7 +161,10 @@ impl World {
         while let Some((to, message)) = self.conversation.poll_transmit() {
             messages += 1;
             assert!(messages <= MESSAGES_MAX, "an input with too many messages");
-            assert!(to != member(ME) && self.room.0.members.contains_key(&to), "to somebody outside");
+            assert!(
+                to != member(ME) && self.room.0.members.contains_key(&to),
+                "to somebody outside"
+            );
             assert!(canonical::<ConversationMessage>(&codec::encode(&message)).is_some());
             if self.sent.len() < 32 {
                 self.sent.push(message);
@@ -158,7 +173,10 @@ impl World {
         while let Some(event) = self.conversation.poll_event() {
             if let ConversationEvent::Said(said) = event {
                 assert!(ChatText::new(&said.text).is_ok());
-                assert!(said.to.is_none_or(|to| to == member(ME) || said.from == member(ME)));
+                assert!(
+                    said.to
+                        .is_none_or(|to| to == member(ME) || said.from == member(ME))
+                );
             }
         }
         while let Some(job) = self.conversation.poll_file_job() {
@@ -214,22 +232,44 @@ impl World {
                     .unwrap_or_default(),
                 multiple: u.arbitrary()?,
             }),
-            5 => ItemBody::Vote { poll: self.hash(u)?, choices: u.arbitrary()? },
+            5 => ItemBody::Vote {
+                poll: self.hash(u)?,
+                choices: u.arbitrary()?,
+            },
             _ => {
                 let mut counted = vec![self.hash(u)?, self.hash(u)?];
                 counted.sort_unstable();
-                ItemBody::ClosePoll { poll: self.hash(u)?, counted: counted.try_into().unwrap_or_default() }
+                ItemBody::ClosePoll {
+                    poll: self.hash(u)?,
+                    counted: counted.try_into().unwrap_or_default(),
+                }
             }
         };
-        let mut parents: Vec<ItemHash> =
-            (0..u.int_in_range(0..=3_u8)?).map(|_| self.hash(u)).collect::<Result<_>>()?;
+        let mut parents: Vec<ItemHash> = (0..u.int_in_range(0..=3_u8)?)
+            .map(|_| self.hash(u))
+            .collect::<Result<_>>()?;
         parents.sort_unstable();
-        let heads = if u.ratio(7, 8)? { vec![HEAD] } else { vec![OperationHash([2; 32])] };
+        let heads = if u.ratio(7, 8)? {
+            vec![HEAD]
+        } else {
+            vec![OperationHash([2; 32])]
+        };
         let item = Item {
             meeting: MEETING,
-            feed: FeedId { author: member(author), instance: u.int_in_range(0..=6)? },
-            seq: if u.ratio(7, 8)? { u.int_in_range(0..=40)? } else { u.arbitrary()? },
-            lamport: if u.ratio(7, 8)? { u.int_in_range(0..=90)? } else { u.arbitrary()? },
+            feed: FeedId {
+                author: member(author),
+                instance: u.int_in_range(0..=6)?,
+            },
+            seq: if u.ratio(7, 8)? {
+                u.int_in_range(0..=40)?
+            } else {
+                u.arbitrary()?
+            },
+            lamport: if u.ratio(7, 8)? {
+                u.int_in_range(0..=90)?
+            } else {
+                u.arbitrary()?
+            },
             sent: UnixSeconds(u.arbitrary()?),
             parents: parents.try_into().unwrap_or_default(),
             heads: heads.try_into().unwrap_or_default(),
@@ -242,7 +282,10 @@ impl World {
 
     fn give_items(&mut self, u: &mut Unstructured<'_>, items: Vec<SignedItem>) -> Result<()> {
         let from = member(u.int_in_range(0..=MEMBERS)?);
-        self.take(from, ConversationMessage::Items(items.try_into().unwrap_or_default()));
+        self.take(
+            from,
+            ConversationMessage::Items(items.try_into().unwrap_or_default()),
+        );
         Ok(())
     }
 
@@ -266,17 +309,33 @@ impl World {
 
     fn hostile_digest(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let feed = |u: &mut Unstructured<'_>| -> Result<FeedId> {
-            let author = if u.ratio(1, 8)? { MemberId([u.arbitrary()?; 32]) } else { member(u.int_in_range(0..=MEMBERS)?) };
-            Ok(FeedId { author, instance: if u.arbitrary()? { 0 } else { u64::MAX } })
+            let author = if u.ratio(1, 8)? {
+                MemberId([u.arbitrary()?; 32])
+            } else {
+                member(u.int_in_range(0..=MEMBERS)?)
+            };
+            Ok(FeedId {
+                author,
+                instance: if u.arbitrary()? { 0 } else { u64::MAX },
+            })
         };
-        let range = Range { first: u.int_in_range(0..=9)?, last: u.int_in_range(0..=40)? };
-        let mark = Mark { feed: feed(u)?, has: vec![range].try_into().unwrap_or_default() };
+        let range = Range {
+            first: u.int_in_range(0..=9)?,
+            last: u.int_in_range(0..=40)?,
+        };
+        let mark = Mark {
+            feed: feed(u)?,
+            has: vec![range].try_into().unwrap_or_default(),
+        };
         let digest = Digest {
             first: feed(u)?,
             last: feed(u)?,
             marks: vec![mark].try_into().unwrap_or_default(),
         };
-        self.take(member(u.int_in_range(0..=MEMBERS)?), ConversationMessage::Digest(digest));
+        self.take(
+            member(u.int_in_range(0..=MEMBERS)?),
+            ConversationMessage::Digest(digest),
+        );
         Ok(())
     }
 
@@ -292,10 +351,17 @@ impl World {
         let message = match u.int_in_range(0..=3_u8)? {
             0 => ConversationMessage::Chunk(FileChunk {
                 id,
-                offset: if u.ratio(3, 4)? { u.int_in_range(0..=5_u64)? * 4 } else { u.arbitrary()? },
+                offset: if u.ratio(3, 4)? {
+                    u.int_in_range(0..=5_u64)? * 4
+                } else {
+                    u.arbitrary()?
+                },
                 bytes: some_bytes(u, 8)?.to_vec().try_into().unwrap_or_default(),
             }),
-            1 => ConversationMessage::ChunkAck(FileAck { id, upto: u.arbitrary()? }),
+            1 => ConversationMessage::ChunkAck(FileAck {
+                id,
+                upto: u.arbitrary()?,
+            }),
             _ => {
                 let body = match u.int_in_range(0..=6_u8)? {
                     0 => DirectBody::Nothing,
@@ -306,17 +372,32 @@ impl World {
                         DirectBody::File(FileControl::Offer(FileOffer {
                             id,
                             name: BoundedText::cut(&name),
-                            size: if u.ratio(7, 8)? { u.int_in_range(0..=24)? } else { u.arbitrary()? },
+                            size: if u.ratio(7, 8)? {
+                                u.int_in_range(0..=24)?
+                            } else {
+                                u.arbitrary()?
+                            },
                             hash: [u.int_in_range(0..=2)?; 32],
                         }))
                     }
-                    4 => DirectBody::File(FileControl::Accept { id, from: u.int_in_range(0..=30)? }),
+                    4 => DirectBody::File(FileControl::Accept {
+                        id,
+                        from: u.int_in_range(0..=30)?,
+                    }),
                     5 => DirectBody::File(FileControl::Cancel(id)),
-                    _ => DirectBody::File(FileControl::Done { id, good: u.arbitrary()? }),
+                    _ => DirectBody::File(FileControl::Done {
+                        id,
+                        good: u.arbitrary()?,
+                    }),
                 };
                 let seq = u.int_in_range(0..=40_u64)?;
                 let base = seq.saturating_sub(u.int_in_range(0..=4)?);
-                ConversationMessage::Direct(Direct { instance: u.int_in_range(1..=2)?, base, seq, body })
+                ConversationMessage::Direct(Direct {
+                    instance: u.int_in_range(1..=2)?,
+                    base,
+                    seq,
+                    body,
+                })
             }
         };
         self.take(member(u.int_in_range(0..=MEMBERS)?), message);
@@ -326,11 +407,17 @@ impl World {
     fn command(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let who = member(u.int_in_range(0..=MEMBERS)?);
         let command = match u.int_in_range(0..=8_u8)? {
-            0 => ConversationCommand::Say { to: u.arbitrary::<bool>()?.then_some(who), text: "hello".to_owned() },
+            0 => ConversationCommand::Say {
+                to: u.arbitrary::<bool>()?.then_some(who),
+                text: "hello".to_owned(),
+            },
             1 => ConversationCommand::Hand(u.arbitrary()?),
             2 => ConversationCommand::LowerHand(who),
             3 => ConversationCommand::React(Reaction::Clap),
-            4 => ConversationCommand::Vote { poll: self.hash(u)?, choices: vec![u.arbitrary()?] },
+            4 => ConversationCommand::Vote {
+                poll: self.hash(u)?,
+                choices: vec![u.arbitrary()?],
+            },
             5 => ConversationCommand::ClosePoll(self.hash(u)?),
             6 => ConversationCommand::OfferFile {
                 to: u.arbitrary::<bool>()?.then_some(who),
@@ -342,7 +429,8 @@ impl World {
             7 => ConversationCommand::AcceptFile(self.file(u)?),
             _ => ConversationCommand::CancelFile(self.file(u)?),
         };
-        self.conversation.handle_command(at(self.now), &self.room, command);
+        self.conversation
+            .handle_command(at(self.now), &self.room, command);
         Ok(())
     }
 
@@ -355,19 +443,35 @@ impl World {
         let fails = u.ratio(1, 10)?;
         let or = |value| if fails { Err("full".to_owned()) } else { Ok(value) };
         let outcome = match job {
-            FileJob::Read { id, to, offset, len, .. } => {
-                let read = if fails { Err("gone".to_owned()) } else { Ok(vec![0; len]) };
+            FileJob::Read {
+                id, to, offset, len, ..
+            } => {
+                let read = if fails {
+                    Err("gone".to_owned())
+                } else {
+                    Ok(vec![0; len])
+                };
                 FileOutcome::Read { id, to, offset, read }
             }
-            FileJob::Open { id, .. } => FileOutcome::Opened { id, have: or(u.int_in_range(0..=30)?) },
-            FileJob::Write { id, offset, bytes } => {
-                FileOutcome::Written { id, upto: or(offset + bytes.len() as u64) }
-            }
+            FileJob::Open { id, .. } => FileOutcome::Opened {
+                id,
+                have: or(u.int_in_range(0..=30)?),
+            },
+            FileJob::Write { id, offset, bytes } => FileOutcome::Written {
+                id,
+                upto: or(offset + bytes.len() as u64),
+            },
             FileJob::Hash { id } => {
                 let hash = [u.int_in_range(0..=2)?; 32];
-                FileOutcome::Hashed { id, hash: if fails { Err("gone".to_owned()) } else { Ok(hash) } }
+                FileOutcome::Hashed {
+                    id,
+                    hash: if fails { Err("gone".to_owned()) } else { Ok(hash) },
+                }
             }
-            FileJob::Keep { id } => FileOutcome::Kept { id, path: Ok("there".to_owned()) },
+            FileJob::Keep { id } => FileOutcome::Kept {
+                id,
+                path: Ok("there".to_owned()),
+            },
             FileJob::Close { .. } | FileJob::Release { .. } => return Ok(()),
         };
         self.conversation.handle_file_outcome(at(self.now), outcome);

@@ -36,7 +36,10 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
     match u.int_in_range(0..=4_u8)? {
         0 => {
             let bytes = u.bytes(u.len())?;
-            assert!(MemberRecord::open(UNIX, &here, bytes).is_err(), "nobody signed that");
+            assert!(
+                MemberRecord::open(UNIX, &here, bytes).is_err(),
+                "nobody signed that"
+            );
             let _ = canonical::<MemberRecord>(bytes);
         }
         1 => {
@@ -66,7 +69,10 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
             let at = u.choose_index(sealed.len())?;
             let by = u.int_in_range(1..=255_u8)?;
             sealed[at] ^= by;
-            assert!(MemberRecord::open(UNIX, &here, &sealed).is_err(), "damaged at {at}");
+            assert!(
+                MemberRecord::open(UNIX, &here, &sealed).is_err(),
+                "damaged at {at}"
+            );
         }
         3 => {
             let mut key = u.bytes(u.len().min(32))?.to_vec();

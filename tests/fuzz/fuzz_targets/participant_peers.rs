@@ -369,7 +369,7 @@ impl World {
                 ControlMessage::Peers(vec![hint].try_into().expect("one"))
             }
             13 | 14 => match self.key(u)? {
-                Some(key) => ControlMessage::Key(key),
+                Some(key) => ControlMessage::Key(Box::new(key)),
                 None => ControlMessage::Ping(0),
             },
             15 => ControlMessage::KeyAck(KeyAck {
