@@ -33,8 +33,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Objects per second, and their share of all numbers of a stream at 50 packets a second.
 const OBJECTS_PER_SECOND: f64 = 5.0;
 const OBJECTS_SHARE: f64 = OBJECTS_PER_SECOND / 55.0;
-/// A path is accused wrongly about once in so many silences. Reason: there are five a second for each speaker, and the
-/// simulator met a wrong accusation at 10⁻⁶; ten people who meet for an hour each day over a lossy relay would every week.
+/// A path is accused wrongly about once in so many silences. Reason: five a second can begin at each listener for each
+/// speaker, 1.6 million an hour among ten people; the simulator met a wrong accusation at 10⁻⁶.
 const FALSE_ALARM: f64 = 1e-9;
 
 /// For each key, the first and the last number that an object names: between them it names all that was sent.

@@ -52,7 +52,7 @@ pub(super) const GOSSIP_DELAY: Duration = Duration::from_millis(100);
 /// How long a member stays in the rooms of the former room secret, so that nobody loses sound while moving.
 pub(super) const FORMER_ROOMS_LINGER: Duration = Duration::from_secs(2);
 /// A former room secret is kept at most so long for members who cannot be reached: they may sit beyond a partition and
-/// know no other. Whoever was removed knows it, too, so it is forgotten as soon as all members were reached.
+/// know no other. Whoever was removed knows it, too, so it is forgotten as soon as all said to use the present one.
 pub(super) const FORMER_SECRET_MAX: Duration = Duration::from_secs(600);
 /// How long a newcomer stays in the lobby's rooms: until channels in the members' rooms have opened.
 pub(super) const LOBBY_LINGER: Duration = Duration::from_secs(2);
