@@ -164,6 +164,8 @@ pub enum ControlMessage {
     Door(DoorMessage),
     /// See [`Moderation`].
     Moderation(Moderation),
+    /// I cannot reach these members: where are they?
+    WantPeers(BoundedVec<MemberId, PEERS_MAX>),
 }
 
 #[cfg(test)]

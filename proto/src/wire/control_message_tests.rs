@@ -59,6 +59,8 @@ fn message() -> impl Strategy<Value = ControlMessage> {
         any::<[u8; 32]>().prop_map(|hash| ControlMessage::Moved(OperationHash(hash))),
         proptest::collection::vec(hint, 0..4)
             .prop_map(|list| ControlMessage::Peers(list.try_into().unwrap())),
+        proptest::collection::vec(any::<[u8; 32]>().prop_map(MemberId), 0..4)
+            .prop_map(|list| ControlMessage::WantPeers(list.try_into().unwrap())),
         any::<u8>().prop_map(|stream| ControlMessage::Subscribe(StreamId(stream))),
         any::<u8>().prop_map(|stream| ControlMessage::Unsubscribe(StreamId(stream))),
         any::<u64>().prop_map(ControlMessage::Ping),

@@ -90,6 +90,10 @@ impl Fuzz {
     }
 
     fn tell(&self, finding: &Finding) -> Result<(), String> {
+        fs::create_dir_all(&self.out).map_err(|error| {
+            let out = self.out.display();
+            format!("cannot make {out}: {error}; choose another --out")
+        })?;
         let path = self.out.join(format!("drawn_{}.toml", finding.seed));
         write(&path, &finding.scenario.to_toml())?;
         println!("\nseed {}:", finding.seed);

@@ -101,8 +101,8 @@ pub struct Conversation {
     /// This member's present run.
     feed: FeedId,
     next_seq: u64,
-    /// When this run began.
-    since: Timestamp,
+    /// When this run's first way to a member opened.
+    since: Option<Timestamp>,
     frontier: Frontier,
     store: Store,
     waiting: WaitingRoom,
@@ -140,7 +140,7 @@ impl Conversation {
             meeting,
             feed,
             next_seq: 1,
-            since: now.monotonic,
+            since: None,
             frontier: Frontier::default(),
             store: Store::default(),
             waiting: WaitingRoom::default(),

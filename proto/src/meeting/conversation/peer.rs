@@ -19,6 +19,8 @@ pub(super) struct Peer {
     /// When to send again what it lacks.
     pub(super) resend_at: Option<Timestamp>,
     pub(super) pause: Duration,
+    /// When it was last asked for what it has and this member lacks.
+    pub(super) asked_at: Option<Timestamp>,
     /// Messages in answer to its digests.
     pub(super) serve: Bucket,
     pub(super) outbox: Outbox,
@@ -32,6 +34,7 @@ impl Peer {
             sent: Ranges::default(),
             resend_at: None,
             pause: RESEND_FIRST,
+            asked_at: None,
             serve: Bucket::new(SERVE_RATE, now),
             outbox: Outbox::default(),
             inbox: Inbox::default(),

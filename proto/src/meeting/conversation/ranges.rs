@@ -51,6 +51,17 @@ impl Ranges {
         self.0.get(at).is_some_and(|range| range.first <= number)
     }
 
+    /// Whether every number of `other` is in the set.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.iter().all(|range| {
+            let at = self.0.partition_point(|own| own.last < range.first);
+            self.0
+                .get(at)
+                .is_some_and(|own| own.first <= range.first && range.last <= own.last)
+        })
+    }
+
     /// Adds `number`; whether it was new.
     pub fn insert(&mut self, number: u64) -> bool {
         let at = self.0.partition_point(|range| range.last < number);
@@ -114,6 +125,12 @@ mod tests {
             }
             let told = Ranges::from_told(&ranges.to_told()).unwrap();
             prop_assert!((0..62).all(|n| !told.contains(n) || ranges.contains(n)));
+            prop_assert!(ranges.covers(&told));
+            for number in 0..62 {
+                let mut one = Ranges::default();
+                one.insert(number);
+                prop_assert_eq!(ranges.covers(&one), model.contains(&number));
+            }
         }
     }
 

@@ -162,6 +162,7 @@ impl Conversation {
             }
             self.transmit.push_back((from, message));
         }
+        self.ask_for_more(now.monotonic, from, digest);
         if digest.first <= self.feed && self.feed <= digest.last {
             let Some(has) = told(&self.feed) else { return };
             let peer = self.peer_mut(now.monotonic, from);
@@ -170,6 +171,32 @@ impl Conversation {
             }
             peer.has = has;
             self.send_own(now.monotonic, standing, from);
+        }
+    }
+
+    /// Shows what is here to a peer that told of more: it sends what this member lacks.
+    fn ask_for_more(&mut self, now: Timestamp, from: MemberId, digest: &Digest) {
+        let is_here = |mark: &Mark| {
+            let seen = self.store.feeds(mark.feed, mark.feed).next();
+            let told = Ranges::from_told(&mark.has);
+            match (seen, told) {
+                (Some((_, state)), Some(told)) => state.seen.covers(&told),
+                (None, Some(told)) => told.is_empty(),
+                (_, None) => true,
+            }
+        };
+        if digest.marks.iter().all(is_here) {
+            return;
+        }
+        // What is not meant for this member stays lacking: without a pause each question would bring the next.
+        let peer = self.peer_mut(now, from);
+        if peer.asked_at.is_some_and(|at| now < at + GOSSIP_INTERVAL) {
+            return;
+        }
+        peer.asked_at = Some(now);
+        for digest in self.digests(digest.first, digest.last) {
+            self.transmit
+                .push_back((from, ConversationMessage::Digest(digest)));
         }
     }
 
@@ -236,7 +263,8 @@ impl Conversation {
         self.pump_outbox(now.monotonic, member);
         self.files.reopen(now.monotonic, &member);
         let soon = now.monotonic + GOSSIP_SOON;
-        let young = now.monotonic.saturating_since(self.since) < GOSSIP_INTERVAL;
+        let since = *self.since.get_or_insert(now.monotonic);
+        let young = now.monotonic.saturating_since(since) < GOSSIP_INTERVAL;
         if young || self.store.all().next().is_some() {
             self.gossip_at = Some(self.gossip_at.map_or(soon, |at| at.min(soon)));
         }

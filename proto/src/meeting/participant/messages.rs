@@ -4,7 +4,7 @@ use super::{Output, Participant, conduits::Conduit, links::Scope, lobby::Phase};
 use crate::{
     ids::{LinkId, MemberId, StreamId},
     time::Now,
-    wire::control_message::{ADDRESSES_MAX, ControlMessage, Hello, PeerHint},
+    wire::control_message::{ControlMessage, Hello},
 };
 
 impl Participant {
@@ -114,6 +114,7 @@ impl Participant {
             }
             ControlMessage::Moved(operation) => self.peer_mut(now, from).epoch = Some(operation),
             ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
+            ControlMessage::WantPeers(members) => self.handle_want_peers(now, from, conduit, &members),
             ControlMessage::Key(message) => self.handle_key(now, from, conduit, *message),
             ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
@@ -158,22 +159,6 @@ impl Participant {
         if (!hello.addresses.is_empty() || peer.links.is_empty()) && peer.addresses != addresses {
             peer.addresses = addresses;
             self.keep_peer(from);
-        }
-    }
-
-    fn handle_hints(&mut self, now: Now, hints: &[PeerHint]) {
-        for hint in hints {
-            if hint.member == self.me || !self.log.view().members.contains_key(&hint.member) {
-                continue;
-            }
-            let peer = self.peer_mut(now, hint.member);
-            for address in hint.addresses.iter() {
-                let address = (*address).into();
-                if !peer.addresses.contains(&address) && peer.addresses.len() < ADDRESSES_MAX {
-                    peer.addresses.push(address);
-                }
-            }
-            self.plan_first_dial(now, hint.member);
         }
     }
 

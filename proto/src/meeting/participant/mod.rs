@@ -16,6 +16,7 @@
 //! | `returning` | the founder comes back; being sent back to the lobby |
 //! | `moderation` | mute requests, acts that are forbidden, nobody in charge |
 //! | `links` | dialling and accepting members |
+//! | `addresses` | where members can be dialled |
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
 //! | `messages` | what a message means, and who may say it |
@@ -28,6 +29,7 @@
 //! | `conversation` | chat, hands, reactions, polls, files |
 //! | `media_path` | sealing, sending, receiving, opening frames |
 
+mod addresses;
 mod charge;
 mod code;
 mod commands;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Participant, output::RoutePath};
+use super::{Participant, addresses::Search, output::RoutePath};
 use crate::{
     ids::{LinkId, MeetingId, MemberId, OperationHash, RelayId, StreamId},
     meeting::keys::{KeyMessage, Receiver},
@@ -81,6 +81,10 @@ pub(super) struct Peer {
     /// Of these, links on which it wants our audio.
     pub(super) listening: BTreeSet<LinkId>,
     pub(super) redial: Redial,
+    /// When its addresses are asked for, while it cannot be reached.
+    pub(super) search: Option<Search>,
+    /// When it was last told addresses that it asked for.
+    pub(super) answered_at: Option<Timestamp>,
     /// The room secret that it said to use, by the operation that began its epoch.
     pub(super) epoch: Option<OperationHash>,
     pub(super) keys: Receiver,
@@ -113,6 +117,8 @@ impl Peer {
                 dialling: false,
                 lobby: false,
             },
+            search: None,
+            answered_at: None,
             epoch: None,
             keys: Receiver::new(meeting, id, me),
             verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),

@@ -139,6 +139,7 @@ impl Participant {
             self.emit(super::Event::KnockEnded { member });
         }
         self.watch_leaders(now);
+        self.ask_for_addresses(now);
         self.watch_code(now);
         self.forget_bindings();
         self.forget_strangers();

@@ -11,7 +11,7 @@ use crate::{
     ids::{MemberId, OperationHash},
     meeting::roster::RoomEpoch,
     time::Now,
-    wire::control_message::{ControlMessage, PEERS_MAX, PeerHint, RoomSecretGrant},
+    wire::control_message::{ControlMessage, PEERS_MAX, RoomSecretGrant},
 };
 
 impl Participant {
@@ -67,6 +67,8 @@ impl Participant {
         if let Some(hint) = self.peer_hint(member) {
             self.broadcast(&ControlMessage::Peers(fit(vec![hint])));
         }
+        // It said so while it knocked, when it was no member yet.
+        self.keep_peer(member);
         self.raise_scope(member);
         // It will want to hear this node; two round trips after dialling it does, if nobody waits for its wish.
         if let (Conduit::Link(link), Some(peer)) = (conduit, self.peers.get_mut(&member)) {
@@ -81,22 +83,5 @@ impl Participant {
         for state in self.links.values_mut().filter(|state| state.member == member) {
             state.scope = Scope::Members;
         }
-    }
-
-    fn peer_hints(&self, except: MemberId) -> Vec<PeerHint> {
-        let roster = self.log.view();
-        let others = roster
-            .members
-            .keys()
-            .filter(|id| **id != except && **id != self.me);
-        others.filter_map(|id| self.peer_hint(*id)).collect()
-    }
-
-    pub(super) fn peer_hint(&self, member: MemberId) -> Option<PeerHint> {
-        let addresses = &self.peers.get(&member)?.addresses;
-        (!addresses.is_empty()).then(|| PeerHint {
-            member,
-            addresses: fit(addresses.iter().map(|address| (*address).into()).collect()),
-        })
     }
 }
