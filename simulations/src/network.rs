@@ -87,6 +87,11 @@ impl Network {
         (!lost).then_some(delay)
     }
 
+    /// Whether a datagram arrives once more.
+    pub fn comes_twice(&mut self) -> bool {
+        self.spec.duplicate_percent > 0.0 && self.uniform() < self.spec.duplicate_percent / 100.0
+    }
+
     /// How long a packet takes that is repeated until it arrives.
     pub fn reliable(&mut self) -> Duration {
         let mut delay = self.delay();

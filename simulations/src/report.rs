@@ -56,6 +56,8 @@ pub struct Figures {
     pub channels_max: usize,
     /// The most direct links that one held.
     pub links_max: usize,
+    /// The longest time from the end of a partition to one roster on all machines, in milliseconds, where it is checked.
+    pub healed_ms_max: u64,
 }
 
 /// One speaker at one listener.

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+/// Clocks that are more wrong than that are no clocks.
+const CLOCK_SKEW_MAX_S: u64 = 86_400;
+
 /// See the module. Times are in milliseconds of virtual time since the host founded the meeting.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +69,8 @@ pub struct NetworkSpec {
     pub jitter_ms: f64,
     /// Packets lost on each hop, in percent, independently. Control frames are repeated, which delays them.
     pub loss_percent: f64,
+    /// Datagrams that arrive twice, in percent.
+    pub duplicate_percent: f64,
 }
 
 impl Default for NetworkSpec {
@@ -74,6 +79,7 @@ impl Default for NetworkSpec {
             rtt_ms: 40.0,
             jitter_ms: 5.0,
             loss_percent: 0.0,
+            duplicate_percent: 0.0,
         }
     }
 }
@@ -114,6 +120,9 @@ pub struct MemberSpec {
     /// When it joins; the host founds at 0.
     #[serde(default)]
     pub joins_at_ms: Option<u64>,
+    /// How many seconds its clock is ahead of the true time.
+    #[serde(default)]
+    pub clock_skew_s: i64,
 }
 
 fn yes() -> bool {
@@ -337,6 +346,10 @@ pub struct Expect {
     pub first_audio_rtts_max: Option<f64>,
     /// From being admitted to hearing everybody, in milliseconds; 0: not checked.
     pub connect_ms_max: u64,
+    /// From the end of a partition to one roster on all machines, in milliseconds; 0: not checked.
+    pub heal_ms_max: u64,
+    /// How long somebody who is in may lack the key of somebody who speaks, in milliseconds; 0: not checked.
+    pub keyless_ms_max: u64,
     /// What people must be told.
     #[serde(rename = "event")]
     pub events: Vec<ExpectEvent>,
@@ -396,6 +409,16 @@ impl Scenario {
         }
         if !(0.0..100.0).contains(&self.network.loss_percent) {
             return Err("`loss_percent` is between 0 and 100".to_owned());
+        }
+        if !(0.0..=100.0).contains(&self.network.duplicate_percent) {
+            return Err("`duplicate_percent` is between 0 and 100".to_owned());
+        }
+        let skew = |member: &MemberSpec| member.clock_skew_s.unsigned_abs() > CLOCK_SKEW_MAX_S;
+        if let Some(member) = self.members.iter().find(|member| skew(member)) {
+            let name = &member.name;
+            return Err(format!(
+                "the clock of `{name}` is wrong by more than {CLOCK_SKEW_MAX_S} s"
+            ));
         }
         let known = |name: &String| self.member(name).is_some() || self.relay(name).is_some();
         let expected = self.expect.events.iter().map(|event| &event.who);

@@ -10,6 +10,9 @@ const CONTROL_BYTES_MAX: usize = 64 * 1_024;
 /// Control frames that one node sends in one second for each node of the world, at most.
 const CONTROL_RATE_MAX: u64 = 60;
 
+/// Dials to one node at a time: two rounds with each key that may open its port, and relays.
+const DIALS_PER_NODE_MAX: usize = 8 + 4;
+
 /// See the module.
 pub(super) struct Bounds {
     nodes: usize,
@@ -80,7 +83,7 @@ impl Bounds {
             ("links", holds.links, others * 3),
             ("links without end", holds.links, links.max(1)),
             ("channels", holds.channels, holds.rooms * others.max(1)),
-            ("dials", holds.dials, self.nodes + 4),
+            ("dials", holds.dials, self.nodes * DIALS_PER_NODE_MAX),
         ];
         for (what, held, max) in limits {
             if held > max {

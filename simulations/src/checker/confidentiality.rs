@@ -62,7 +62,10 @@ impl Confidentiality {
         if self.removed_at[who].is_some_and(|removed| removed + CUT_OFF + NEWS < at) && node != who {
             self.removed_at[who] = None;
         }
-        self.admitted_at[who].get_or_insert(at);
+        // A newcomer's first roster may still have somebody who was just put out: that lets nobody in.
+        if self.removed_at[who].is_none() {
+            self.admitted_at[who].get_or_insert(at);
+        }
     }
 
     pub(super) fn sealed(&mut self, at: Timestamp, from: usize, datagram: &[u8]) {

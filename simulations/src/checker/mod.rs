@@ -6,6 +6,7 @@ mod convergence;
 mod conversation;
 mod delivery;
 pub(crate) mod jurisdiction;
+mod recovery;
 mod timeline;
 
 use std::collections::VecDeque;
@@ -17,8 +18,14 @@ use subrosa_proto::{
 };
 
 use self::{
-    bounds::Bounds, confidentiality::Confidentiality, convergence::Convergence,
-    conversation::ConversationChecker, delivery::Delivery, jurisdiction::Jurisdiction, timeline::Timeline,
+    bounds::Bounds,
+    confidentiality::Confidentiality,
+    convergence::Convergence,
+    conversation::ConversationChecker,
+    delivery::Delivery,
+    jurisdiction::Jurisdiction,
+    recovery::{Everybody, Recovery},
+    timeline::Timeline,
 };
 use crate::{
     network::{Network, Place},
@@ -58,6 +65,7 @@ pub(crate) struct Checkers {
     delivery: Delivery,
     conversation: ConversationChecker,
     bounds: Bounds,
+    recovery: Recovery,
     timeline: Timeline,
     /// Newcomers whose keys are to be tried on what was sealed before they came, and when.
     probes: VecDeque<(Timestamp, usize)>,
@@ -75,6 +83,7 @@ impl Checkers {
             delivery: Delivery::new(scenario),
             conversation: ConversationChecker::new(names.len()),
             bounds: Bounds::new(names.len()),
+            recovery: Recovery::new(&scenario.expect),
             timeline: Timeline::default(),
             violations: Violations::default(),
             probes: VecDeque::new(),
@@ -112,6 +121,7 @@ impl Checkers {
 
     pub(crate) fn parted(&mut self, at: Timestamp, parted: bool) {
         self.confidentiality.parted(parted);
+        self.recovery.parted(at, parted);
         self.delivery.parted(at, &mut self.violations, &self.names);
     }
 
@@ -144,6 +154,25 @@ impl Checkers {
             .look(at, node, participant, links, &mut self.violations, &self.names);
     }
 
+    /// All machines at one moment.
+    pub(crate) fn look_at_all(&mut self, at: Timestamp, nodes: &[Option<&Participant>], network: &Network) {
+        let nodes = self.without_unawares(nodes);
+        let all = Everybody {
+            nodes: &nodes,
+            ids: &self.ids,
+            names: &self.names,
+            network,
+        };
+        self.recovery.look(at, &all, &mut self.violations);
+    }
+
+    /// Without those who were removed beyond a partition.
+    fn without_unawares<'a>(&self, nodes: &[Option<&'a Participant>]) -> Vec<Option<&'a Participant>> {
+        let aware = |index: usize| !self.confidentiality.is_removed_unawares(index);
+        let nodes = nodes.iter().enumerate();
+        nodes.map(|(index, node)| node.filter(|_| aware(index))).collect()
+    }
+
     pub(crate) fn spoken(&mut self, at: Timestamp, speaker: usize, number: u64) {
         self.delivery.spoken(at, speaker, number);
     }
@@ -167,6 +196,7 @@ impl Checkers {
 
     pub(crate) fn sealed(&mut self, at: Timestamp, from: usize, datagram: &[u8]) {
         self.confidentiality.sealed(at, from, datagram);
+        self.recovery.sealed(at, from, datagram);
     }
 
     /// A newcomer whose time to be tried has come.
@@ -237,11 +267,7 @@ impl Checkers {
     }
 
     pub(crate) fn finish(&mut self, at: Timestamp, nodes: &[Option<&Participant>], network: &Network) {
-        let nodes: Vec<Option<&Participant>> = nodes
-            .iter()
-            .enumerate()
-            .map(|(index, node)| node.filter(|_| !self.confidentiality.is_removed_unawares(index)))
-            .collect();
+        let nodes = self.without_unawares(nodes);
         self.delivery
             .finish(at, &nodes, network, &mut self.violations, &self.names);
         if !network.is_parted() {
@@ -285,6 +311,7 @@ impl Checkers {
                 events,
                 deliveries,
                 lines: self.conversation.delivered(),
+                healed_ms_max: self.recovery.slowest().as_millis().try_into().unwrap_or(u64::MAX),
                 ..self.bounds.figures()
             },
             pairs: self.delivery.figures(&self.names),

@@ -9,7 +9,10 @@ use std::{
 };
 
 use clap::Args;
-use subrosa_sim::fuzz::{Finding, generate, search, shrink};
+use subrosa_sim::{
+    fuzz::{Finding, generate, generate_roster, search, shrink},
+    scenario::Scenario,
+};
 
 /// Progress is told after so many scenarios.
 const PROGRESS_EVERY: u64 = 100;
@@ -23,6 +26,10 @@ pub(crate) struct Fuzz {
     /// How many seeds, counting up.
     #[arg(long, default_value_t = 100)]
     count: u64,
+    /// Draw schedules of the roster: 5 to 50 people who come, go and are put out, partitions, loss, repetition,
+    /// reordering, wrong clocks.
+    #[arg(long)]
+    roster: bool,
     /// Scenarios at a time [default: one for each core].
     #[arg(long)]
     threads: Option<usize>,
@@ -40,8 +47,9 @@ pub(crate) struct Fuzz {
 impl Fuzz {
     /// Searches, shrinks what it finds, and writes it down. Exit code 1 if something was found.
     pub(crate) fn execute(&self) -> ExitCode {
+        let draw: fn(u64) -> Scenario = if self.roster { generate_roster } else { generate };
         if self.print {
-            print!("{}", generate(self.seed).to_toml());
+            print!("{}", draw(self.seed).to_toml());
             return ExitCode::SUCCESS;
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -61,7 +69,8 @@ impl Fuzz {
                 eprintln!("{done} of {}, {failed} failed, {rate:.1} scenarios/s", self.count);
             }
         };
-        let findings = match search(self.seed, self.count, self.threads.unwrap_or(cores), &told) {
+        let threads = self.threads.unwrap_or(cores);
+        let findings = match search(self.seed, self.count, threads, draw, &told) {
             Ok(findings) => findings,
             Err(error) => {
                 eprintln!("{error}");

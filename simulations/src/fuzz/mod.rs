@@ -1,6 +1,9 @@
 //! Random scenarios until a checker fails; then the smallest scenario that still fails, as a file that repeats it.
 
+mod draw;
 mod generate;
+mod roster;
+mod script;
 mod shrink;
 
 use std::{
@@ -12,6 +15,7 @@ use std::{
 };
 
 pub use generate::generate;
+pub use roster::generate_roster;
 pub use shrink::shrink;
 
 use crate::{run, scenario::Scenario};
@@ -19,7 +23,7 @@ use crate::{run, scenario::Scenario};
 /// A scenario that fails, and how.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// Draws the scenario ([`generate`]) and runs it.
+    /// Draws the scenario and runs it.
     pub seed: u64,
     /// The scenario.
     pub scenario: Scenario,
@@ -45,7 +49,7 @@ pub fn violations(scenario: &Scenario, seed: u64) -> Result<Vec<String>, String>
     }
 }
 
-/// Draws and runs the scenarios of `count` seeds from `first` on, on so many threads. `told` hears of each seed that
+/// Draws with `draw` and runs the scenarios of `count` seeds from `first` on, on so many threads. `told` hears of each seed that
 /// has run, and whether it held. Returns the findings in the order of their seeds; each seed's outcome depends on the
 /// seed alone.
 ///
@@ -55,6 +59,7 @@ pub fn search(
     first: u64,
     count: u64,
     threads: usize,
+    draw: fn(u64) -> Scenario,
     told: &(dyn Fn(u64, bool) + Sync),
 ) -> Result<Vec<Finding>, String> {
     let next = AtomicU64::new(0);
@@ -67,7 +72,7 @@ pub fn search(
                 return;
             }
             let seed = first.saturating_add(offset);
-            let scenario = generate(seed);
+            let scenario = draw(seed);
             match violations(&scenario, seed) {
                 Ok(violations) => {
                     told(seed, violations.is_empty());

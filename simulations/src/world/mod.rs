@@ -9,7 +9,11 @@ mod transport;
 use std::time::Duration;
 
 use subrosa_proto::{
-    identity::Identity, meeting::participant::DialId, noise::PskId, random::Random, time::Timestamp,
+    identity::Identity,
+    meeting::participant::{DialId, Participant},
+    noise::PskId,
+    random::Random,
+    time::Timestamp,
 };
 
 use self::{node::Node, relay_site::RelaySite};
@@ -205,14 +209,12 @@ impl<'a> World<'a> {
                 self.checkers.look(self.now, index, participant, node.links.len());
             }
         }
+        let participants = participants(&self.nodes);
+        self.checkers.look_at_all(self.now, &participants, &self.network);
     }
 
     fn finish(mut self, seed: u64) -> Report {
-        let participants: Vec<_> = self
-            .nodes
-            .iter()
-            .map(|node| node.participant.as_ref().filter(|_| !node.is_spy))
-            .collect();
+        let participants = participants(&self.nodes);
         self.checkers.finish(self.now, &participants, &self.network);
         let relays = self
             .relays
@@ -234,4 +236,12 @@ impl<'a> World<'a> {
             relays,
         )
     }
+}
+
+/// The machines that run and are no spy's.
+fn participants(nodes: &[Node]) -> Vec<Option<&Participant>> {
+    let honest = nodes
+        .iter()
+        .map(|node| node.participant.as_ref().filter(|_| !node.is_spy));
+    honest.collect()
 }

@@ -85,7 +85,7 @@ impl Node {
     pub(crate) fn now(&self, world: Timestamp) -> Now {
         Now {
             monotonic: world + self.clock_offset,
-            unix: unix(world),
+            unix: UnixSeconds(unix(world).0.saturating_add_signed(self.spec.clock_skew_s)),
         }
     }
 

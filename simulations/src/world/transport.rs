@@ -216,6 +216,11 @@ impl World<'_> {
             return;
         }
         if let Some(delay) = self.network.datagram() {
+            if self.network.comes_twice() {
+                let again = self.now + self.network.delay();
+                self.queue
+                    .plan(again, Occurrence::Datagram(id, to, bytes.clone()));
+            }
             self.queue
                 .plan(self.now + delay, Occurrence::Datagram(id, to, bytes));
         }

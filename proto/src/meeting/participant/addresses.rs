@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::{
     Participant,
     conduits::{Conduit, fit},
-    peer::DIAL_RETRY_FIRST,
 };
 use crate::{
     ids::MemberId,
@@ -116,7 +115,7 @@ impl Participant {
                     continue;
                 }
                 // Addresses at which nobody answered make room; those that were not tried yet do not.
-                if peer.addresses.len() >= ADDRESSES_MAX && peer.redial.pause > DIAL_RETRY_FIRST {
+                if peer.addresses.len() >= ADDRESSES_MAX && peer.redial.is_in_vain() {
                     peer.addresses.remove(0);
                 }
                 if peer.addresses.len() < ADDRESSES_MAX {

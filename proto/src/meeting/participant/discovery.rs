@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use super::{Output, Participant, lobby::Phase, peer::DIAL_RETRY_FIRST};
+use super::{Output, Participant, lobby::Phase};
 use crate::{
     discovery::{Agent, DhtKey, RendezvousSecret, Request, Situation, directory},
     ids::{MemberId, RelayId},
@@ -224,9 +224,7 @@ impl Participant {
             peer.addresses = found.iter().copied().chain(old).take(ADDRESSES_MAX).collect();
             if peer.links.is_empty() {
                 // A dial to where nobody answers any more may last for a while: this one does not wait for it.
-                peer.redial.dialling = false;
-                peer.redial.at = now.monotonic;
-                peer.redial.pause = DIAL_RETRY_FIRST;
+                peer.redial.restart(now.monotonic);
             }
         }
         for relay in relays {

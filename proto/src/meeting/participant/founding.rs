@@ -238,6 +238,7 @@ impl Participant {
             discovery: Discovery::new(config.discovery),
             conversation,
             timers,
+            safety_code_at: None,
             dirty: Dirty::default(),
             outputs: VecDeque::new(),
             identity: config.identity,

@@ -1,23 +1,15 @@
-//! Direct links to members: dialling, accepting, watching.
+//! Direct links to members: accepting, watching.
 
 use std::net::SocketAddr;
 
-use super::{
-    DialId, DialTarget, LinkPeer, Output, Participant,
-    lobby::Phase,
-    peer::{DIAL_RETRY_FIRST, DIAL_RETRY_MAX, Peer},
-};
+use super::{DialId, LinkPeer, Output, Participant, lobby::Phase, peer::Peer};
 use crate::{
     ids::{LinkId, MemberId, RelayId},
     mesh::link::LinkMonitor,
-    noise::{Psk, PskId, Unadmitted},
+    noise::{PskId, Unadmitted},
     time::Now,
     wire::control_message::ControlMessage,
 };
-
-/// How long the member with the greater id waits for the other to dial. Reason: both dialling at once makes two links,
-/// which is harmless but wasteful; a member that cannot be dialled must dial itself.
-const DIAL_COURTESY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What a dial was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +32,8 @@ pub(super) enum Scope {
 pub(super) struct MemberLink {
     pub(super) member: MemberId,
     pub(super) scope: Scope,
+    /// This node opened it.
+    pub(super) dialled: bool,
     pub(super) monitor: LinkMonitor,
 }
 
@@ -55,8 +49,10 @@ impl Participant {
         psk: Option<PskId>,
         remote: SocketAddr,
     ) {
-        if let Some(dial) = dial {
-            self.dials.remove(&dial);
+        if let Some(dial) = dial
+            && let Some(DialPurpose::Member(member)) = self.dials.remove(&dial)
+        {
+            self.dial_ended(member);
         }
         self.doorway.links.entry(link).or_default().1 = Some(remote.ip());
         match peer {
@@ -89,7 +85,8 @@ impl Participant {
             || matches!(self.phase, Phase::Left)
             || self.judge.direct(now.unix).is_err()
             || !self.has_room_for(member)
-            || (scope == Scope::Members && self.is_unadmitted(&member));
+            || (scope == Scope::Members && self.is_unadmitted(&member))
+            || dialled && self.is_spare(member);
         if unwelcome {
             self.outputs.push_back(Output::Close { link });
             return;
@@ -99,40 +96,19 @@ impl Participant {
             MemberLink {
                 member,
                 scope,
+                dialled,
                 monitor: LinkMonitor::new(now.monotonic),
             },
         );
         let peer = self.peer_mut(now, member);
         peer.links.insert(link);
-        peer.redial.pause = DIAL_RETRY_FIRST;
-        peer.redial.dialling = false;
+        peer.redial.linked();
         // Where a dialler was seen is where others can dial it: it uses one socket for both.
         if !dialled && !peer.addresses.contains(&remote) && peer.addresses.len() < 8 {
             peer.addresses.push(remote);
         }
         self.dirty.routes();
         self.conduit_opened(now, member, super::conduits::Conduit::Link(link));
-    }
-
-    /// A dial failed.
-    pub fn handle_dial_failed(&mut self, now: Now, dial: DialId) {
-        match self.dials.remove(&dial) {
-            Some(DialPurpose::Relay(relay)) => {
-                if let Some(session) = self.relays.get_mut(&relay) {
-                    session.handle_down(now.monotonic);
-                }
-            }
-            Some(DialPurpose::Member(member)) => {
-                if let Some(peer) = self.peers.get_mut(&member) {
-                    peer.redial.dialling = false;
-                    peer.redial.at = now.monotonic + peer.redial.pause;
-                    peer.redial.pause = (peer.redial.pause * 2).min(DIAL_RETRY_MAX);
-                    peer.redial.lobby = !peer.redial.lobby;
-                }
-            }
-            None => {}
-        }
-        self.settle(now);
     }
 
     /// A link ended.
@@ -145,8 +121,7 @@ impl Participant {
         {
             peer.links.remove(&link);
             peer.listening.remove(&link);
-            // Not at once: a peer that takes each link and closes it would keep us dialling.
-            peer.redial.at = now.monotonic + DIAL_RETRY_FIRST;
+            peer.redial.unlinked(now.monotonic);
             self.dirty.routes();
         }
         self.settle(now);
@@ -177,77 +152,6 @@ impl Participant {
             }
             state.member != member
         });
-    }
-
-    /// Dials members to whom there should be a direct link and is none.
-    pub(super) fn dial_what_is_due(&mut self, now: Now) {
-        if !self.direct || self.judge.direct(now.unix).is_err() {
-            return;
-        }
-        let Some((psk, candidates)) = self.dial_candidates() else {
-            return;
-        };
-        let lobby_psk = self.secrets.lobby_psk(&self.meeting);
-        for member in candidates {
-            let Some(peer) = self.peers.get_mut(&member) else {
-                continue;
-            };
-            let idle = peer.links.is_empty() && !peer.redial.dialling && peer.redial.at <= now.monotonic;
-            if !idle || peer.addresses.is_empty() {
-                continue;
-            }
-            peer.redial.dialling = true;
-            // A host that lost its log knows no members' key, but it still opens to the ticket's.
-            let lobby = peer.redial.lobby && member == self.host;
-            let psk = if lobby { lobby_psk.clone() } else { psk.clone() };
-            let dial = DialId(self.next_dial);
-            self.next_dial += 1;
-            self.dials.insert(dial, DialPurpose::Member(member));
-            let target = DialTarget::Member {
-                member,
-                addresses: peer.addresses.clone(),
-                meeting: self.meeting,
-                psk,
-            };
-            self.outputs.push_back(Output::Dial { dial, target });
-        }
-    }
-
-    /// Whom to dial, and with which key: the host while joining, all members afterwards.
-    fn dial_candidates(&self) -> Option<(Psk, Vec<MemberId>)> {
-        match self.phase {
-            Phase::Left => None,
-            // A host without its log is looked for by the members; one that left, or anybody else, looks for those whom it
-            // knows to be in charge.
-            Phase::Lobby { .. } => {
-                let leaders = self.people_in_charge().into_iter().collect();
-                Some((self.secrets.lobby_psk(&self.meeting), leaders))
-            }
-            Phase::Member => {
-                let members = self
-                    .log
-                    .view()
-                    .members
-                    .keys()
-                    .filter(|id| **id != self.me)
-                    .copied()
-                    .collect();
-                Some((self.secrets.member_psk(&self.meeting)?, members))
-            }
-        }
-    }
-
-    /// A member became known: the one with the lesser id dials at once, the other after a moment.
-    pub(super) fn plan_first_dial(&mut self, now: Now, member: MemberId) {
-        let me = self.me;
-        let peer = self.peer_mut(now, member);
-        if peer.links.is_empty() && !peer.redial.dialling {
-            peer.redial.at = if me < member {
-                now.monotonic
-            } else {
-                now.monotonic + DIAL_COURTESY
-            };
-        }
     }
 
     /// Pings whose time has come.

@@ -15,7 +15,7 @@
 //! | `doorway` | what is remembered of the door |
 //! | `returning` | the founder comes back; being sent back to the lobby |
 //! | `moderation` | mute requests, acts that are forbidden, nobody in charge |
-//! | `links` | dialling and accepting members |
+//! | `links`, `dialling` | direct links to members, and whom to dial with which keys |
 //! | `addresses` | where members can be dialled |
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
@@ -35,6 +35,7 @@ mod code;
 mod commands;
 mod conduits;
 mod conversation;
+mod dialling;
 mod dirty;
 mod discovery;
 mod door;
@@ -157,6 +158,8 @@ pub struct Participant {
     conversation: Conversation,
 
     timers: Timers,
+    /// When the safety code was told last.
+    safety_code_at: Option<Timestamp>,
     dirty: Dirty,
     outputs: VecDeque<Output>,
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Participant, addresses::Search, output::RoutePath};
+use super::{Participant, addresses::Search, dialling::Redial, output::RoutePath};
 use crate::{
     ids::{LinkId, MeetingId, MemberId, OperationHash, RelayId, StreamId},
     meeting::keys::{KeyMessage, Receiver},
@@ -23,10 +23,6 @@ pub(super) const PEERS_MAX: usize = 640;
 pub(super) const EARLY_PACKETS_MAX: usize = 64;
 /// How long such a packet is worth keeping.
 pub(super) const EARLY_PATIENCE: Duration = Duration::from_millis(500);
-/// First pause after a failed dial; doubled up to [`DIAL_RETRY_MAX`].
-pub(super) const DIAL_RETRY_FIRST: Duration = Duration::from_millis(500);
-/// Longest pause between dials. Reason: a partition heals within 5 s.
-pub(super) const DIAL_RETRY_MAX: Duration = Duration::from_secs(4);
 /// A relay whose copies did not match the publisher's signatures is not used for that publisher for so long.
 pub(super) const TAMPERING_PENALTY: Duration = Duration::from_secs(300);
 
@@ -59,16 +55,6 @@ pub(super) struct EarlyPacket {
     pub(super) layer: u8,
     pub(super) stream: StreamId,
     pub(super) sframe: Vec<u8>,
-}
-
-/// When to dial.
-#[derive(Debug)]
-pub(super) struct Redial {
-    pub(super) at: Timestamp,
-    pub(super) pause: Duration,
-    pub(super) dialling: bool,
-    /// The next dial uses the ticket's key: for a host that may have lost its log.
-    pub(super) lobby: bool,
 }
 
 /// See the module.
@@ -111,12 +97,7 @@ impl Peer {
             addresses: Vec::new(),
             links: BTreeSet::new(),
             listening: BTreeSet::new(),
-            redial: Redial {
-                at: now,
-                pause: DIAL_RETRY_FIRST,
-                dialling: false,
-                lobby: false,
-            },
+            redial: Redial::new(now),
             search: None,
             answered_at: None,
             epoch: None,
@@ -176,7 +157,7 @@ impl Participant {
             *id == host
                 || roster.members.contains_key(id)
                 || !peer.links.is_empty()
-                || peer.redial.dialling
+                || peer.redial.is_dialling()
                 || channels.values().any(|channel| channel.peer() == Some(*id))
         });
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Event, LeftReason, MemberState, Output, Participant,
     conduits::fit,
-    timers::{SAFETY_CODE_DELAY, Timer},
+    timers::{SAFETY_CODE_DELAY, SAFETY_CODE_INTERVAL, Timer},
 };
 use crate::{
     ids::{MemberId, OperationHash},
@@ -40,8 +40,7 @@ impl Participant {
                 let policy = self.judge.policy().policy().summary();
                 self.emit(Event::Joined { policy });
             }
-            self.timers
-                .set_if_unset(Timer::SafetyCode, now.monotonic + SAFETY_CODE_DELAY);
+            self.plan_safety_code(now);
         }
     }
 
@@ -129,11 +128,19 @@ impl Participant {
         });
     }
 
+    fn plan_safety_code(&mut self, now: Now) {
+        let spaced = self.safety_code_at.map(|at| at + SAFETY_CODE_INTERVAL);
+        let soon = now.monotonic + SAFETY_CODE_DELAY;
+        let at = spaced.map_or(soon, |at| at.max(soon));
+        self.timers.set_if_unset(Timer::SafetyCode, at);
+    }
+
     /// Tells people the safety code of the present roster.
-    pub(super) fn tell_safety_code(&mut self) {
+    pub(super) fn tell_safety_code(&mut self, now: Now) {
         if !self.is_member() {
             return;
         }
+        self.safety_code_at = Some(now.monotonic);
         let members: BTreeSet<MemberId> = self.log.view().members.keys().copied().collect();
         let code = SafetyCode::new(&self.meeting, &self.judge.policy().hash(), &members);
         self.emit(Event::SafetyCode {

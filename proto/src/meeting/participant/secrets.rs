@@ -147,6 +147,7 @@ impl Participant {
             self.dirty.rooms();
             self.renew_ticket(now);
             self.accept_keys();
+            self.dial_with_new_key(now);
             self.broadcast(&ControlMessage::Moved(epoch.operation));
         } else if self.secrets.current_epoch() != Some(epoch.operation) && self.is_member() {
             // It mostly follows the operation at once; if it does not, whoever has it may soon leave the former rooms.

@@ -64,6 +64,9 @@ pub(super) const ROOM_SECRET_INTERVAL: Duration = Duration::from_millis(500);
 /// the change demands of this node (a welcome, keys, the first sound) must not wait for them; changes that come together
 /// share one.
 pub(super) const SAFETY_CODE_DELAY: Duration = Duration::from_millis(20);
+/// The safety code is computed no more often. Reason: when a large meeting fills, or somebody makes others come and go,
+/// each machine would spend its time on codes that nobody can compare that fast.
+pub(super) const SAFETY_CODE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often what has no event of its own is looked at. Reason: silence of a link must be acted on within 1 s.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -123,7 +126,7 @@ impl Participant {
                 Timer::RoomSecret => self.ask_for_room_secret(now),
                 Timer::Lobby => self.dirty.rooms(),
                 Timer::FormerRooms => self.leave_former_rooms(now),
-                Timer::SafetyCode => self.tell_safety_code(),
+                Timer::SafetyCode => self.tell_safety_code(now),
                 Timer::Watch => self.watch(now),
             }
         }
