@@ -10,9 +10,11 @@
 //! | `world` | machines, and doing what they ask for |
 //! | `checker` | confidentiality, jurisdiction, convergence, delivery, bounds |
 //! | `fuzz` | random scenarios, and the smallest that still fails |
+//! | `cost` | what joining, leaving and removing cost |
 //! | `report`, `trace` | what is told in the end |
 
 mod checker;
+pub mod cost;
 pub mod event_queue;
 pub mod fuzz;
 pub mod network;

@@ -20,11 +20,14 @@ enum Command {
     Run(command::run::Run),
     /// Draw random scenarios until a checker complains, shrink them, and write them down. Exit code 1 if one did.
     Fuzz(command::fuzz::Fuzz),
+    /// Measure what joining, leaving and removing cost, by the size of the meeting.
+    Cost(command::cost::Cost),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(run) => run.execute(),
         Command::Fuzz(fuzz) => fuzz.execute(),
+        Command::Cost(cost) => cost.execute(),
     }
 }

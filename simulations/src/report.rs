@@ -31,6 +31,8 @@ pub struct Report {
     pub first_audio_ms: Vec<FirstAudio>,
     /// Each relay.
     pub relays: Vec<RelayFigures>,
+    /// What was said between members until each mark of the scenario.
+    pub marks: Vec<MarkFigures>,
     /// What people did and were told.
     pub timeline: Vec<String>,
     /// What must hold and did not; empty in a good run.
@@ -58,6 +60,19 @@ pub struct Figures {
     pub links_max: usize,
     /// The longest time from the end of a partition to one roster on all machines, in milliseconds, where it is checked.
     pub healed_ms_max: u64,
+}
+
+/// What all members said to each other until a mark.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MarkFigures {
+    /// The mark's name.
+    pub name: String,
+    /// When, in seconds.
+    pub at_s: f64,
+    /// Control messages but pings.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// One speaker at one listener.

@@ -330,6 +330,11 @@ pub enum Action {
     },
     /// Partition and cut end.
     Heal {},
+    /// The report tells what was said until here.
+    Mark {
+        /// What for.
+        name: String,
+    },
 }
 
 /// What must hold beside the invariants.
@@ -472,7 +477,7 @@ impl Action {
             Self::AdmitAll { whom, by } => whom.iter().chain([by]).collect(),
             Self::KillRelay { relay } | Self::Tamper { relay } => vec![relay],
             Self::Partition { side } | Self::Cut { side } => side.iter().collect(),
-            Self::Heal {} => Vec::new(),
+            Self::Heal {} | Self::Mark { .. } => Vec::new(),
         }
     }
 }

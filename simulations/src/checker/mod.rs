@@ -4,6 +4,7 @@ mod bounds;
 mod confidentiality;
 mod convergence;
 mod conversation;
+mod cost;
 mod delivery;
 pub(crate) mod jurisdiction;
 mod recovery;
@@ -22,6 +23,7 @@ use self::{
     confidentiality::Confidentiality,
     convergence::Convergence,
     conversation::ConversationChecker,
+    cost::Cost,
     delivery::Delivery,
     jurisdiction::Jurisdiction,
     recovery::{Everybody, Recovery},
@@ -66,6 +68,7 @@ pub(crate) struct Checkers {
     conversation: ConversationChecker,
     bounds: Bounds,
     recovery: Recovery,
+    cost: Cost,
     timeline: Timeline,
     /// Newcomers whose keys are to be tried on what was sealed before they came, and when.
     probes: VecDeque<(Timestamp, usize)>,
@@ -84,6 +87,7 @@ impl Checkers {
             conversation: ConversationChecker::new(names.len()),
             bounds: Bounds::new(names.len()),
             recovery: Recovery::new(&scenario.expect),
+            cost: Cost::new(),
             timeline: Timeline::default(),
             violations: Violations::default(),
             probes: VecDeque::new(),
@@ -136,7 +140,13 @@ impl Checkers {
         self.jurisdiction.packet(at, relay, &mut self.violations);
     }
 
-    pub(crate) fn control_sent(&mut self, at: Timestamp, node: usize, bytes: usize) {
+    pub(crate) fn mark(&mut self, at: Timestamp, name: &str) {
+        self.cost.mark(at, name);
+    }
+
+    pub(crate) fn control_sent(&mut self, at: Timestamp, node: usize, frame: &[u8]) {
+        self.cost.control(frame);
+        let bytes = frame.len();
         self.bounds
             .control(at, node, bytes, &mut self.violations, &self.names);
     }
@@ -317,6 +327,7 @@ impl Checkers {
             pairs: self.delivery.figures(&self.names),
             first_audio_ms: self.delivery.first_audio_figures(&self.names),
             relays,
+            marks: self.cost.into_marks(),
             timeline: self.timeline.lines,
             violations: self.violations.0,
         }

@@ -1,4 +1,5 @@
 //! What `subrosa-sim` can be told to do.
 
+pub(crate) mod cost;
 pub(crate) mod fuzz;
 pub(crate) mod run;

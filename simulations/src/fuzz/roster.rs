@@ -14,9 +14,12 @@ const SMALL_MAX: u64 = 10;
 const SPEAKERS: usize = 2;
 /// Clocks are wrong by at most so much.
 const CLOCK_SKEW_MAX_S: u64 = 300;
-/// People come within so long; then those in charge are appointed.
-const COMING_MS: u64 = 4_000;
-const APPOINTED_MS: u64 = 8_000;
+/// People come within so long, but no more than seven in a second: each who comes costs every member some messages to
+/// every other.
+const COMING_MS_MIN: u64 = 4_000;
+const COMING_MS_EACH: u64 = 150;
+/// Then those in charge are appointed, who are in by now.
+const APPOINTED_AFTER_MS: u64 = 4_000;
 const PLAN: Plan = Plan {
     actions_max: 24,
     faults_end_ms: 20_000,
@@ -58,6 +61,7 @@ pub fn generate_roster(seed: u64) -> Scenario {
     // Small meetings are drawn more often: they are the common ones, and a run takes time with the cube.
     let most = if draw.one_in(20) { MEMBERS_MAX } else { SMALL_MAX };
     let count = MEMBERS_MIN + draw.below(most - MEMBERS_MIN + 1);
+    let coming = COMING_MS_MIN.max(COMING_MS_EACH * count);
     let mut scenario = Scenario {
         passphrase: None,
         name: format!("drawn roster {seed}"),
@@ -68,7 +72,7 @@ pub fn generate_roster(seed: u64) -> Scenario {
         network,
         relays: Vec::new(),
         members: (0..count as usize)
-            .map(|index| member(&mut draw, index))
+            .map(|index| member(&mut draw, index, coming))
             .collect(),
         actions: Vec::new(),
         expect: Expect {
@@ -80,7 +84,7 @@ pub fn generate_roster(seed: u64) -> Scenario {
     let deputies = 1 + draw.index(3);
     for index in 1..=deputies {
         scenario.actions.push(TimedAction {
-            at_ms: APPOINTED_MS,
+            at_ms: coming + APPOINTED_AFTER_MS,
             action: Action::Role {
                 who: scenario.members[index].name.clone(),
                 by: scenario.members[0].name.clone(),
@@ -96,14 +100,14 @@ pub fn generate_roster(seed: u64) -> Scenario {
     scenario
 }
 
-fn member(draw: &mut Draw, index: usize) -> MemberSpec {
+fn member(draw: &mut Draw, index: usize, coming: u64) -> MemberSpec {
     let skew = draw.below(2 * CLOCK_SKEW_MAX_S + 1);
     MemberSpec {
         name: format!("M{index:02}"),
         direct: true,
         speaks: index < SPEAKERS,
         relays: Vec::new(),
-        joins_at_ms: (index > 0).then(|| 100 + draw.below(COMING_MS)),
+        joins_at_ms: (index > 0).then(|| 100 + draw.below(coming)),
         patience_s: 30,
         passphrase: None,
         clock_skew_s: skew as i64 - CLOCK_SKEW_MAX_S as i64,

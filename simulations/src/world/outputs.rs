@@ -30,7 +30,7 @@ impl World<'_> {
         match output {
             Output::Dial { dial, target } => self.dial(index, dial, &target),
             Output::Control { link, bytes } => {
-                self.checkers.control_sent(self.now, index, bytes.len());
+                self.checkers.control_sent(self.now, index, &bytes);
                 if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
                     self.send_control(pipe, side, bytes);
                 }
@@ -114,6 +114,9 @@ impl World<'_> {
             return;
         };
         let at = node.world_time(at).max(self.now);
+        if node.timer_at == Some(at) {
+            return;
+        }
         if at == self.now {
             node.spins += 1;
             if node.spins > SPINS_MAX {
@@ -124,10 +127,8 @@ impl World<'_> {
         } else {
             node.spins = 0;
         }
-        if node.timer_at != Some(at) {
-            node.timer_at = Some(at);
-            self.queue.plan(at, Occurrence::NodeTimer(index));
-        }
+        node.timer_at = Some(at);
+        self.queue.plan(at, Occurrence::NodeTimer(index));
     }
 
     /// Does what a relay asks for, and sends what waits for its clients.

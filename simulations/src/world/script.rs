@@ -152,6 +152,7 @@ impl World<'_> {
                 self.network.cut(places);
                 self.sever_pipes();
             }
+            Action::Mark { name } => self.checkers.mark(self.now, name),
             Action::Heal {} => {
                 let was_parted = self.network.is_parted();
                 self.network.partition(std::collections::BTreeSet::new());

@@ -1,6 +1,6 @@
 //! What a meeting costs on this machine: handshakes, the wait for the first sound, mouth to ear, and the work per frame.
 //!
-//! `./dev bench session [handshake] [first] [mouth] [frame]` Prints a table and one JSON line for each figure; fails if a
+//! `./dev bench session [handshake] [first] [mouth] [frame] [keys]` Prints a table and one JSON line for each figure; fails if a
 //! floor is missed. A whole run takes about a minute and a half.
 
 mod cpu;
@@ -8,6 +8,7 @@ mod delay_proxy;
 mod first_audio;
 mod frame;
 mod handshake;
+mod keys;
 mod meeting;
 mod mouth_to_ear;
 mod report;
@@ -20,8 +21,9 @@ use report::Report;
 /// Measures one thing.
 type Part = fn(&mut Report);
 
-const PARTS: [(&str, Part); 4] = [
+const PARTS: [(&str, Part); 5] = [
     ("frame", frame::measure),
+    ("keys", keys::measure),
     ("handshake", handshake::measure),
     ("first", first_audio::measure),
     ("mouth", mouth_to_ear::measure),
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
         .iter()
         .find(|name| PARTS.iter().all(|(part, _)| part != name))
     {
-        eprintln!("error: there is no part '{unknown}'\nhint: one of: frame handshake first mouth");
+        eprintln!("error: there is no part '{unknown}'\nhint: one of: frame keys handshake first mouth");
         return ExitCode::FAILURE;
     }
     trace::install();

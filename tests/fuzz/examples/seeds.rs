@@ -147,7 +147,7 @@ fn publisher() -> Publisher {
     );
     let recipients: BTreeSet<MemberId> = [member(2), member(3)].into();
     publisher
-        .set_recipients(Timestamp::ZERO, &recipients, &[OperationHash([6; 32])])
+        .set_recipients(Timestamp::ZERO, &recipients, &[OperationHash([6; 32])], false)
         .expect("two recipients");
     publisher
 }

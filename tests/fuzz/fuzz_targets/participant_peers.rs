@@ -438,7 +438,7 @@ impl World {
             .filter(|n| *n == HOST || u.ratio(1, 4).unwrap_or(false))
             .map(member)
             .collect();
-        let _ = self.mallory.publisher.set_recipients(now, &recipients, &heads);
+        let _ = self.mallory.publisher.set_recipients(now, &recipients, &heads, false);
         for _ in 0..8 {
             match self.mallory.publisher.poll_transmit(now) {
                 Some((to, message)) if to == member(HOST) => return Ok(Some(message)),

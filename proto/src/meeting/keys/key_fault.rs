@@ -42,7 +42,8 @@ pub enum KeyFault {
     /// We are not among the recipients that it names.
     #[error("this member is not among the key's recipients")]
     NotAddressed,
-    /// The list of recipients is absent, and the root is not the one accepted before; or list and root differ.
+    /// The list of recipients is absent, and the root is neither the one accepted before nor that of everybody at the
+    /// heads; or list and root differ.
     #[error("the recipients do not match their root")]
     RecipientsUnknown,
     /// The signature or the commitment does not hold.
@@ -113,18 +114,13 @@ impl Expectation {
                 theirs: statement.policy,
             });
         }
-        let recipients = match (&message.recipients, &self.accepted) {
-            (Some(list), _) if RecipientsRoot::of(&self.meeting, list.members()) == statement.recipients => {
-                list.members().clone()
-            }
-            (None, Some((root, members))) if *root == statement.recipients => members.clone(),
-            _ => return Err(KeyFault::RecipientsUnknown),
-        };
+        let heads = statement.heads.to_vec();
+        let members = roster.members_at(&heads);
+        let recipients = self.recipients(message, members.as_ref())?;
         if !recipients.contains(&self.own) {
             return Err(KeyFault::NotAddressed);
         }
-        let heads = statement.heads.to_vec();
-        let Some(members) = roster.members_at(&heads) else {
+        let Some(members) = members else {
             return Err(KeyFault::NeedOperations(heads));
         };
         let mut hearing = recipients.clone();
@@ -134,6 +130,37 @@ impl Expectation {
             Ok(recipients)
         } else {
             Err(KeyFault::Ghost(ghosts))
+        }
+    }
+
+    /// Whom a message names by its list; or by a root that was accepted before, or that everybody at its heads has.
+    fn recipients(
+        &self,
+        message: &KeyMessage,
+        members: Option<&BTreeSet<MemberId>>,
+    ) -> Result<BTreeSet<MemberId>, KeyFault> {
+        let statement = &message.statement;
+        let fits = |set: &BTreeSet<MemberId>| RecipientsRoot::of(&self.meeting, set) == statement.recipients;
+        if let Some(list) = &message.recipients {
+            let fits = fits(list.members());
+            return fits
+                .then(|| list.members().clone())
+                .ok_or(KeyFault::RecipientsUnknown);
+        }
+        if let Some((root, accepted)) = &self.accepted
+            && *root == statement.recipients
+        {
+            return Ok(accepted.clone());
+        }
+        let Some(members) = members else {
+            return Err(KeyFault::NeedOperations(statement.heads.to_vec()));
+        };
+        let mut others = members.clone();
+        others.remove(&self.publisher);
+        if fits(&others) {
+            Ok(others)
+        } else {
+            Err(KeyFault::RecipientsUnknown)
         }
     }
 }

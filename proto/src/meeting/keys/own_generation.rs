@@ -58,6 +58,8 @@ pub(super) struct OwnGeneration {
     pub(super) members: BTreeSet<MemberId>,
     /// Who can decrypt: acknowledged this step, or an earlier one from which it can ratchet.
     pub(super) acknowledged: BTreeSet<MemberId>,
+    /// The members are all those of the roster at the statement's heads, but the publisher: receivers can tell by themselves.
+    pub(super) everybody: bool,
     /// About the current step; made once, so that all recipients get the same words.
     pub(super) statement: KeyStatement,
     pub(super) signature: Signature,
@@ -69,7 +71,7 @@ impl OwnGeneration {
         binding: Binding,
         link: ChainLink,
         reason: KeyReason,
-        members: BTreeSet<MemberId>,
+        (members, everybody): (BTreeSet<MemberId>, bool),
         (statement, signature): (KeyStatement, Signature),
     ) -> Self {
         Self {
@@ -81,6 +83,7 @@ impl OwnGeneration {
             streams: BTreeMap::new(),
             members,
             acknowledged: BTreeSet::new(),
+            everybody,
             statement,
             signature,
         }
@@ -94,12 +97,13 @@ impl OwnGeneration {
     pub(super) fn advance(
         &mut self,
         link: ChainLink,
-        members: &BTreeSet<MemberId>,
+        (members, everybody): (&BTreeSet<MemberId>, bool),
         (statement, signature): (KeyStatement, Signature),
     ) {
         self.link = link;
         self.streams.clear();
         self.members.clone_from(members);
+        self.everybody = everybody;
         (self.statement, self.signature) = (statement, signature);
     }
 

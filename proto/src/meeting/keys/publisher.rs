@@ -40,6 +40,8 @@ pub struct Publisher {
     random: Random,
     instance: u64,
     recipients: BTreeSet<MemberId>,
+    /// They are all members of the roster at `heads`, but this one.
+    everybody: bool,
     heads: Heads,
     next_generation: u32,
     active: Option<OwnGeneration>,
@@ -64,6 +66,7 @@ impl Publisher {
             instance,
             random,
             recipients: BTreeSet::new(),
+            everybody: false,
             heads: Heads::default(),
             next_generation: 0,
             active: None,
@@ -97,7 +100,8 @@ impl Publisher {
     }
 
     /// Sets who may decrypt from now on, chosen from the roster at `heads`. Somebody added only: ratchets, active at
-    /// once. Somebody gone: a new generation, active when all acknowledged or after [`SWITCH_MAX`].
+    /// once. Somebody gone: a new generation, active when all acknowledged or after [`SWITCH_MAX`]. `everybody`: they are all
+    /// members at `heads` but this one, so that nobody has to be given the list.
     ///
     /// # Errors
     /// [`TooMany`]; the recipients stay as they were.
@@ -106,12 +110,14 @@ impl Publisher {
         now: Timestamp,
         recipients: &BTreeSet<MemberId>,
         heads: &[OperationHash],
+        everybody: bool,
     ) -> Result<(), TooMany> {
         let heads = Heads::new(heads).ok_or(TooMany)?;
         if recipients.len() > RECIPIENTS_MAX {
             return Err(TooMany);
         }
         self.heads = heads;
+        self.everybody = everybody;
         if *recipients == self.recipients {
             return Ok(());
         }
@@ -223,8 +229,10 @@ impl Publisher {
             else {
                 continue;
             };
-            // Whoever acknowledged this root knows its members; a message that got lost may be the one that said so.
-            let known = self.known_roots.get(&member) == Some(&generation.statement.recipients);
+            // Whoever acknowledged this root, or has the roster, knows its members; a message that got lost may be the one
+            // that said so.
+            let known = generation.everybody
+                || self.known_roots.get(&member) == Some(&generation.statement.recipients);
             return Some((member, generation.message(again || !known)));
         }
     }
@@ -279,7 +287,7 @@ impl Publisher {
         let ratcheted = next.is_some();
         if let Some(next) = next {
             let signed = self.statement(&generation.binding, &next);
-            generation.advance(next, &self.recipients, signed);
+            generation.advance(next, (&self.recipients, self.everybody), signed);
             self.owe_all(now, generation.number());
         }
         if is_active {
@@ -317,7 +325,8 @@ impl Publisher {
             policy: self.policy,
         };
         let signed = self.statement(&binding, &link);
-        let generation = OwnGeneration::new(now, binding, link, reason, self.recipients.clone(), signed);
+        let recipients = (self.recipients.clone(), self.everybody);
+        let generation = OwnGeneration::new(now, binding, link, reason, recipients, signed);
         self.owe_all(now, generation.number());
         if self.active.is_none() {
             self.announce(&generation, reason);

@@ -38,7 +38,11 @@ impl Participant {
             .copied()
             .collect();
         let heads = self.log.heads();
-        if let Err(error) = self.publisher.set_recipients(now.monotonic, &recipients, &heads) {
+        let everybody = recipients.len() + 1 == self.log.view().members.len();
+        let set = self
+            .publisher
+            .set_recipients(now.monotonic, &recipients, &heads, everybody);
+        if let Err(error) = set {
             self.fault(
                 "recipients",
                 error.to_string(),

@@ -192,9 +192,9 @@ impl Participant {
         self.secrets = Secrets::new(TicketSecret::from_bytes(secret), epoch);
         // Whoever could be left to hear this node's old keys gets nothing under them.
         let heads = self.log.heads();
-        let _ = self
-            .publisher
-            .set_recipients(now.monotonic, &std::collections::BTreeSet::new(), &heads);
+        let _ =
+            self.publisher
+                .set_recipients(now.monotonic, &std::collections::BTreeSet::new(), &heads, false);
         self.phase = Phase::Lobby { waiting: false };
         self.doorkeepers = leaders;
         self.doorway.since = now.monotonic;

@@ -220,6 +220,39 @@ fn the_list_of_recipients_travels_once_for_each_root() {
 }
 
 #[test]
+fn nobody_is_given_the_list_of_everybody() {
+    let mut world = World::new([]);
+    world.everybody = true;
+    for count in 1..5 {
+        world.roster = roster(0..count);
+        world.set(at(u64::from(count) * 1_000), 0..count);
+        let frame = world.seal(at(u64::from(count) * 1_000));
+        assert!((0..count).all(|n| world.open(at(u64::from(count) * 1_000), n, &frame).is_ok()));
+    }
+    assert!(world.sent.iter().all(|(_, message)| message.recipients.is_none()));
+}
+
+#[test]
+fn a_root_that_is_nobodys_list_is_refused() {
+    let mut world = World::new([]);
+    world.everybody = true;
+    world.roster = roster(0..3);
+    // Member 2 is left out: then the others have to be told.
+    let recipients = members([0, 1]);
+    world
+        .publisher
+        .set_recipients(at(0), &recipients, &HEADS, true)
+        .unwrap();
+    let (to, message) = world.publisher.poll_transmit(at(0)).unwrap();
+    let mut receiver = Receiver::new(MEETING, publisher_identity().member_id(), to);
+    let refused = receiver.handle_key_message(at(0), &message, &world.roster);
+    assert_eq!(refused, Err(KeyFault::RecipientsUnknown));
+    world.roster.has_operations = false;
+    let later = receiver.handle_key_message(at(0), &message, &world.roster);
+    assert_eq!(later, Err(KeyFault::NeedOperations(HEADS.to_vec())));
+}
+
+#[test]
 fn another_policy_starts_a_generation() {
     let mut world = World::new([1]);
     world.roster.policy = PolicyHash([9; 32]);
@@ -268,8 +301,12 @@ fn too_many_recipients_are_refused() {
             MemberId(id)
         })
         .collect();
-    assert!(publisher.set_recipients(at(0), &many, &HEADS).is_err());
+    assert!(publisher.set_recipients(at(0), &many, &HEADS, false).is_err());
     let heads: Vec<_> = (0..9).map(|n| OperationHash([n; 32])).collect();
-    assert!(publisher.set_recipients(at(0), &members([1]), &heads).is_err());
+    assert!(
+        publisher
+            .set_recipients(at(0), &members([1]), &heads, false)
+            .is_err()
+    );
     assert_eq!(publisher.active_key(), None);
 }

@@ -61,7 +61,7 @@ fn a_ghost_is_found_even_when_the_list_is_left_out() {
         Err(KeyFault::Ghost(members([2])))
     );
     assert_eq!(
-        fresh_receiver(&message, &roster([1, 2])),
+        fresh_receiver(&message, &roster([1, 2, 3])),
         Err(KeyFault::RecipientsUnknown)
     );
 }

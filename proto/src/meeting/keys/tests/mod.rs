@@ -100,6 +100,8 @@ struct World {
     deaf: BTreeSet<MemberId>,
     roster: FixedRoster,
     sent: Vec<(MemberId, KeyMessage)>,
+    /// The recipients are all members.
+    everybody: bool,
 }
 
 impl World {
@@ -110,6 +112,7 @@ impl World {
             deaf: BTreeSet::new(),
             roster: roster(0..60),
             sent: Vec::new(),
+            everybody: false,
         };
         world.set(at(0), numbers);
         world
@@ -117,7 +120,9 @@ impl World {
 
     fn set(&mut self, now: Timestamp, numbers: impl IntoIterator<Item = u8>) {
         let recipients = members(numbers);
-        self.publisher.set_recipients(now, &recipients, &HEADS).unwrap();
+        self.publisher
+            .set_recipients(now, &recipients, &HEADS, self.everybody)
+            .unwrap();
         self.exchange(now);
     }
 
