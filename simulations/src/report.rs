@@ -58,6 +58,10 @@ pub struct Figures {
     pub channels_max: usize,
     /// The most direct links that one held.
     pub links_max: usize,
+    /// Frames that were due at a listener, where each is to be explained.
+    pub frames_due: u64,
+    /// Of these, what was not heard because somebody went while it travelled.
+    pub frames_excused: u64,
     /// The longest time from the end of a partition to one roster on all machines, in milliseconds, where it is checked.
     pub healed_ms_max: u64,
 }

@@ -355,6 +355,9 @@ pub struct Expect {
     pub heal_ms_max: u64,
     /// How long somebody who is in may lack the key of somebody who speaks, in milliseconds; 0: not checked.
     pub keyless_ms_max: u64,
+    /// Every frame is heard by everybody who is in, or somebody's coming or going explains why not; for networks that lose
+    /// nothing.
+    pub every_frame_explained: bool,
     /// What people must be told.
     #[serde(rename = "event")]
     pub events: Vec<ExpectEvent>,

@@ -98,7 +98,7 @@ impl SourceVerifier {
             return;
         }
         let Some(number) = number_of(sframe) else { return };
-        self.enter_instance(instance);
+        self.follow(instance);
         self.make_room_for(path);
         let hash = PacketHash::of(context, sframe);
         let state = self.paths.entry(path).or_insert_with(|| Path::new(now));
@@ -170,7 +170,9 @@ impl SourceVerifier {
         self.verdicts.pop_front()
     }
 
-    fn enter_instance(&mut self, instance: u64) {
+    /// The publisher's present run, as its key message says: what belonged to a former one is forgotten. Before an object is
+    /// handed in; packets do it by themselves.
+    pub fn follow(&mut self, instance: u64) {
         if self.instance != Some(instance) {
             self.instance = Some(instance);
             self.paths.clear();

@@ -9,6 +9,7 @@ mod delivery;
 pub(crate) mod jurisdiction;
 mod recovery;
 mod timeline;
+mod unexplained;
 
 use std::collections::VecDeque;
 
@@ -28,6 +29,7 @@ use self::{
     jurisdiction::Jurisdiction,
     recovery::{Everybody, Recovery},
     timeline::Timeline,
+    unexplained::Unexplained,
 };
 use crate::{
     network::{Network, Place},
@@ -69,6 +71,7 @@ pub(crate) struct Checkers {
     bounds: Bounds,
     recovery: Recovery,
     cost: Cost,
+    unexplained: Unexplained,
     timeline: Timeline,
     /// Newcomers whose keys are to be tried on what was sealed before they came, and when.
     probes: VecDeque<(Timestamp, usize)>,
@@ -88,6 +91,7 @@ impl Checkers {
             bounds: Bounds::new(names.len()),
             recovery: Recovery::new(&scenario.expect),
             cost: Cost::new(),
+            unexplained: Unexplained::new(scenario.expect.every_frame_explained, names.len()),
             timeline: Timeline::default(),
             violations: Violations::default(),
             probes: VecDeque::new(),
@@ -112,11 +116,13 @@ impl Checkers {
     pub(crate) fn starts(&mut self, at: Timestamp, node: usize) {
         self.delivery.starts(at, node);
         self.conversation.starts(at, node);
+        self.unexplained.forgets(node);
     }
 
     pub(crate) fn crashed(&mut self, at: Timestamp, node: usize) {
         self.delivery.ended(at, node, &mut self.violations, &self.names);
         self.convergence.crashed(node);
+        self.unexplained.forgets(node);
     }
 
     pub(crate) fn muted(&mut self, at: Timestamp, node: usize) {
@@ -162,6 +168,10 @@ impl Checkers {
     pub(crate) fn look(&mut self, at: Timestamp, node: usize, participant: &Participant, links: usize) {
         self.bounds
             .look(at, node, participant, links, &mut self.violations, &self.names);
+        let ids = &self.ids;
+        let index = |member: MemberId| ids.iter().position(|id| *id == member);
+        self.unexplained
+            .look_at(at, (node, participant), index, &mut self.violations, &self.names);
     }
 
     /// All machines at one moment.
@@ -174,6 +184,7 @@ impl Checkers {
             network,
         };
         self.recovery.look(at, &all, &mut self.violations);
+        self.unexplained.look(at, &mut self.violations, &self.names);
     }
 
     /// Without those who were removed beyond a partition.
@@ -185,6 +196,7 @@ impl Checkers {
 
     pub(crate) fn spoken(&mut self, at: Timestamp, speaker: usize, number: u64) {
         self.delivery.spoken(at, speaker, number);
+        self.unexplained.spoken(at, speaker, number);
     }
 
     pub(crate) fn heard(&mut self, at: Timestamp, listener: usize, claimed: Option<usize>, voice: Voice) {
@@ -192,6 +204,7 @@ impl Checkers {
             let what = format!("{} took a frame for somebody else's", self.names[listener]);
             self.violations.add(at, "authenticity", &what);
         }
+        self.unexplained.heard(listener, voice.speaker, voice.number);
         self.confidentiality
             .heard(at, listener, voice, &mut self.violations, &self.names);
         self.delivery
@@ -242,6 +255,8 @@ impl Checkers {
                 if who == node && !role.may_speak() {
                     self.muted(at, node);
                 }
+                self.unexplained
+                    .learns(at, node, who, *state == MemberState::Joined);
                 match state {
                     MemberState::Joined => self.confidentiality.admitted(at, node, who),
                     MemberState::Left | MemberState::Removed => {
@@ -269,6 +284,7 @@ impl Checkers {
                 self.delivery.starts(at, node);
             }
             Event::Left(_) => {
+                self.unexplained.forgets(node);
                 self.delivery.ended(at, node, &mut self.violations, &self.names);
                 self.convergence.crashed(node);
             }
@@ -308,6 +324,7 @@ impl Checkers {
         (events, deliveries): (u64, u64),
         relays: Vec<RelayFigures>,
     ) -> Report {
+        let (frames_due, frames_excused) = self.unexplained.figures();
         Report {
             v: 1,
             scenario: scenario.name.clone(),
@@ -320,6 +337,8 @@ impl Checkers {
             figures: Figures {
                 events,
                 deliveries,
+                frames_due,
+                frames_excused,
                 lines: self.conversation.delivered(),
                 healed_ms_max: self.recovery.slowest().as_millis().try_into().unwrap_or(u64::MAX),
                 ..self.bounds.figures()

@@ -8,14 +8,26 @@ use std::{
     time::Instant,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use subrosa_sim::{
-    fuzz::{Finding, generate, generate_roster, search, shrink},
+    fuzz::{Finding, generate, generate_roster, generate_unrest, search, shrink},
     scenario::Scenario,
 };
 
 /// Progress is told after so many scenarios.
 const PROGRESS_EVERY: u64 = 100;
+
+/// What a seed draws.
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// A few people, relays, all kinds of faults.
+    Mixed,
+    /// Schedules of the roster: 5 to 50 people who come, go and are put out, partitions, loss, repetition, reordering,
+    /// wrong clocks.
+    Roster,
+    /// Half an hour with twelve people of whom somebody always comes, goes or crashes: every frame is explained.
+    Unrest,
+}
 
 /// See the module.
 #[derive(Args)]
@@ -26,10 +38,9 @@ pub(crate) struct Fuzz {
     /// How many seeds, counting up.
     #[arg(long, default_value_t = 100)]
     count: u64,
-    /// Draw schedules of the roster: 5 to 50 people who come, go and are put out, partitions, loss, repetition,
-    /// reordering, wrong clocks.
-    #[arg(long)]
-    roster: bool,
+    /// What to draw.
+    #[arg(long, value_enum, default_value_t = Kind::Mixed)]
+    draw: Kind,
     /// Scenarios at a time [default: one for each core].
     #[arg(long)]
     threads: Option<usize>,
@@ -47,7 +58,11 @@ pub(crate) struct Fuzz {
 impl Fuzz {
     /// Searches, shrinks what it finds, and writes it down. Exit code 1 if something was found.
     pub(crate) fn execute(&self) -> ExitCode {
-        let draw: fn(u64) -> Scenario = if self.roster { generate_roster } else { generate };
+        let draw: fn(u64) -> Scenario = match self.draw {
+            Kind::Mixed => generate,
+            Kind::Roster => generate_roster,
+            Kind::Unrest => generate_unrest,
+        };
         if self.print {
             print!("{}", draw(self.seed).to_toml());
             return ExitCode::SUCCESS;

@@ -5,6 +5,7 @@ mod generate;
 mod roster;
 mod script;
 mod shrink;
+mod unrest;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,6 +18,7 @@ use std::{
 pub use generate::generate;
 pub use roster::generate_roster;
 pub use shrink::shrink;
+pub use unrest::generate_unrest;
 
 use crate::{run, scenario::Scenario};
 

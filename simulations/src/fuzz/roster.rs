@@ -65,7 +65,7 @@ pub fn generate_roster(seed: u64) -> Scenario {
     let mut scenario = Scenario {
         passphrase: None,
         name: format!("drawn roster {seed}"),
-        summary: format!("Drawn by `subrosa-sim fuzz --roster --seed {seed} --count 1`"),
+        summary: format!("Drawn by `subrosa-sim fuzz --draw roster --seed {seed} --count 1`"),
         seconds: PLAN.faults_end_ms / 1_000 + AFTER_S,
         policy: "any".to_owned(),
         admission: Admission::Ticket,

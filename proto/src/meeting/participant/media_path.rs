@@ -187,6 +187,10 @@ impl Participant {
                 let Some(peer) = self.peers.get_mut(&member) else {
                     return;
                 };
+                // After its restart a publisher on a direct link sends objects only.
+                if let Some(instance) = peer.keys.instance() {
+                    peer.verifier.follow(instance);
+                }
                 let accepted = codec::decode::<SourceAuthentication>(&plaintext)
                     .is_ok_and(|object| peer.verifier.handle_authentication(now, &object).is_ok());
                 if !accepted {
