@@ -33,6 +33,7 @@ mod relay_settings;
 mod support;
 mod tampering_is_noticed;
 mod the_door_is_watched;
+mod the_meeting_outlives_its_host;
 mod the_policy_decides_the_way;
 mod the_port_is_silent;
 mod those_in_charge_decide;

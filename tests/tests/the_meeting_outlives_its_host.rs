@@ -1,0 +1,98 @@
+//! Co-hosts act at once, and go on without the host; with nobody in charge left, the meeting goes on and says so.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Scratch,
+    member::{Member, Options},
+    relay::Relay,
+};
+
+fn appoint(host: &mut Member, deputy: &Member) {
+    let mark = deputy.mark();
+    host.command(&json!({"cmd": "role", "member": deputy.id(), "role": "co_host"}));
+    deputy.wait_since(mark, "appointment", |e| {
+        e["event"] == "member" && e["id"] == deputy.id() && e["role"] == "co_host"
+    });
+}
+
+fn removal_of<'a>(victim: &'a str) -> impl FnMut(&Value) -> bool + 'a {
+    move |e| e["event"] == "member" && e["state"] == "removed" && e["id"] == victim
+}
+
+/// The safety code over so many members.
+fn code_of(member: &Member, count: usize) -> String {
+    let said = member.wait(&format!("safety code over {count}"), |e| {
+        e["event"] == "safety_code" && e["members"] == count
+    });
+    said.event["safety_code"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn two_co_hosts_who_act_at_once_both_have_their_way() {
+    let home = Scratch::new();
+    let mut host = Member::found(&home, "host", &Options::silent());
+    let ticket = host.ticket();
+    let mut join = |name: &str| Member::join(&home, name, &ticket, &Options::silent());
+    let (mut left, mut right) = (join("left"), join("right"));
+    let (mut first, mut second) = (join("first"), join("second"));
+    for member in [&left, &right, &first, &second] {
+        member.wait_connected(4);
+    }
+    for deputy in [&left, &right] {
+        appoint(&mut host, deputy);
+    }
+    // Neither waits for the other: the log has two removals side by side, each with a room secret of its own.
+    left.about("remove", &first.id());
+    right.about("remove", &second.id());
+    assert_eq!(first.wait_end(), 23, "{}", first.story());
+    assert_eq!(second.wait_end(), 23, "{}", second.story());
+    for member in [&host, &left, &right] {
+        for victim in [&first, &second] {
+            member.wait("removal", removal_of(&victim.id()));
+        }
+    }
+    let codes = [&host, &left, &right].map(|member| code_of(member, 3));
+    assert_eq!(codes[0], codes[1]);
+    assert_eq!(codes[1], codes[2]);
+}
+
+#[test]
+fn a_co_host_admits_when_the_host_is_gone_and_then_the_rest_goes_on_alone() {
+    let home = Scratch::new();
+    let relay = Relay::start(&home, "Relay", "DE");
+    let options = || {
+        Options::silent()
+            .with(&["--policy", "eea"])
+            .relay(&relay.descriptor)
+    };
+    let mut host = Member::found(&home, "host", &options().with(&["--admit", "ask"]));
+    let ticket = host.ticket();
+    let mut deputy = Member::join(&home, "deputy", &ticket, &options());
+    let member = Member::join(&home, "member", &ticket, &options());
+    for guest in [&deputy, &member] {
+        guest.wait_for("waiting");
+        host.wait("knock", |e| e["event"] == "knock" && e["member"] == guest.id());
+        host.about("admit", &guest.id());
+    }
+    deputy.wait_connected(2);
+    member.wait_connected(2);
+    appoint(&mut host, &deputy);
+    host.kill();
+
+    let mut late = Member::join(&home, "late", &ticket, &options().with(&["--wait", "60"]));
+    deputy.wait("knock", |e| e["event"] == "knock" && e["member"] == late.id());
+    deputy.about("admit", &late.id());
+    late.wait_connected(2);
+    assert_eq!(code_of(&late, 4), code_of(&member, 4));
+
+    let mark = member.mark();
+    deputy.leave();
+    member.wait_since(mark, "nobody in charge", |e| e["code"] == "nobody_in_charge");
+    // Those who are left still talk.
+    let mark = member.mark();
+    late.command(&json!({"cmd": "say", "text": "still here"}));
+    member.wait_since(mark, "words", |e| {
+        e["event"] == "chat" && e.to_string().contains("still here")
+    });
+}
