@@ -24,6 +24,9 @@ pub struct Scenario {
     /// `ticket` (default) or `ask`.
     #[serde(default)]
     pub admission: Admission,
+    /// After how many operations the host writes a checkpoint of the roster log; as the protocol says if absent.
+    #[serde(default)]
+    pub checkpoint_after: Option<usize>,
     /// The network.
     #[serde(default)]
     pub network: NetworkSpec,
@@ -337,6 +340,8 @@ pub struct Expect {
     pub first_audio_rtts_max: Option<f64>,
     /// From being admitted to hearing everybody, in milliseconds; 0: not checked.
     pub connect_ms_max: u64,
+    /// Everybody's roster log begins with a checkpoint.
+    pub compacted: bool,
     /// What people must be told.
     #[serde(rename = "event")]
     pub events: Vec<ExpectEvent>,
