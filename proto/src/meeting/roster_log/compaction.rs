@@ -34,6 +34,16 @@ impl RosterLog {
         self.graph.base.as_ref().map(|base| &base.checkpoint)
     }
 
+    /// About how many bytes the log takes: operations with their sets, what waits, and the state.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        let signed = |operation: &SignedOperation| size_of::<Entry>() + operation.body().len();
+        let entry = |entry: &Entry| signed(&entry.signed) + entry.past.bytes() + entry.concurrent.bytes();
+        let entries: usize = self.graph.entries().map(entry).sum();
+        let waiting: usize = self.pending.operations().map(signed).sum();
+        entries + waiting + self.checkpoint().map_or(0, |base| base.encode().len())
+    }
+
     /// Whether a checkpoint could be written that covers the whole log, and it holds at least `after` operations.
     #[must_use]
     pub fn is_ripe(&self, after: usize) -> bool {
