@@ -182,7 +182,10 @@ impl CheckpointState {
         let once = self
             .people()
             .all(|(member, next)| next <= SEQ_MAX && listed.insert(member));
-        let ascending = self.members.windows(2).all(|pair| pair[0].member < pair[1].member)
+        let ascending = self
+            .members
+            .windows(2)
+            .all(|pair| pair[0].member < pair[1].member)
             && self.silenced.windows(2).all(|pair| pair[0] < pair[1]);
         let hosts = self.members.iter().filter(|record| record.role == Role::Host);
         let silenced = self.silenced.iter().all(|member| listed.contains(member));
@@ -238,7 +241,12 @@ impl Checkpoint {
     pub fn check(&self, meeting: MeetingId, host: MemberId) -> Result<(), CheckpointError> {
         self.state.check()?;
         let said = self.operation.operation();
-        if said.meeting != meeting || said.op != (Op::Checkpoint { state: self.state.hash() }) {
+        if said.meeting != meeting
+            || said.op
+                != (Op::Checkpoint {
+                    state: self.state.hash(),
+                })
+        {
             return Err(CheckpointError::Unbound);
         }
         let named = self.state.handovers.iter().chain(self.state.appointments.iter());

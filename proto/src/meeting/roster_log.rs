@@ -351,7 +351,9 @@ impl RosterLog {
         };
         self.check_room_for(&signed)?;
         if let (Op::Checkpoint { state }, Some(_)) = (&operation.op, standing) {
-            let checkpoint = self.verify_state(&signed, state, &past).ok_or(InsertError::State)?;
+            let checkpoint = self
+                .verify_state(&signed, state, &past)
+                .ok_or(InsertError::State)?;
             self.begin_with(checkpoint, &past);
             return Ok(());
         }

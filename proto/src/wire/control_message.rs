@@ -135,6 +135,8 @@ pub struct CheckpointPart {
 pub struct WantCheckpoint {
     /// Which one; whoever has a later one sends that.
     pub checkpoint: OperationHash,
+    /// The one at which the sender's own log begins: it does not lack that.
+    pub known: Option<OperationHash>,
     /// The parts, one bit for each.
     pub lacking: u64,
 }

@@ -15,9 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use subrosa_proto::{
     ids::MeetingId,
-    meeting::{
-        participant::{Output, Participant},
-    },
+    meeting::participant::{Output, Participant},
     noise::{Psk, Unadmitted},
     random::Random,
 };

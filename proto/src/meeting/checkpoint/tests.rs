@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     identity::Identity,
-    meeting::roster_log::RosterLog,
     ids::{MeetingId, PolicyHash},
+    meeting::roster_log::RosterLog,
 };
 
 const MEETING: MeetingId = MeetingId([9; 16]);
@@ -79,7 +79,11 @@ fn signed_by(number: u8, change: impl FnOnce(&mut CheckpointState)) -> Checkpoin
 fn only_the_host_at_the_end_of_the_handovers_signs() {
     assert!(decode(&signed_by(2, |_| {})).is_ok());
     for other in [1, 3, 4] {
-        assert_eq!(decode(&signed_by(other, |_| {})), Err(CheckpointError::Unproven), "{other}");
+        assert_eq!(
+            decode(&signed_by(other, |_| {})),
+            Err(CheckpointError::Unproven),
+            "{other}"
+        );
     }
     // A former host that leaves out that it handed on is taken at its word by whoever knows no more than the ticket; but it
     // cannot be host beside the other.
@@ -104,7 +108,9 @@ fn a_state_that_breaks_its_form_is_refused_even_from_the_host() {
         members.reverse();
         state.members = members.try_into().unwrap();
     });
-    let stranger = signed_by(2, |state| state.silenced = vec![MemberId([7; 32])].try_into().unwrap());
+    let stranger = signed_by(2, |state| {
+        state.silenced = vec![MemberId([7; 32])].try_into().unwrap()
+    });
     let roomless = signed_by(2, |state| state.rooms = BoundedVec::default());
     for bad in [twice, hosts, unordered, stranger, roomless] {
         assert_eq!(decode(&bad), Err(CheckpointError::State));

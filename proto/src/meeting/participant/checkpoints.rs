@@ -46,6 +46,8 @@ pub(super) struct Checkpoints {
     told: BTreeMap<MemberId, Told>,
     /// States that come in parts, at most one from each peer.
     assemblies: BTreeMap<MemberId, Assembly>,
+    /// Since when operations have waited for others.
+    waiting: Option<Timestamp>,
     /// When each member was last sent a state.
     served: BTreeMap<MemberId, Timestamp>,
     /// Those whom a checkpoint put out, and who will be admitted again.
@@ -74,6 +76,7 @@ impl Checkpoints {
             after: COMPACT_AFTER,
             told: BTreeMap::new(),
             assemblies: BTreeMap::new(),
+            waiting: None,
             served: BTreeMap::new(),
             suspended: BTreeSet::new(),
             welcome: None,
@@ -120,7 +123,9 @@ impl Participant {
             return;
         }
         let keeps_up = self.everybody_keeps_up(now.monotonic);
-        let is_due = self.log.is_overdue() || self.log.is_ripe(self.checkpoints.after) && keeps_up;
+        let complete = self.has_what_it_heard_of(now.monotonic);
+        let is_ripe = self.log.is_ripe(self.checkpoints.after);
+        let is_due = self.log.is_overdue() || is_ripe && complete && keeps_up;
         if !is_due {
             return;
         }
@@ -129,6 +134,16 @@ impl Participant {
             self.broadcast(&ControlMessage::Operations(fit(vec![operation])));
             self.dirty.roster();
         }
+    }
+
+    /// Whether no operation waits for others; what waits for very long will never find them.
+    fn has_what_it_heard_of(&mut self, now: Timestamp) -> bool {
+        if self.log.pending_len() == 0 {
+            self.checkpoints.waiting = None;
+            return true;
+        }
+        let since = *self.checkpoints.waiting.get_or_insert(now);
+        now - since >= FORMER_SECRET_MAX
     }
 
     /// Whether all members told lately that they hold nothing that this log lacks. Whoever is silent for long is not waited
@@ -207,12 +222,16 @@ impl Participant {
     }
 
     /// Something waits for operations from before a checkpoint: if they do not come soon, the state is asked for.
-    pub(super) fn expect_checkpoint(&mut self, now: Now) -> bool {
-        let lacks = self.log.wanted_checkpoint().is_some() || !self.checkpoints.assemblies.is_empty();
-        if lacks {
-            self.timers.set_if_unset(Timer::Checkpoint, now.monotonic + PATIENCE);
+    pub(super) fn expect_checkpoint(&mut self, now: Now) {
+        if self.log.wanted_checkpoint().is_some() {
+            self.timers
+                .set_if_unset(Timer::Checkpoint, now.monotonic + PATIENCE);
         }
-        lacks
+    }
+
+    /// Whether a state is on its way to this node at the door, with the log since.
+    pub(super) fn awaits_state(&self) -> bool {
+        !self.is_member() && !self.checkpoints.assemblies.is_empty()
     }
 
     /// Asks for the state, or for those parts of it that did not come.
@@ -228,10 +247,18 @@ impl Participant {
             (None, None) => return,
         };
         if let Some(member) = member {
-            let want = WantCheckpoint { checkpoint, lacking };
+            let want = WantCheckpoint {
+                checkpoint,
+                known: self.checkpoint(),
+                lacking,
+            };
             self.send_to(Some(now), member, &ControlMessage::WantCheckpoint(want));
         }
-        let pause = if lacking == u64::MAX { PATIENCE } else { PART_PATIENCE };
+        let pause = if lacking == u64::MAX {
+            PATIENCE
+        } else {
+            PART_PATIENCE
+        };
         self.timers.set(Timer::Checkpoint, now.monotonic + pause);
     }
 
@@ -257,9 +284,11 @@ impl Participant {
         served.retain(|_, at| now.monotonic < *at + SERVING_INTERVAL);
         if let std::collections::btree_map::Entry::Vacant(free) = served.entry(from) {
             free.insert(now.monotonic);
-            let ours = self.log.checkpoint().map(|base| base.operation.hash());
-            let same = ours == Some(want.checkpoint);
-            self.send_checkpoint(conduit, if same { want.lacking } else { u64::MAX });
+            let ours = self.checkpoint();
+            if ours != want.known {
+                let same = ours == Some(want.checkpoint);
+                self.send_checkpoint(conduit, if same { want.lacking } else { u64::MAX });
+            }
         }
     }
 

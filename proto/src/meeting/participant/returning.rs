@@ -136,8 +136,16 @@ impl Participant {
         for member in self.log.view().members.keys().filter(|id| **id != self.me) {
             records.extend(self.peer_hint(*member).map(KeptRecord::Peer));
         }
-        let record = self.doorway.gate.record().map(|record| record.to_bytes().to_vec());
-        records.extend(record.and_then(|bytes| bytes.try_into().ok()).map(KeptRecord::Passphrase));
+        let record = self
+            .doorway
+            .gate
+            .record()
+            .map(|record| record.to_bytes().to_vec());
+        records.extend(
+            record
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(KeptRecord::Passphrase),
+        );
         self.doorway.kept = u32::try_from(self.log.len()).unwrap_or(u32::MAX);
         self.outputs.push_back(Output::KeepAnew(records));
     }

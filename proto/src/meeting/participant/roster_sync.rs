@@ -68,8 +68,8 @@ impl Participant {
                 Err(error) => self.note_refused_operation(from, author, error),
             }
         }
-        // What was before a checkpoint, nobody has any more.
-        if pending && !self.expect_checkpoint(now) {
+        self.expect_checkpoint(now);
+        if pending && !self.awaits_state() {
             let heads = self.log.heads();
             self.send_on(conduit, &ControlMessage::WantOperations(bounded_heads(heads)));
         }

@@ -44,10 +44,10 @@ impl RosterLog {
         entries + waiting + self.checkpoint().map_or(0, |base| base.encode().len())
     }
 
-    /// Whether a checkpoint could be written that covers the whole log, and it holds at least `after` operations.
+    /// Whether a checkpoint would cover the whole log, and it holds at least `after` operations.
     #[must_use]
     pub fn is_ripe(&self, after: usize) -> bool {
-        self.len() >= after && self.pending.len() == 0 && self.graph.heads().len() <= PARENTS_MAX
+        self.len() >= after && self.graph.heads().len() <= PARENTS_MAX
     }
 
     /// Whether the log must be compacted, whatever is under way.
@@ -133,7 +133,8 @@ impl RosterLog {
     pub fn wanted_checkpoint(&self) -> Option<OperationHash> {
         let host = self.view().host().unwrap_or(self.host);
         let waiting = self.pending.operations();
-        let checkpoints = waiting.filter(|operation| matches!(operation.operation().op, Op::Checkpoint { .. }));
+        let checkpoints =
+            waiting.filter(|operation| matches!(operation.operation().op, Op::Checkpoint { .. }));
         let best = checkpoints.max_by_key(|operation| {
             (
                 operation.author() == host,
@@ -152,7 +153,8 @@ impl RosterLog {
     /// Whether somebody whom a checkpoint put out was let in beside it: whoever admitted it will do so again.
     #[must_use]
     pub fn is_admitted_beside(&self, member: &MemberId) -> bool {
-        let admits = |entry: &Entry| matches!(entry.op(), Op::Admit { member: target, .. } if target == member);
+        let admits =
+            |entry: &Entry| matches!(entry.op(), Op::Admit { member: target, .. } if target == member);
         self.graph.entries().any(|entry| entry.void && admits(entry))
     }
 
@@ -162,7 +164,10 @@ impl RosterLog {
         let Op::Admit { member, .. } = voided.operation().op else {
             return false;
         };
-        let past = self.graph.place(&voided.hash()).map(|place| &self.graph.entry(place).past);
+        let past = self
+            .graph
+            .place(&voided.hash())
+            .map(|place| &self.graph.entry(place).past);
         let takes = |entry: &Entry| match entry.op() {
             Op::Remove { member: target, .. } => *target == member,
             Op::Leave => entry.signed.author() == member,
@@ -196,7 +201,10 @@ impl RosterLog {
             let settled = self.is_settled(&entry.signed.author(), entry.seq());
             let signed = entry.signed.clone();
             let stands = self.has_parents(&signed) && self.try_add(signed).is_ok();
-            let is_void = self.graph.place(&hash).is_none_or(|place| self.graph.entry(place).void);
+            let is_void = self
+                .graph
+                .place(&hash)
+                .is_none_or(|place| self.graph.entry(place).void);
             // What the state settled without its operation being here is in it, or was proven wrong by its author.
             if !settled && (!stands || is_void && !entry.void) && self.voided.len() < OPERATIONS_MAX {
                 self.voided.push(entry.signed);

@@ -206,7 +206,11 @@ fn find_forks(graph: &Graph, set: &PlaceSet) -> Vec<Option<(u32, OperationHash)>
     if let Some(base) = &graph.base {
         for (number, member) in graph.people().iter().enumerate() {
             if base.roster.equivocators.contains(member) {
-                forks[number] = base.roster.removed.get(member).map(|removal| (0, removal.operation));
+                forks[number] = base
+                    .roster
+                    .removed
+                    .get(member)
+                    .map(|removal| (0, removal.operation));
             }
         }
     }

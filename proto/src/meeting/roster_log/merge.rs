@@ -21,7 +21,10 @@ use crate::{
 pub(super) fn merge(graph: &Graph, set: &PlaceSet) -> Roster {
     let effects = Effects::of(graph, set);
     // Whoever was not touched since the base is as it says.
-    let mut roster = graph.base.as_ref().map_or_else(Roster::default, |base| base.roster.clone());
+    let mut roster = graph
+        .base
+        .as_ref()
+        .map_or_else(Roster::default, |base| base.roster.clone());
     for (number, history) in histories(graph, set, &effects).iter().enumerate() {
         let id = graph.people()[number];
         let fork = effects.fork(number);

@@ -66,7 +66,9 @@ pub(super) fn settle(graph: &Graph, set: &PlaceSet) -> Option<(CheckpointState, 
         appointments: hashes(&appointments).try_into().ok()?,
         past: past(graph, set).try_into().ok()?,
     };
-    let last = handovers.last().map(|handover| Entry::target_of(&handover.operation().op));
+    let last = handovers
+        .last()
+        .map(|handover| Entry::target_of(&handover.operation().op));
     let founder = graph.founder();
     let leads_to_host = last.map_or(founder == Some(host), |last| last == Some(host));
     leads_to_host.then(|| (state, handovers.into_iter().chain(appointments).collect()))
@@ -80,12 +82,18 @@ pub(super) fn handovers(graph: &Graph, set: &PlaceSet) -> Option<Vec<SignedOpera
         let hands_on = matches!(entry.op(), Op::Role { role: Role::Host, .. });
         hands_on && entry.standing.role == Role::Host && effects.holds(*place)
     };
-    let mut since: Vec<&Entry> = set.iter().filter(handed_on).map(|place| graph.entry(place)).collect();
+    let mut since: Vec<&Entry> = set
+        .iter()
+        .filter(handed_on)
+        .map(|place| graph.entry(place))
+        .collect();
     since.sort_unstable_by_key(|entry| entry.order());
     let known = match &graph.base {
         Some(base) => {
             let named = base.checkpoint.state.handovers.iter();
-            named.map(|hash| base.proof(hash).cloned()).collect::<Option<Vec<_>>>()?
+            named
+                .map(|hash| base.proof(hash).cloned())
+                .collect::<Option<Vec<_>>>()?
         }
         None => Vec::new(),
     };
@@ -95,7 +103,10 @@ pub(super) fn handovers(graph: &Graph, set: &PlaceSet) -> Option<Vec<SignedOpera
 
 /// The operations that put the present co-hosts in charge, as far as they are known.
 fn appointments(graph: &Graph, roster: &Roster, handovers: &[SignedOperation]) -> Vec<SignedOperation> {
-    let in_charge = roster.members.values().filter(|member| member.role.is_in_charge());
+    let in_charge = roster
+        .members
+        .values()
+        .filter(|member| member.role.is_in_charge());
     let operations = in_charge.filter_map(|member| graph.operation(&member.role_since));
     let mut found: Vec<SignedOperation> = Vec::new();
     for operation in operations {
@@ -111,25 +122,33 @@ fn appointments(graph: &Graph, roster: &Roster, handovers: &[SignedOperation]) -
 
 /// Oldest first. Of too many the oldest go, but equivocators last.
 fn removed(graph: &Graph, set: &PlaceSet, roster: &Roster) -> Vec<RemovedRecord> {
-    let before: BTreeMap<MemberId, usize> = graph.base.iter().flat_map(|base| {
-        let records = base.checkpoint.state.removed.iter().enumerate();
-        records.map(|(i, record)| (record.member, i))
-    }).collect();
+    let before: BTreeMap<MemberId, usize> = graph
+        .base
+        .iter()
+        .flat_map(|base| {
+            let records = base.checkpoint.state.removed.iter().enumerate();
+            records.map(|(i, record)| (record.member, i))
+        })
+        .collect();
     let age = |member: &MemberId, operation: &OperationHash| match graph.place(operation) {
         Some(place) => (1, 0, Some(graph.entry(place).order())),
         None => (0, before.get(member).copied().unwrap_or(0), None),
     };
-    let mut removed: Vec<_> = roster.removed.iter().map(|(member, removal)| {
-        let record = RemovedRecord {
-            member: *member,
-            next_seq: graph.next_seq(member, set),
-            operation: removal.operation,
-            by: removal.by,
-            reason: removal.reason,
-            equivocator: roster.equivocators.contains(member),
-        };
-        ((age(member, &removal.operation), *member), record)
-    }).collect();
+    let mut removed: Vec<_> = roster
+        .removed
+        .iter()
+        .map(|(member, removal)| {
+            let record = RemovedRecord {
+                member: *member,
+                next_seq: graph.next_seq(member, set),
+                operation: removal.operation,
+                by: removal.by,
+                reason: removal.reason,
+                equivocator: roster.equivocators.contains(member),
+            };
+            ((age(member, &removal.operation), *member), record)
+        })
+        .collect();
     removed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let mut records: Vec<RemovedRecord> = removed.into_iter().map(|(_, record)| record).collect();
     let mut surplus = records.len().saturating_sub(FORMER_MAX);
@@ -145,7 +164,11 @@ fn removed(graph: &Graph, set: &PlaceSet, roster: &Roster) -> Vec<RemovedRecord>
 /// Oldest first; of too many the oldest go.
 fn left(graph: &Graph, set: &PlaceSet, roster: &Roster) -> Vec<LeftRecord> {
     let mut ages: BTreeMap<MemberId, (u8, usize, Option<(u32, OperationHash)>)> = BTreeMap::new();
-    for record in graph.base.iter().flat_map(|base| base.checkpoint.state.left.iter()) {
+    for record in graph
+        .base
+        .iter()
+        .flat_map(|base| base.checkpoint.state.left.iter())
+    {
         let age = ages.len();
         ages.insert(record.member, (0, age, None));
     }
@@ -174,6 +197,9 @@ fn past(graph: &Graph, set: &PlaceSet) -> Vec<OperationHash> {
     let mut since: Vec<(u32, OperationHash)> = set.iter().map(|place| graph.entry(place).order()).collect();
     since.sort_unstable_by_key(|order| Reverse(*order));
     let since = since.into_iter().map(|(_, hash)| hash);
-    let before = graph.base.iter().flat_map(|base| base.checkpoint.state.past.iter().copied());
+    let before = graph
+        .base
+        .iter()
+        .flat_map(|base| base.checkpoint.state.past.iter().copied());
     since.chain(before).take(PAST_MAX).collect()
 }

@@ -68,7 +68,8 @@ impl RosterLog {
         if heads.len() > PARENTS_MAX {
             let covers = |entry: &Entry| {
                 must.is_some_and(|must| {
-                    (entry.follows || must > 0) && entry.past.contains(must) || self.graph.place(&entry.signed.hash()) == Some(must)
+                    (entry.follows || must > 0) && entry.past.contains(must)
+                        || self.graph.place(&entry.signed.hash()) == Some(must)
                 })
             };
             let covering = heads

@@ -247,7 +247,11 @@ impl Schedule {
     /// What the person's log has come to hold.
     fn learn(&mut self, person: usize) {
         let log = &self.world.logs[person];
-        let here = self.removes.iter().map(|(hash, _)| *hash).filter(|hash| log.contains(hash));
+        let here = self
+            .removes
+            .iter()
+            .map(|(hash, _)| *hash)
+            .filter(|hash| log.contains(hash));
         self.known[person].extend(here);
         if let Some(base) = log.checkpoint() {
             let stated = &self.known_at[&base.operation.hash()];
@@ -300,7 +304,10 @@ impl Schedule {
         }
         for operation in log.operations_since(&[], 0).operations {
             let inserted = again.insert(operation);
-            assert!(matches!(inserted, Ok(Inserted::Added(1) | Inserted::Known)), "{inserted:?}");
+            assert!(
+                matches!(inserted, Ok(Inserted::Added(1) | Inserted::Known)),
+                "{inserted:?}"
+            );
         }
         assert_eq!(again.view(), log.view());
         assert_eq!(again.heads(), log.heads());
@@ -350,8 +357,7 @@ impl Schedule {
         if matches!(op, Op::Role { role: Role::Host, .. }) {
             return;
         }
-        let Ok(forged) =
-            SignedOperation::sign(&self.world.people[person], MEETING, seq, vec![parent], op)
+        let Ok(forged) = SignedOperation::sign(&self.world.people[person], MEETING, seq, vec![parent], op)
         else {
             return;
         };

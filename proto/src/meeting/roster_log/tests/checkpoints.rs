@@ -29,7 +29,12 @@ fn it_changes_nothing_but_the_length_of_the_log() {
     assert_eq!(world.logs[3].insert(checkpoint.clone()), Ok(Inserted::Added(1)));
     assert_eq!((length, world.logs[3].len()), (9, 1));
     assert_eq!(world.view(3), &before);
-    assert!(world.logs[3].take_changes().iter().all(|change| !format!("{change:?}").contains("Left(")));
+    assert!(
+        world.logs[3]
+            .take_changes()
+            .iter()
+            .all(|change| !format!("{change:?}").contains("Left("))
+    );
     assert_eq!(world.logs[3].heads(), [checkpoint.hash()]);
     // Numbers go on: nobody begins at 0 again.
     let next = world.must(1, world.admit(6, Role::Speaker));
@@ -45,7 +50,10 @@ fn only_the_host_writes_one_and_only_of_what_is_so() {
         world.forge(person, seq, &heads, Op::Checkpoint { state })
     };
     let by_co_host = forged(&world, 1, 0);
-    assert!(matches!(world.logs[3].insert(by_co_host), Err(InsertError::NotAllowed(_))));
+    assert!(matches!(
+        world.logs[3].insert(by_co_host),
+        Err(InsertError::NotAllowed(_))
+    ));
     let lie = forged(&world, 0, 8);
     assert_eq!(world.logs[3].insert(lie), Err(InsertError::State));
     assert!(InsertError::State.is_final());
@@ -61,7 +69,10 @@ fn somebody_admitted_in_that_instant_is_in_again_when_its_admission_is_repeated(
     assert!(world.is_in(6, 6));
     // The checkpoint comes to the newcomer first: it is out, and knows that it will be in again.
     pull(&mut world.logs, 0, 6);
-    assert_eq!(world.logs[6].checkpoint().map(|base| base.operation.hash()), Some(checkpoint.hash()));
+    assert_eq!(
+        world.logs[6].checkpoint().map(|base| base.operation.hash()),
+        Some(checkpoint.hash())
+    );
     let newcomer = world.id(6);
     assert!(!world.is_in(6, 6) && world.logs[6].is_admitted_beside(&newcomer));
     pull(&mut world.logs, 0, 1);
@@ -80,19 +91,35 @@ fn what_takes_away_counts_beside_a_checkpoint_and_what_gives_does_not() {
     world.must(2, Op::Lock { locked: true });
     world.must(2, Op::Sharing { in_charge_only: true });
     let (speaker, listener) = (world.id(3), world.id(5));
-    world.must(2, Op::Reactions { member: speaker, allowed: false });
+    world.must(
+        2,
+        Op::Reactions {
+            member: speaker,
+            allowed: false,
+        },
+    );
     world.must(1, world.role(5, Role::Speaker));
     world.must(3, Op::Leave);
     for person in [1, 2, 3] {
-        assert!(matches!(world.logs[person].insert(checkpoint.clone()), Ok(Inserted::Added(_))));
+        assert!(matches!(
+            world.logs[person].insert(checkpoint.clone()),
+            Ok(Inserted::Added(_))
+        ));
     }
     world.sync(&[0, 1, 2, 3]);
     let view = world.view(0);
     assert_eq!(view.removed[&world.id(4)].operation, remove.hash());
-    assert_eq!(view.room_epoch().map(|epoch| epoch.operation), Some(remove.hash()));
+    assert_eq!(
+        view.room_epoch().map(|epoch| epoch.operation),
+        Some(remove.hash())
+    );
     assert!(view.locked && view.sharing_in_charge_only && view.silenced.contains(&speaker));
     assert!(view.left.contains(&speaker));
-    assert_eq!(view.role(&listener), Some(Role::Listener), "a change of role is made again");
+    assert_eq!(
+        view.role(&listener),
+        Some(Role::Listener),
+        "a change of role is made again"
+    );
     world.make_again(1);
     assert_eq!(world.role_of(1, 5), Some(Role::Speaker));
 }
@@ -131,7 +158,10 @@ fn a_slow_member_takes_the_state_and_what_it_did_meanwhile_travels() {
     assert_eq!(world.logs[1].wanted_checkpoint(), Some(checkpoint.hash()));
     assert!(world.is_in(1, 4) && !world.is_in(1, 6));
     pull(&mut world.logs, 0, 1);
-    assert_eq!((world.logs[1].wanted_checkpoint(), world.logs[1].pending_len()), (None, 0));
+    assert_eq!(
+        (world.logs[1].wanted_checkpoint(), world.logs[1].pending_len()),
+        (None, 0)
+    );
     assert!(world.is_in(1, 6) && !world.is_in(1, 3));
     world.sync(&[0, 1]);
     assert!(world.logs[0].contains(&remove.hash()) && !world.is_in(0, 3));
@@ -183,7 +213,10 @@ fn nobody_is_taken_back_to_an_earlier_state() {
     let mut log = RosterLog::new(MEETING, world.id(0));
     assert_eq!(log.take_checkpoint(late), Ok(true));
     let taken = log.take_checkpoint(early.clone());
-    assert!(matches!(taken, Ok(false) | Err(CheckpointError::Outdated)), "{taken:?}");
+    assert!(
+        matches!(taken, Ok(false) | Err(CheckpointError::Outdated)),
+        "{taken:?}"
+    );
     assert!(!log.view().members.contains_key(&world.id(4)));
     // Nor past a handover: the former host's word is void.
     let mut world = World::usual(8);
@@ -197,7 +230,10 @@ fn nobody_is_taken_back_to_an_earlier_state() {
     let mut log = RosterLog::new(MEETING, world.id(0));
     log.take_checkpoint(late).unwrap();
     let taken = log.take_checkpoint(early);
-    assert!(matches!(taken, Ok(false) | Err(CheckpointError::Outdated)), "{taken:?}");
+    assert!(
+        matches!(taken, Ok(false) | Err(CheckpointError::Outdated)),
+        "{taken:?}"
+    );
     assert_eq!(log.view().host(), Some(world.id(1)));
 }
 
@@ -226,6 +262,8 @@ fn a_co_host_can_still_prove_that_it_is_in_charge() {
     assert_eq!((proof.author(), proof.verify()), (world.id(0), Ok(())));
     let mut fresh = RosterLog::new(MEETING, world.id(0));
     let base = world.logs[0].checkpoint().unwrap();
-    fresh.take_checkpoint(Checkpoint::decode(&base.encode(), MEETING, world.id(0)).unwrap()).unwrap();
+    fresh
+        .take_checkpoint(Checkpoint::decode(&base.encode(), MEETING, world.id(0)).unwrap())
+        .unwrap();
     assert_eq!(fresh.operations(&[appointed]), [proof]);
 }

@@ -92,7 +92,13 @@ fn what_the_log_costs_does_not_grow() {
         let share = |percent: usize| hour.times[(hour.times.len() - 1) * percent / 100];
         println!(
             "{:>4}  {:>11}  {:>10}  {:>10}  {:>19}  {:?}  {:?}",
-            number + 1, hour.checkpoints, hour.log_max, hour.held_max, hour.newcomer_max, share(50), share(99)
+            number + 1,
+            hour.checkpoints,
+            hour.log_max,
+            hour.held_max,
+            hour.newcomer_max,
+            share(50),
+            share(99)
         );
     }
     // The lists of those who left and were removed are full after some hours; from then on nothing grows.
@@ -106,6 +112,9 @@ fn what_the_log_costs_does_not_grow() {
     assert!(last.newcomer_max <= half.newcomer_max * 11 / 10);
     let start = Instant::now();
     pull(&mut world.logs, 0, people - 1);
-    println!("a newcomer at the end of the day takes everything in {:?}", start.elapsed());
+    println!(
+        "a newcomer at the end of the day takes everything in {:?}",
+        start.elapsed()
+    );
     assert_eq!(world.view(people - 1).members, world.view(0).members);
 }
