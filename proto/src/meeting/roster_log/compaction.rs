@@ -22,7 +22,7 @@ use crate::{
 
 /// After so many operations since the last checkpoint the host writes another one. Reason: a state costs a newcomer as much
 /// as some hundred operations, and to compute it some milliseconds at each member: more often saves nothing. 256 operations
-/// take 100 KiB, and a meeting of 200 that comes together writes its first one when all are in.
+/// take some 65 KiB, and a meeting of 200 that comes together writes its first one when all are in.
 pub const COMPACT_AFTER: usize = 256;
 /// Places left to operations other than Removes when a checkpoint is overdue.
 const OVERDUE_PLACES: usize = 64;
