@@ -109,7 +109,7 @@ fn a_state_that_breaks_its_form_is_refused_even_from_the_host() {
         state.members = members.try_into().unwrap();
     });
     let stranger = signed_by(2, |state| {
-        state.silenced = vec![MemberId([7; 32])].try_into().unwrap()
+        state.silenced = vec![MemberId([7; 32])].try_into().unwrap();
     });
     let roomless = signed_by(2, |state| state.rooms = BoundedVec::default());
     for bad in [twice, hosts, unordered, stranger, roomless] {

@@ -207,9 +207,19 @@ impl Participant {
         comes_back
     }
 
-    /// Whether the member is back after being suspended.
-    pub(super) fn end_suspension(&mut self, member: MemberId) -> bool {
-        self.checkpoints.suspended.remove(&member)
+    /// Whether somebody who was admitted beside a checkpoint was admitted again, as what people were told already.
+    pub(super) fn is_readmitted(&self, member: MemberId) -> bool {
+        let told = self.seen.get(&member);
+        let now = self.log.view().members.get(&member);
+        let same = told
+            .zip(now)
+            .is_some_and(|(told, now)| told.0 == now.name.as_str() && told.1 == now.role);
+        same && self.log.is_admitted_beside(&member)
+    }
+
+    /// The member is back.
+    pub(super) fn end_suspension(&mut self, member: MemberId) {
+        self.checkpoints.suspended.remove(&member);
     }
 
     /// Those who were not admitted again are out.

@@ -25,7 +25,7 @@ impl Participant {
         let admitted = changes
             .iter()
             .any(|c| matches!(c, RosterChange::Admitted { member, .. } if *member == self.me));
-        let joining = admitted && !self.end_suspension(self.me);
+        let joining = admitted && !self.is_readmitted(self.me);
         for change in &changes {
             self.apply_change(now, change);
         }
@@ -54,7 +54,8 @@ impl Participant {
                     self.emit(Event::KnockEnded { member: *member });
                 }
                 self.share_passphrase(*member);
-                if self.end_suspension(*member) {
+                if self.is_readmitted(*member) {
+                    self.end_suspension(*member);
                     return;
                 }
                 if *member != self.me {
@@ -70,11 +71,8 @@ impl Participant {
                 self.tell_removed(*member, &removal.operation);
                 self.cut_off(*member, MemberState::Removed);
             }
-            RosterChange::AdmissionVoid { member } => {
-                if !self.suspend(now, *member) {
-                    self.cut_off(*member, MemberState::Removed);
-                }
-            }
+            RosterChange::AdmissionVoid { member } if self.suspend(now, *member) => {}
+            RosterChange::AdmissionVoid { member } => self.cut_off(*member, MemberState::Removed),
             RosterChange::Left { member } => self.cut_off(*member, MemberState::Left),
             RosterChange::Equivocated { member } => self.handle_equivocation(now, *member),
             RosterChange::Sharing(in_charge_only) => self.emit(Event::Sharing(*in_charge_only)),

@@ -120,37 +120,34 @@ fn appointments(graph: &Graph, roster: &Roster, handovers: &[SignedOperation]) -
     found
 }
 
+/// When somebody went: in the base's own order, or later in the log's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    Before(usize),
+    Since((u32, OperationHash)),
+}
+
 /// Oldest first. Of too many the oldest go, but equivocators last.
 fn removed(graph: &Graph, set: &PlaceSet, roster: &Roster) -> Vec<RemovedRecord> {
-    let before: BTreeMap<MemberId, usize> = graph
+    let known = graph
         .base
         .iter()
-        .flat_map(|base| {
-            let records = base.checkpoint.state.removed.iter().enumerate();
-            records.map(|(i, record)| (record.member, i))
-        })
-        .collect();
-    let age = |member: &MemberId, operation: &OperationHash| match graph.place(operation) {
-        Some(place) => (1, 0, Some(graph.entry(place).order())),
-        None => (0, before.get(member).copied().unwrap_or(0), None),
+        .flat_map(|base| base.checkpoint.state.removed.iter());
+    let before: BTreeMap<MemberId, usize> = known.map(|record| record.member).zip(0..).collect();
+    let age = |record: &RemovedRecord| match graph.place(&record.operation) {
+        Some(place) => Age::Since(graph.entry(place).order()),
+        None => Age::Before(before.get(&record.member).copied().unwrap_or(0)),
     };
-    let mut removed: Vec<_> = roster
-        .removed
-        .iter()
-        .map(|(member, removal)| {
-            let record = RemovedRecord {
-                member: *member,
-                next_seq: graph.next_seq(member, set),
-                operation: removal.operation,
-                by: removal.by,
-                reason: removal.reason,
-                equivocator: roster.equivocators.contains(member),
-            };
-            ((age(member, &removal.operation), *member), record)
-        })
-        .collect();
-    removed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let mut records: Vec<RemovedRecord> = removed.into_iter().map(|(_, record)| record).collect();
+    let records = roster.removed.iter().map(|(member, removal)| RemovedRecord {
+        member: *member,
+        next_seq: graph.next_seq(member, set),
+        operation: removal.operation,
+        by: removal.by,
+        reason: removal.reason,
+        equivocator: roster.equivocators.contains(member),
+    });
+    let mut records: Vec<RemovedRecord> = records.collect();
+    records.sort_unstable_by_key(|record| (age(record), record.member));
     let mut surplus = records.len().saturating_sub(FORMER_MAX);
     records.retain(|record| {
         let goes = surplus > 0 && !record.equivocator;
@@ -163,19 +160,16 @@ fn removed(graph: &Graph, set: &PlaceSet, roster: &Roster) -> Vec<RemovedRecord>
 
 /// Oldest first; of too many the oldest go.
 fn left(graph: &Graph, set: &PlaceSet, roster: &Roster) -> Vec<LeftRecord> {
-    let mut ages: BTreeMap<MemberId, (u8, usize, Option<(u32, OperationHash)>)> = BTreeMap::new();
-    for record in graph
+    let known = graph
         .base
         .iter()
-        .flat_map(|base| base.checkpoint.state.left.iter())
-    {
-        let age = ages.len();
-        ages.insert(record.member, (0, age, None));
-    }
+        .flat_map(|base| base.checkpoint.state.left.iter());
+    let before = known.map(|record| record.member).zip((0..).map(Age::Before));
+    let mut ages: BTreeMap<MemberId, Age> = before.collect();
     for place in set.iter() {
         let entry = graph.entry(place);
         if matches!(entry.op(), Op::Leave) {
-            let age = (1, 0, Some(entry.order()));
+            let age = Age::Since(entry.order());
             let known = ages.entry(entry.signed.author()).or_insert(age);
             *known = age.max(*known);
         }
