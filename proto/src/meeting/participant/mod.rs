@@ -20,7 +20,7 @@
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
 //! | `messages` | what a message means, and who may say it |
-//! | `checkpoints` | compacting the roster log, and catching up with a compacted one |
+//! | `checkpoints`, `state_transfer` | compacting the roster log, catching up with a compacted one |
 //! | `roster_sync`, `roster_changes` | operations, what follows from a changed roster |
 //! | `key_exchange` | sender keys |
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
@@ -60,6 +60,7 @@ mod roster_changes;
 mod roster_sync;
 mod routes;
 mod secrets;
+mod state_transfer;
 mod timers;
 mod welcome;
 

@@ -33,7 +33,7 @@ impl Participant {
             self.dirty.roster();
             self.dirty.rooms();
         } else if matches!(self.phase, Phase::Lobby { .. }) && !admitted {
-            self.checkpoints.welcome = Some((from, grant.clone()));
+            self.checkpoints.transfers.welcome = Some((from, grant.clone()));
         }
     }
 
