@@ -79,6 +79,10 @@ byte_id!(
     /// SHA-256 of a signed roster operation.
     OperationHash, 32
 );
+byte_id!(
+    /// SHA-256 of the state that a checkpoint of the roster log stands for.
+    StateHash, 32
+);
 
 impl MemberId {
     /// The fingerprint that people compare: 80 bits of SHA-256 over the key, as four groups of four letters and digits

@@ -87,6 +87,7 @@ fn scenario(count: usize) -> Scenario {
         seconds: (window(WINDOWS.len()) + 1_000) / 1_000,
         policy: "any".to_owned(),
         passphrase: None,
+        checkpoint_after: None,
         admission: Admission::Ticket,
         network: NetworkSpec {
             jitter_ms: 0.0,

@@ -27,6 +27,9 @@ pub struct Scenario {
     /// `ticket` (default) or `ask`.
     #[serde(default)]
     pub admission: Admission,
+    /// After how many operations the host writes a checkpoint of the roster log; as the protocol says if absent.
+    #[serde(default)]
+    pub checkpoint_after: Option<usize>,
     /// The network.
     #[serde(default)]
     pub network: NetworkSpec,
@@ -358,6 +361,8 @@ pub struct Expect {
     /// Every frame is heard by everybody who is in, or somebody's coming or going explains why not; for networks that lose
     /// nothing.
     pub every_frame_explained: bool,
+    /// Everybody's roster log begins with a checkpoint.
+    pub compacted: bool,
     /// What people must be told.
     #[serde(rename = "event")]
     pub events: Vec<ExpectEvent>,

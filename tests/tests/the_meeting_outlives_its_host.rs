@@ -33,7 +33,7 @@ fn two_co_hosts_who_act_at_once_both_have_their_way() {
     let home = Scratch::new();
     let mut host = Member::found(&home, "host", &Options::silent());
     let ticket = host.ticket();
-    let mut join = |name: &str| Member::join(&home, name, &ticket, &Options::silent());
+    let join = |name: &str| Member::join(&home, name, &ticket, &Options::silent());
     let (mut left, mut right) = (join("left"), join("right"));
     let (mut first, mut second) = (join("first"), join("second"));
     for member in [&left, &right, &first, &second] {

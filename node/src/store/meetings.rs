@@ -1,4 +1,5 @@
-//! What a founder keeps of its meetings: an append-only file for each, so that it can come back though nobody is there.
+//! What a founder keeps of its meetings: a file for each, so that it can come back though nobody is there. Records are
+//! appended, until a checkpoint takes the place of them all.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,7 +10,7 @@ use std::{
 
 use subrosa_proto::{ids::MeetingId, meeting::kept::KeptRecord};
 
-use super::data_dir::{cannot, create_private};
+use super::data_dir::{cannot, create_private, replace_private};
 use crate::error::NodeError;
 
 /// Bytes of a record's length.
@@ -64,20 +65,37 @@ impl MeetingFile {
         Ok((Self { file, path }, records))
     }
 
+    /// Puts `records` in the place of all that was kept, at once or not at all.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Storage`]; what was kept is as before.
+    pub fn replace(&mut self, records: &[KeptRecord]) -> Result<(), NodeError> {
+        let content: Vec<u8> = records.iter().flat_map(framed).collect();
+        let replaced = replace_private(&self.path, &content).and_then(|()| {
+            self.file = OpenOptions::new().append(true).open(&self.path)?;
+            Ok(())
+        });
+        replaced.map_err(|error| cannot("write", &self.path, &error))
+    }
+
     /// Adds a record. What this node's own operations rest on is on the disk when this returns.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Storage`].
     pub fn append(&mut self, record: &KeptRecord) -> Result<(), NodeError> {
-        let body = record.encode();
-        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        let framed = [&length.to_be_bytes()[..], &body].concat();
-        let written = self.file.write_all(&framed).and_then(|()| match record {
+        let written = self.file.write_all(&framed(record)).and_then(|()| match record {
             KeptRecord::Peer(_) => Ok(()),
             _ => self.file.sync_data(),
         });
         written.map_err(|error| cannot("write", &self.path, &error))
     }
+}
+
+/// A record behind its length.
+fn framed(record: &KeptRecord) -> Vec<u8> {
+    let body = record.encode();
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes()[..], &body].concat()
 }
 
 /// The records up to the first that is not whole, and where they end.
@@ -110,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn records_survive_and_a_torn_one_is_dropped() {
+    fn records_survive_are_replaced_and_a_torn_one_is_dropped() {
         let folder = std::env::temp_dir().join(format!("subrosa-meetings-{}", std::process::id()));
         let meeting = MeetingId([7; 16]);
         assert!(!MeetingFile::exists(&folder, meeting));
@@ -127,8 +145,14 @@ mod tests {
         assert_eq!(records, [secret(1)]);
         file.append(&secret(3)).unwrap();
         drop(file);
-        let (_, records) = MeetingFile::open(&folder, meeting).unwrap();
+        let (mut file, records) = MeetingFile::open(&folder, meeting).unwrap();
         assert_eq!(records, [secret(1), secret(3)]);
+        file.replace(&[secret(4)]).unwrap();
+        file.append(&secret(5)).unwrap();
+        drop(file);
+        assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o600);
+        let (_, records) = MeetingFile::open(&folder, meeting).unwrap();
+        assert_eq!(records, [secret(4), secret(5)]);
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -5,7 +5,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::operation::SignedOperation;
+use super::{checkpoint::Checkpoint, operation::SignedOperation};
 use crate::{
     ids::OperationHash,
     wire::{
@@ -31,13 +31,15 @@ pub enum KeptRecord {
     Peer(PeerHint),
     /// What is needed to check the meeting's passphrase.
     Passphrase(PassphraseBytes),
+    /// What the log begins with; first of all.
+    Checkpoint(Box<Checkpoint>),
 }
 
 impl KeptRecord {
     /// The canonical encoding.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+        codec::encode_long(self)
     }
 
     /// Reads one record.
@@ -45,7 +47,7 @@ impl KeptRecord {
     /// # Errors
     /// [`DecodeError`] for anything but one canonical record.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        codec::decode(bytes)
+        codec::decode_long(bytes)
     }
 }
 
@@ -57,6 +59,7 @@ impl std::fmt::Debug for KeptRecord {
             Self::RoomSecret { operation, .. } => write!(f, "RoomSecret({operation:?})"),
             Self::Peer(hint) => write!(f, "Peer({:?})", hint.member),
             Self::Passphrase(_) => f.write_str("Passphrase"),
+            Self::Checkpoint(checkpoint) => write!(f, "Checkpoint({:?})", checkpoint.operation),
         }
     }
 }

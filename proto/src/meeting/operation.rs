@@ -11,7 +11,7 @@ use bincode::{
 use super::{admission::AdmissionMode, name::Name, role::Role, room_secret::RoomSecretCommitment};
 use crate::{
     identity::{BadSignature, Identity, Signature, verify},
-    ids::{MeetingId, MemberId, OperationHash, PolicyHash},
+    ids::{MeetingId, MemberId, OperationHash, PolicyHash, StateHash},
     wire::codec,
 };
 
@@ -20,9 +20,9 @@ use crate::{
 pub const PARENTS_MAX: usize = 8;
 /// The largest body in bytes: eight parents, the longest name, and room to grow.
 pub const OPERATION_BYTES_MAX: usize = 1_024;
-/// Sequence numbers stay below this. Reason: no single author can fill the log ([`super::roster_log::OPERATIONS_MAX`])
-/// with one line of operations.
-pub const SEQ_MAX: u32 = 4_096;
+/// Sequence numbers stay below this. Reason: an act a second for half a year; what one author may add between two
+/// checkpoints is bounded by [`super::roster_log::AUTHOR_WINDOW_MAX`].
+pub const SEQ_MAX: u32 = 1 << 24;
 
 /// The domain of the signature, and the version of the format.
 const DOMAIN: &str = "subrosa-operation-v1";
@@ -107,6 +107,12 @@ pub enum Op {
         member: MemberId,
         /// Whether others show them.
         allowed: bool,
+    },
+    /// The host states what everything before comes to, so that all can forget how it came about
+    /// ([`super::checkpoint`]).
+    Checkpoint {
+        /// Binds the state.
+        state: StateHash,
     },
 }
 

@@ -36,6 +36,8 @@ pub enum Act {
     Reactions(Role),
     /// Put another policy in force.
     ChangePolicy,
+    /// State what the log comes to.
+    Checkpoint,
     /// Go.
     Leave,
 }
@@ -82,7 +84,7 @@ impl Role {
                 Self::CoHost => from != to && from < Self::CoHost && to < Self::CoHost,
                 _ => false,
             },
-            Act::ChangePolicy => self == Self::Host,
+            Act::ChangePolicy | Act::Checkpoint => self == Self::Host,
         }
     }
 

@@ -5,16 +5,20 @@
 //! no order is agreed on, partitions go on by themselves and heal by exchanging operations. The pieces:
 //! `graph` who follows whom · `pending` what waits for parents · `authority` whether an author might do that, by its
 //! own causal past · `effect` what concurrent operations take back · `merge` the roster of a set of operations ·
-//! `apply` the short cut for an operation that follows all others.
+//! `apply` the short cut for an operation that follows all others · `settle` what a set comes to as a checkpoint states
+//! it · `base` the checkpoint at which a log begins · `compaction` beginning anew with one.
 
 mod ancestors;
 mod apply;
 mod authority;
+mod base;
+mod compaction;
 mod effect;
 mod error;
 mod graph;
 mod merge;
 mod pending;
+mod settle;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -30,6 +34,7 @@ use self::{
     pending::Pending,
 };
 pub use self::{
+    compaction::COMPACT_AFTER,
     error::{AuthorError, Batch, InsertError, Inserted},
     pending::{MISSING_MAX, PENDING_MAX},
     sync::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX},
@@ -44,11 +49,14 @@ use crate::{
     ids::{MeetingId, MemberId, OperationHash},
 };
 
-/// The most operations that a log holds. Reason: 200 members who come and go 20 times. The sets of ancestors take
-/// 4 MiB then, those of concurrent operations up to 8 MiB, and the operations at most 8 MiB.
+/// The most operations that a log holds, beginning with its last checkpoint. Reason: 200 members who come and go 20 times
+/// while no checkpoint can be written, because the host is away. The sets of ancestors take 4 MiB then, those of concurrent
+/// operations up to 8 MiB, and the operations at most 8 MiB.
 pub const OPERATIONS_MAX: usize = 8_192;
-/// Places that only Removes may take: whoever fills the log can still be removed.
+/// Places that only Removes and checkpoints may take: whoever fills the log can still be removed.
 pub const REMOVE_RESERVE: usize = 1_024;
+/// What one author may add between two checkpoints. Reason: no single author can fill the log with one line of operations.
+pub const AUTHOR_WINDOW_MAX: u32 = 4_096;
 /// Rosters of earlier heads that are kept, for operations and key messages that rest on them. Reason: peers lag by a
 /// few operations; 64 rosters of 200 members take about 2 MiB. Others are computed again.
 const VIEWS_MAX: usize = 64;
@@ -67,8 +75,14 @@ pub struct RosterLog {
     view: OnceLock<Arc<Roster>>,
     /// Rosters of sets of heads, latest last.
     views: VecDeque<(Vec<OperationHash>, Arc<Roster>)>,
+    /// Rosters of sets of heads from before the base: for what was under way then.
+    former_views: VecDeque<(Vec<OperationHash>, Arc<Roster>)>,
     /// What [`RosterLog::take_changes`] last told.
     told: Arc<Roster>,
+    /// See [`RosterLog::take_voided`].
+    voided: Vec<SignedOperation>,
+    /// The log began anew: what waits has to be looked at again.
+    is_rebuilt: bool,
 }
 
 /// Two operations with one number by one author.
@@ -93,7 +107,10 @@ impl RosterLog {
             pending: Pending::default(),
             view: OnceLock::new(),
             views: VecDeque::new(),
+            former_views: VecDeque::new(),
             told: Arc::default(),
+            voided: Vec::new(),
+            is_rebuilt: false,
         }
     }
 
@@ -114,7 +131,7 @@ impl RosterLog {
         self.meeting
     }
 
-    /// How many operations the log holds.
+    /// How many operations the log holds, from its last checkpoint on.
     #[must_use]
     pub fn len(&self) -> usize {
         self.graph.len()
@@ -141,13 +158,28 @@ impl RosterLog {
         if operation.operation().meeting != self.meeting {
             return Err(InsertError::OtherMeeting);
         }
-        if self.graph.place(&hash).is_some() {
+        if self.contains(&hash) {
             return Ok(Inserted::Known);
         }
         if self.pending.contains(&hash) {
             return Ok(Inserted::Pending);
         }
         operation.verify().map_err(|_| InsertError::Signature)?;
+        let inserted = self.insert_verified(operation);
+        self.insert_pending_again();
+        inserted
+    }
+
+    /// An operation whose signature was checked.
+    fn insert_verified(&mut self, operation: SignedOperation) -> Result<Inserted, InsertError> {
+        let hash = operation.hash();
+        if self.contains(&hash) {
+            return Ok(Inserted::Known);
+        }
+        if self.is_settled(&operation.author(), operation.operation().seq) {
+            self.pending.drop_descendants(&hash);
+            return Err(InsertError::Settled);
+        }
         if !self.has_parents(&operation) {
             let view = self.view_arc();
             self.pending.insert(operation, &view);
@@ -168,7 +200,7 @@ impl RosterLog {
         }
         let author = identity.member_id();
         let last = self.graph.last_of(&author, None);
-        let seq = last.map_or(0, |place| self.graph.entry(place).seq() + 1);
+        let seq = self.graph.next_seq(&author, &PlaceSet::first(self.len()));
         let parents = self.choose_heads(last, Entry::target_of(&op));
         let operation = SignedOperation::sign(identity, self.meeting, seq, parents, op)?;
         self.insert(operation.clone())?;
@@ -181,10 +213,10 @@ impl RosterLog {
         self.pending.missing(|hash| self.contains(hash))
     }
 
-    /// Whether the operation is in the log.
+    /// Whether the operation is in the log, or the checkpoint at which the log begins is known to hold it.
     #[must_use]
     pub fn contains(&self, hash: &OperationHash) -> bool {
-        self.graph.place(hash).is_some()
+        self.graph.knows(hash)
     }
 
     /// The roster now.
@@ -199,21 +231,37 @@ impl RosterLog {
         self.view.get().cloned().unwrap_or_default()
     }
 
-    /// The roster as somebody with these heads saw it; none if one of them is not here, or there are none.
+    /// The roster as somebody with these heads saw it; none if one of them is not here, or there are none. Of heads from
+    /// before the last checkpoint as far as it is still known: else as the checkpoint says.
     #[must_use]
     pub fn view_at(&self, heads: &[OperationHash]) -> Option<Arc<Roster>> {
-        if heads.is_empty() {
+        if heads.is_empty() || !heads.iter().all(|head| self.contains(head)) {
             return None;
         }
-        let places: Option<Vec<usize>> = heads.iter().map(|head| self.graph.place(head)).collect();
-        let set = self.graph.closure(&places?);
+        let set = self.past_of(&self.places(heads));
+        if self.are_beside(heads) {
+            return Some(self.view_beside(heads, &set));
+        }
         Some(self.roster_of(heads, &set))
     }
 
-    /// Who was in, as somebody with these heads saw it; none if one of them is not here.
+    /// Who was in, as somebody with these heads saw it; none if one of them is not here. Of heads from before the last
+    /// checkpoint: whoever may have been in.
     #[must_use]
     pub fn members_at(&self, heads: &[OperationHash]) -> Option<BTreeSet<MemberId>> {
-        self.view_at(heads).map(|view| view.member_ids())
+        let view = self.view_at(heads)?;
+        let mut members = view.member_ids();
+        if self.are_beside(heads)
+            && let Some(base) = &self.graph.base
+        {
+            members.extend(base.roster.left.iter().chain(base.roster.removed.keys()));
+        }
+        Some(members)
+    }
+
+    /// Where these operations are, as far as they are here.
+    fn places(&self, hashes: &[OperationHash]) -> Vec<usize> {
+        hashes.iter().filter_map(|hash| self.graph.place(hash)).collect()
     }
 
     /// What changed since the last call, most urgent first ([`Roster::changes_since`]).
@@ -260,7 +308,7 @@ impl RosterLog {
                     .operation()
                     .parents
                     .iter()
-                    .all(|parent| graph.place(parent).is_some())
+                    .all(|parent| graph.knows(parent))
             };
             for operation in self.pending.take_ready(&parent, complete) {
                 let hash = operation.hash();
@@ -285,23 +333,38 @@ impl RosterLog {
 
     fn try_add(&mut self, signed: SignedOperation) -> Result<(), InsertError> {
         let operation = signed.operation();
-        let parents: Vec<usize> = operation
-            .parents
-            .iter()
-            .filter_map(|hash| self.graph.place(hash))
-            .collect();
-        let past = self.graph.closure(&parents);
-        let last = self.graph.last_of(&operation.author, Some(&past));
-        let expected = last.map_or(0, |place| self.graph.entry(place).seq() + 1);
-        if operation.seq != expected {
-            return Err(InsertError::Seq { expected });
+        if self.is_settled(&operation.author, operation.seq) {
+            return Err(InsertError::Settled);
         }
+        let parents = self.places(&operation.parents);
+        let past = self.past_of(&parents);
+        let follows = match self.graph.base {
+            Some(_) => parents.iter().any(|&place| self.graph.entry(place).follows),
+            None => true,
+        };
+        self.check_seq(operation, &past, follows)?;
         let before = self.roster_of(&operation.parents, &past);
-        let standing = self.judge(operation, &before)?;
+        let standing = if follows {
+            Some(self.judge(operation, &before)?)
+        } else {
+            self.judge_beside(operation, &before, &past)?
+        };
         self.check_room_for(&signed)?;
+        if let (Op::Checkpoint { state }, Some(_)) = (&operation.op, standing) {
+            let checkpoint = self
+                .verify_state(&signed, state, &past)
+                .ok_or(InsertError::State)?;
+            self.begin_with(checkpoint, &past);
+            return Ok(());
+        }
         let (hash, heads) = (signed.hash(), signed.operation().parents.clone());
         let follows_all = past.len() == self.graph.len();
-        let place = self.graph.push(signed, &parents, past, standing);
+        let place = self.graph.push(signed, &parents, past, standing, follows);
+        if !follows {
+            // It may contradict the checkpoint itself, which only the merge sees.
+            self.view = OnceLock::new();
+            return Ok(());
+        }
         let mut after = Roster::clone(&before);
         apply::apply(&mut after, self.graph.entry(place));
         let after = Arc::new(after);
@@ -317,10 +380,53 @@ impl RosterLog {
         Ok(())
     }
 
+    /// Each author's operations are numbered without a gap.
+    fn check_seq(&self, operation: &Operation, past: &PlaceSet, follows: bool) -> Result<(), InsertError> {
+        let mut past = past.clone();
+        if !follows {
+            // The author did not know the checkpoint, even if it is its own.
+            past.remove(0);
+        }
+        let expected = self.graph.next_seq(&operation.author, &past);
+        if operation.seq != expected {
+            return Err(InsertError::Seq { expected });
+        }
+        let settled = self.graph.base.as_ref();
+        let first = settled.map_or(0, |base| base.next_seq(&operation.author));
+        if operation.seq - first >= AUTHOR_WINDOW_MAX {
+            return Err(InsertError::Busy);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::judge`], for an operation that was made beside the checkpoint; without a standing it is void.
+    fn judge_beside(
+        &self,
+        operation: &Operation,
+        before: &Roster,
+        past: &PlaceSet,
+    ) -> Result<Option<Standing>, InsertError> {
+        let Some(base) = &self.graph.base else {
+            return Err(InsertError::NotAMember);
+        };
+        if matches!(operation.op, Op::Found { .. }) {
+            return Err(InsertError::NotTheHost);
+        }
+        let admits = |place: usize| match self.graph.entry(place).op() {
+            Op::Admit { member, .. } => *member == operation.author,
+            _ => false,
+        };
+        if !base.lists(&operation.author) && !past.iter().any(admits) {
+            return Err(InsertError::NotAMember);
+        }
+        let role = authority::judge_beside(operation, before);
+        Ok(role.map(|role| self.standing(operation, before, role)))
+    }
+
     /// What the author was, if it might do that.
     fn judge(&self, operation: &Operation, before: &Roster) -> Result<Standing, InsertError> {
         if matches!(operation.op, Op::Found { .. }) {
-            let founds = operation.author == self.host;
+            let founds = operation.author == self.host && self.graph.base.is_none();
             let standing = Standing {
                 role: Role::Host,
                 grant: self.graph.len(),
@@ -333,25 +439,27 @@ impl RosterLog {
             };
         }
         let role = authority::judge(operation, before)?;
-        let member = before.member(&operation.author).ok_or(InsertError::NotAMember)?;
-        let grant = self
-            .graph
-            .place(&member.role_since)
-            .expect("the roster names operations of the log");
-        let epoch = before
-            .room_epochs
-            .iter()
-            .map(|epoch| epoch.number + 1)
-            .max()
-            .unwrap_or(0);
-        Ok(Standing { role, grant, epoch })
+        Ok(self.standing(operation, before, role))
+    }
+
+    fn standing(&self, operation: &Operation, before: &Roster, role: Role) -> Standing {
+        let member = before.member(&operation.author);
+        // What gave the author its role before the base, the base gives.
+        let grant = member.and_then(|member| self.graph.place(&member.role_since));
+        let numbers = before.room_epochs.iter().map(|epoch| epoch.number + 1);
+        Standing {
+            role,
+            grant: grant.unwrap_or(0),
+            epoch: numbers.max().unwrap_or(0),
+        }
     }
 
     /// The bounds of the log.
     fn check_room_for(&self, signed: &SignedOperation) -> Result<(), InsertError> {
         let operation = signed.operation();
-        let is_remove = matches!(operation.op, Op::Remove { .. });
-        let places = if is_remove {
+        // A Remove must always be possible, and a checkpoint makes room.
+        let is_urgent = matches!(operation.op, Op::Remove { .. } | Op::Checkpoint { .. });
+        let places = if is_urgent {
             OPERATIONS_MAX
         } else {
             OPERATIONS_MAX - REMOVE_RESERVE

@@ -11,16 +11,22 @@ use bincode::{
 /// The largest control message, in bytes, length prefix excluded. Reason: a Welcome to a meeting of 200 fits.
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
 
-type Config = Configuration<LittleEndian, Varint, Limit<CONTROL_BYTES_MAX>>;
+/// The largest value that travels or is kept in parts, in bytes. Reason: the checkpoint of a meeting of 512 with full lists
+/// of those who left and were removed takes some 400 KiB.
+pub const LONG_BYTES_MAX: usize = 512 * 1024;
 
-const CONFIG: Config = bincode::config::standard().with_limit::<CONTROL_BYTES_MAX>();
+type Config<const MAX: usize> = Configuration<LittleEndian, Varint, Limit<MAX>>;
+
+const fn config<const MAX: usize>() -> Config<MAX> {
+    bincode::config::standard().with_limit::<MAX>()
+}
 
 /// Why bytes from a peer are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Longer than [`CONTROL_BYTES_MAX`].
-    #[error("{0} bytes are more than a control message may have")]
+    /// Longer than [`CONTROL_BYTES_MAX`], or [`LONG_BYTES_MAX`] for what comes in parts.
+    #[error("{0} bytes are more than a message may have")]
     TooLong(usize),
     /// Cut short, an unknown variant, a length beyond the limit, or text that is not UTF-8.
     #[error("the bytes are not a message of this version")]
@@ -38,8 +44,20 @@ pub enum DecodeError {
 /// # Panics
 /// If the encoding exceeds [`CONTROL_BYTES_MAX`]: every type that is sent bounds itself below that.
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
-    let bytes = bincode::encode_to_vec(value, CONFIG).expect("wire types encode infallibly");
-    assert!(bytes.len() <= CONTROL_BYTES_MAX, "a wire type outgrew its bound");
+    encode_within::<CONTROL_BYTES_MAX, T>(value)
+}
+
+/// As [`encode`], up to [`LONG_BYTES_MAX`].
+///
+/// # Panics
+/// If the encoding exceeds that: every type that is sent in parts or kept bounds itself below it.
+pub fn encode_long<T: Encode>(value: &T) -> Vec<u8> {
+    encode_within::<LONG_BYTES_MAX, T>(value)
+}
+
+fn encode_within<const MAX: usize, T: Encode>(value: &T) -> Vec<u8> {
+    let bytes = bincode::encode_to_vec(value, config::<MAX>()).expect("wire types encode infallibly");
+    assert!(bytes.len() <= MAX, "a wire type outgrew its bound");
     bytes
 }
 
@@ -49,16 +67,28 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
 /// # Errors
 /// [`DecodeError`], one variant for each way in which bytes can be wrong.
 pub fn decode<T: Encode + Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
-    if bytes.len() > CONTROL_BYTES_MAX {
+    decode_within::<CONTROL_BYTES_MAX, T>(bytes)
+}
+
+/// As [`decode`], up to [`LONG_BYTES_MAX`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_long<T: Encode + Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
+    decode_within::<LONG_BYTES_MAX, T>(bytes)
+}
+
+fn decode_within<const MAX: usize, T: Encode + Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
+    if bytes.len() > MAX {
         return Err(DecodeError::TooLong(bytes.len()));
     }
-    let (value, used) =
-        bincode::decode_from_slice::<T, Config>(bytes, CONFIG).map_err(|_| DecodeError::Malformed)?;
+    let (value, used) = bincode::decode_from_slice::<T, Config<MAX>>(bytes, config::<MAX>())
+        .map_err(|_| DecodeError::Malformed)?;
     if used != bytes.len() {
         return Err(DecodeError::TrailingBytes(bytes.len() - used));
     }
     // A BTreeMap or a set decodes from any order and drops doubles; comparing the encodings closes that.
-    let again = bincode::encode_to_vec(&value, CONFIG).map_err(|_| DecodeError::Malformed)?;
+    let again = bincode::encode_to_vec(&value, config::<MAX>()).map_err(|_| DecodeError::Malformed)?;
     if again != bytes {
         return Err(DecodeError::NotCanonical);
     }

@@ -12,6 +12,7 @@ use crate::{
     media::reception_report::ReceptionReport,
     meeting::{
         admission::RefusalReason,
+        checkpoint::PART_BYTES_MAX,
         conversation::message::ConversationMessage,
         keys::{KeyAck, KeyMessage},
         name::Name,
@@ -116,6 +117,30 @@ impl std::fmt::Debug for RoomSecretGrant {
     }
 }
 
+/// A part of a checkpoint of the roster log.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CheckpointPart {
+    /// Of which one: its operation.
+    pub checkpoint: OperationHash,
+    /// Which part, from 0.
+    pub number: u8,
+    /// Of how many; all but the last are full.
+    pub parts: u8,
+    /// The bytes.
+    pub bytes: BoundedBytes<PART_BYTES_MAX>,
+}
+
+/// What somebody lacks of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct WantCheckpoint {
+    /// Which one; whoever has a later one sends that.
+    pub checkpoint: OperationHash,
+    /// The one at which the sender's own log begins: it does not lack that.
+    pub known: Option<OperationHash>,
+    /// The parts, one bit for each.
+    pub lacking: u64,
+}
+
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ControlMessage {
@@ -166,6 +191,10 @@ pub enum ControlMessage {
     Moderation(Moderation),
     /// I cannot reach these members: where are they?
     WantPeers(BoundedVec<MemberId, PEERS_MAX>),
+    /// What the sender's roster log begins with, in parts.
+    CheckpointPart(Box<CheckpointPart>),
+    /// I lack what came before a checkpoint.
+    WantCheckpoint(WantCheckpoint),
 }
 
 #[cfg(test)]

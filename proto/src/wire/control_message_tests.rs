@@ -61,6 +61,27 @@ fn message() -> impl Strategy<Value = ControlMessage> {
             .prop_map(|list| ControlMessage::Peers(list.try_into().unwrap())),
         proptest::collection::vec(any::<[u8; 32]>().prop_map(MemberId), 0..4)
             .prop_map(|list| ControlMessage::WantPeers(list.try_into().unwrap())),
+        (any::<[u8; 32]>(), any::<u64>()).prop_map(|(hash, lacking)| {
+            let checkpoint = OperationHash(hash);
+            ControlMessage::WantCheckpoint(WantCheckpoint {
+                checkpoint,
+                known: lacking.is_multiple_of(2).then_some(checkpoint),
+                lacking,
+            })
+        }),
+        (
+            any::<[u8; 32]>(),
+            any::<(u8, u8)>(),
+            proptest::collection::vec(any::<u8>(), 0..64)
+        )
+            .prop_map(|(hash, (number, parts), bytes)| {
+                ControlMessage::CheckpointPart(Box::new(CheckpointPart {
+                    checkpoint: OperationHash(hash),
+                    number,
+                    parts,
+                    bytes: bytes.try_into().unwrap(),
+                }))
+            }),
         any::<u8>().prop_map(|stream| ControlMessage::Subscribe(StreamId(stream))),
         any::<u8>().prop_map(|stream| ControlMessage::Unsubscribe(StreamId(stream))),
         any::<u64>().prop_map(ControlMessage::Ping),

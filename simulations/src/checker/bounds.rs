@@ -84,6 +84,7 @@ impl Bounds {
             ("links without end", holds.links, links.max(1)),
             ("channels", holds.channels, holds.rooms * others.max(1)),
             ("dials", holds.dials, self.nodes * DIALS_PER_NODE_MAX),
+            ("states under way", holds.assemblies, 4),
         ];
         for (what, held, max) in limits {
             if held > max {

@@ -308,6 +308,13 @@ impl Checkers {
                 &self.names,
             );
         }
+        for (index, node) in nodes.iter().enumerate() {
+            let lacks = node.is_some_and(|node| node.is_member() && node.checkpoint().is_none());
+            if self.delivery.expect.compacted && lacks {
+                let what = format!("{}'s log begins with no checkpoint", self.names[index]);
+                self.violations.add(at, "expectation", &what);
+            }
+        }
         for expected in &self.delivery.expect.events {
             if !self.timeline.has(&expected.who, &expected.event) {
                 let what = format!("{} was not told `{}`", expected.who, expected.event);

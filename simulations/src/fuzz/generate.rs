@@ -60,6 +60,8 @@ pub fn generate(seed: u64) -> Scenario {
     };
     let mut scenario = Scenario {
         passphrase: None,
+        // So few that most runs pass one.
+        checkpoint_after: Some(12),
         name: format!("drawn {seed}"),
         summary: format!("Drawn by `subrosa-sim fuzz --seed {seed} --count 1`"),
         seconds: SECONDS,

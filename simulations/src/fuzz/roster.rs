@@ -64,6 +64,7 @@ pub fn generate_roster(seed: u64) -> Scenario {
     let coming = COMING_MS_MIN.max(COMING_MS_EACH * count);
     let mut scenario = Scenario {
         passphrase: None,
+        checkpoint_after: (!draw.one_in(3)).then(|| 4 + draw.index(28)),
         name: format!("drawn roster {seed}"),
         summary: format!("Drawn by `subrosa-sim fuzz --draw roster --seed {seed} --count 1`"),
         seconds: PLAN.faults_end_ms / 1_000 + AFTER_S,

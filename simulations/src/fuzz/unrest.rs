@@ -24,6 +24,8 @@ pub fn generate_unrest(seed: u64) -> Scenario {
     let mut draw = Draw::new(seed, 0x12);
     let mut scenario = Scenario {
         passphrase: None,
+        // As often as in a large meeting.
+        checkpoint_after: Some(16),
         name: format!("drawn unrest {seed}"),
         summary: format!("Drawn by `subrosa-sim fuzz --draw unrest --seed {seed} --count 1`"),
         seconds: SECONDS,

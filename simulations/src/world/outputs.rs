@@ -50,6 +50,7 @@ impl World<'_> {
             // Codes are for whoever is not in the scenario.
             Output::AcceptCode(_) => {}
             Output::Keep(record) => self.nodes[index].kept.push(record),
+            Output::KeepAnew(records) => self.nodes[index].kept = records,
             Output::Accept { keys } => {
                 self.nodes[index].accept = keys.iter().map(|key| key.id()).collect();
             }

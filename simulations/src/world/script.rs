@@ -247,6 +247,10 @@ impl World<'_> {
                 }
             }
         };
+        let participant = match self.scenario.checkpoint_after {
+            Some(operations) => participant.with_checkpoints_after(operations),
+            None => participant,
+        };
         if self.nodes[index].participant.is_some() {
             self.orphan_pipes(Place::Node(index));
         }

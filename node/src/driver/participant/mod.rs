@@ -15,10 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use subrosa_proto::{
     ids::MeetingId,
-    meeting::{
-        kept::KeptRecord,
-        participant::{Output, Participant},
-    },
+    meeting::participant::{Output, Participant},
     noise::{Psk, Unadmitted},
     random::Random,
 };
@@ -180,7 +177,8 @@ impl Driver {
                     self.endpoint.set_doors(&keys, &self.unadmitted);
                 }
                 Output::AcceptCode(key) => self.code_key = key,
-                Output::Keep(record) => self.keep(&record),
+                Output::Keep(record) => self.keep(|file| file.append(&record)),
+                Output::KeepAnew(records) => self.keep(|file| file.replace(&records)),
                 Output::Media(frame) => {
                     if self.user.hears_first(frame.member) {
                         tracing::debug!(node = %self.participant.id(), member = %frame.member, "first sound");
@@ -208,7 +206,7 @@ impl Driver {
     }
 
     /// Writes down what the founder needs to come back.
-    fn keep(&mut self, record: &KeptRecord) {
+    fn keep(&mut self, write: impl FnOnce(&mut MeetingFile) -> Result<(), NodeError>) {
         let Some(store) = &self.store else { return };
         if self.meeting_file.is_none() {
             match MeetingFile::open(store.path(), self.meeting) {
@@ -216,7 +214,7 @@ impl Driver {
                 Err(error) => self.user.tell(Event::Error(error.to_event())),
             }
         }
-        let kept = self.meeting_file.as_mut().map(|file| file.append(record));
+        let kept = self.meeting_file.as_mut().map(write);
         if let Some(Err(error)) = kept {
             // The meeting goes on; it is only the way back that is lost.
             self.user.tell(Event::Error(error.to_event()));

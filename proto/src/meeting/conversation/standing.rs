@@ -15,6 +15,10 @@ pub trait Standing {
     fn roster_at(&self, heads: &[OperationHash]) -> Option<Arc<Roster>>;
     /// The heads now.
     fn heads(&self) -> Vec<OperationHash>;
+    /// Whether heads from long ago are no longer known.
+    fn forgets(&self) -> bool {
+        false
+    }
 }
 
 impl Standing for RosterLog {
@@ -28,5 +32,9 @@ impl Standing for RosterLog {
 
     fn heads(&self) -> Vec<OperationHash> {
         Self::heads(self)
+    }
+
+    fn forgets(&self) -> bool {
+        self.checkpoint().is_some()
     }
 }

@@ -146,7 +146,11 @@ impl Conversation {
                 self.show_followers(now, standing, hash);
             } else {
                 // Not marked as seen: whoever has it sends it again.
-                self.waiting.remove(&hash);
+                let waiting = self.waiting.remove(&hash);
+                if let Some(waiting) = waiting.filter(|waiting| is_lasting(&waiting.signed, standing)) {
+                    let audience = Arc::new(standing.roster().clone());
+                    self.judge_item(now, standing, waiting.signed, hash, audience);
+                }
             }
         }
     }
@@ -209,6 +213,12 @@ impl Conversation {
 fn is_silenced(signed: &SignedItem, standing: &dyn Standing) -> bool {
     let says = matches!(signed.item.body, ItemBody::Say(_));
     says && standing.roster().removed.contains_key(&signed.item.feed.author)
+}
+
+/// Whether the item is part of the room's state (a hand, a poll) and may rest on operations that a checkpoint settled: then
+/// the present roster judges it, which knows its author.
+fn is_lasting(signed: &SignedItem, standing: &dyn Standing) -> bool {
+    standing.forgets() && !matches!(signed.item.body, ItemBody::Say(_))
 }
 
 /// Whether the item's author might say it, by the roster at its author. Who may close a poll depends on the poll, too,

@@ -38,6 +38,9 @@ fn op() -> impl Strategy<Value = Op> {
         any::<[u8; 32]>().prop_map(|policy| Op::Policy {
             policy: PolicyHash(policy)
         }),
+        any::<[u8; 32]>().prop_map(|state| Op::Checkpoint {
+            state: StateHash(state)
+        }),
         Just(Op::Leave),
     ]
 }

@@ -59,6 +59,8 @@ pub(super) struct Doorway {
     pub(super) links: BTreeMap<LinkId, (Option<[u8; 32]>, Option<IpAddr>)>,
     /// How many operations were handed out to be kept.
     pub(super) kept: u32,
+    /// The checkpoint at which the kept log begins.
+    pub(super) kept_base: Option<crate::ids::OperationHash>,
     /// How many addresses were handed out to be kept.
     pub(super) kept_peers: u16,
     /// Since when nobody in charge is in reach, and whether people were told.
@@ -81,6 +83,7 @@ impl Doorway {
             back_to: None,
             links: BTreeMap::new(),
             kept: 0,
+            kept_base: None,
             kept_peers: 0,
             leaderless: None,
         }

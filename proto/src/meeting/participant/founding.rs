@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Event, Participant,
+    checkpoints::Checkpoints,
     dirty::Dirty,
     discovery::Discovery,
     doorway::Doorway,
@@ -219,6 +220,7 @@ impl Participant {
             ticket_terms,
             secrets,
             log,
+            checkpoints: Checkpoints::new(),
             admission: AdmissionBook::new(),
             publisher,
             authenticator,

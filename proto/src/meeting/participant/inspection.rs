@@ -2,7 +2,7 @@
 
 use super::Participant;
 use crate::{
-    ids::{MemberId, StreamId},
+    ids::{MemberId, OperationHash, StreamId},
     meeting::roster::Roster,
     wire::media_packet::MediaHeader,
 };
@@ -22,6 +22,10 @@ pub struct Holdings {
     pub dials: usize,
     /// Packets that wait for their key.
     pub early: usize,
+    /// Operations of the roster log.
+    pub operations: usize,
+    /// States of the roster log that come in parts.
+    pub assemblies: usize,
 }
 
 impl Participant {
@@ -29,6 +33,12 @@ impl Participant {
     #[must_use]
     pub fn roster(&self) -> &Roster {
         self.log.view()
+    }
+
+    /// The checkpoint at which this node's roster log begins; none if that is the founding.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<OperationHash> {
+        self.log.checkpoint().map(|base| base.operation.hash())
     }
 
     /// Whether a key that this node holds opens `datagram`, sent by `sender`. Changes nothing, not even the replay
@@ -59,6 +69,8 @@ impl Participant {
             channels: self.channels.len(),
             rooms: self.rooms.by_id.len(),
             dials: self.dials.len(),
+            operations: self.log.len(),
+            assemblies: self.assemblies(),
             early: self.peers.values().map(|peer| peer.early.len()).sum(),
         }
     }

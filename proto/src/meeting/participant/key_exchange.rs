@@ -32,7 +32,12 @@ impl RosterAtHeads for LogView<'_> {
 impl Participant {
     /// Everybody in the roster gets this member's keys, but for those who named ghosts.
     pub(super) fn choose_recipients(&mut self, now: Now) {
-        let members = self.log.view().members.keys();
+        let roster = self.log.view();
+        if self.is_member() && !roster.members.contains_key(&self.me) {
+            // A checkpoint put this node out; keys that rest on that would look like a ghost's.
+            return;
+        }
+        let members = roster.members.keys();
         let recipients: BTreeSet<MemberId> = members
             .filter(|id| **id != self.me && !self.distrusted.contains(id))
             .copied()

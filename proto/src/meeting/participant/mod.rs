@@ -20,6 +20,7 @@
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
 //! | `messages` | what a message means, and who may say it |
+//! | `checkpoints`, `state_transfer` | compacting the roster log, catching up with a compacted one |
 //! | `roster_sync`, `roster_changes` | operations, what follows from a changed roster |
 //! | `key_exchange` | sender keys |
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
@@ -31,6 +32,7 @@
 
 mod addresses;
 mod charge;
+mod checkpoints;
 mod code;
 mod commands;
 mod conduits;
@@ -59,6 +61,7 @@ mod roster_changes;
 mod roster_sync;
 mod routes;
 mod secrets;
+mod state_transfer;
 mod timers;
 mod welcome;
 
@@ -78,6 +81,7 @@ pub use peer::PeerCounters;
 pub use relays::RELAY_TOKENS_MAX;
 
 use self::{
+    checkpoints::Checkpoints,
     conduits::{ChannelKey, Conduit},
     dirty::Dirty,
     discovery::Discovery,
@@ -131,6 +135,7 @@ pub struct Participant {
     ticket_terms: TicketTerms,
     secrets: Secrets,
     log: RosterLog,
+    checkpoints: Checkpoints,
     admission: AdmissionBook,
     publisher: Publisher,
     authenticator: SourceAuthenticator,

@@ -100,6 +100,9 @@ pub enum Output {
     /// Write this to the disk, after what came before, and before anything that follows is sent: the founder's node needs
     /// it to come back ([`super::Participant::resume`]).
     Keep(KeptRecord),
+    /// Keep these in place of everything that was kept of the meeting: what lies before a checkpoint is forgotten. Replace it
+    /// at once, or not at all.
+    KeepAnew(Vec<KeptRecord>),
     /// Play this.
     Media(MediaFrame),
     /// Stop playing a member who is gone.

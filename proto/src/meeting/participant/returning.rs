@@ -46,6 +46,7 @@ impl Participant {
         for entry in kept {
             match entry {
                 // What does not fit any more is refused like anybody's.
+                KeptRecord::Checkpoint(checkpoint) => drop(log.take_checkpoint(*checkpoint)),
                 KeptRecord::Operation(operation) => drop(log.insert(*operation)),
                 KeptRecord::RoomSecret { operation, secret } => {
                     secrets.grant(operation, RoomSecret::from_bytes(secret));
@@ -64,6 +65,7 @@ impl Participant {
         config.relays.extend(ticket.relays(now.unix).flatten());
         let mut participant = Self::assemble(config, ticket, terms, secrets, log, random, now);
         participant.doorway.kept = u32::try_from(participant.log.len()).unwrap_or(u32::MAX);
+        participant.doorway.kept_base = participant.checkpoint();
         if let Some(record) = record {
             participant.doorway.gate.set(record);
         }
@@ -94,6 +96,10 @@ impl Participant {
         if !self.keeps() {
             return;
         }
+        if self.doorway.kept_base != self.checkpoint() {
+            self.keep_anew();
+            return;
+        }
         let mut cursor = Some(self.doorway.kept);
         while let Some(from) = cursor {
             let batch = self.log.operations_since(&[], from);
@@ -104,6 +110,44 @@ impl Participant {
             }
         }
         self.doorway.kept = u32::try_from(self.log.len()).unwrap_or(u32::MAX);
+    }
+
+    /// The log begins with another checkpoint: hands out everything that is still needed, in place of what was kept.
+    fn keep_anew(&mut self) {
+        let Some(base) = self.log.checkpoint() else {
+            return;
+        };
+        self.doorway.kept_base = Some(base.operation.hash());
+        let mut records = vec![KeptRecord::Checkpoint(Box::new(base.clone()))];
+        let mut cursor = Some(1);
+        while let Some(from) = cursor {
+            let batch = self.log.operations_since(&[], from);
+            cursor = batch.next;
+            let operations = batch.operations.into_iter().map(Box::new);
+            records.extend(operations.map(KeptRecord::Operation));
+        }
+        for operation in self.secrets.epochs() {
+            if let Some(secret) = self.secrets.get(&operation) {
+                let secret = *secret.expose();
+                records.push(KeptRecord::RoomSecret { operation, secret });
+            }
+        }
+        self.doorway.kept_peers = 0;
+        for member in self.log.view().members.keys().filter(|id| **id != self.me) {
+            records.extend(self.peer_hint(*member).map(KeptRecord::Peer));
+        }
+        let record = self
+            .doorway
+            .gate
+            .record()
+            .map(|record| record.to_bytes().to_vec());
+        records.extend(
+            record
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(KeptRecord::Passphrase),
+        );
+        self.doorway.kept = u32::try_from(self.log.len()).unwrap_or(u32::MAX);
+        self.outputs.push_back(Output::KeepAnew(records));
     }
 
     /// Hands out the room secret of an epoch.

@@ -20,10 +20,12 @@ impl Participant {
         if !self.is_member() {
             return;
         }
+        self.make_voided_again(now);
         let changes = self.log.take_changes();
-        let joining = changes
+        let admitted = changes
             .iter()
             .any(|c| matches!(c, RosterChange::Admitted { member, .. } if *member == self.me));
+        let joining = admitted && !self.is_readmitted(self.me);
         for change in &changes {
             self.apply_change(now, change);
         }
@@ -51,6 +53,10 @@ impl Participant {
                     self.emit(Event::KnockEnded { member: *member });
                 }
                 self.share_passphrase(*member);
+                if self.is_readmitted(*member) {
+                    self.end_suspension(*member);
+                    return;
+                }
                 if *member != self.me {
                     self.plan_first_dial(now, *member);
                 }
@@ -64,6 +70,7 @@ impl Participant {
                 self.tell_removed(*member, &removal.operation);
                 self.cut_off(*member, MemberState::Removed);
             }
+            RosterChange::AdmissionVoid { member } if self.suspend(now, *member) => {}
             RosterChange::AdmissionVoid { member } => self.cut_off(*member, MemberState::Removed),
             RosterChange::Left { member } => self.cut_off(*member, MemberState::Left),
             RosterChange::Equivocated { member } => self.handle_equivocation(now, *member),
@@ -93,7 +100,12 @@ impl Participant {
 
     /// Whoever is removed is told, with nothing that it does not know beside it.
     fn tell_removed(&mut self, member: MemberId, operation: &OperationHash) {
-        let message = ControlMessage::Operations(fit(self.log.operations(&[*operation])));
+        let operations = self.log.operations(&[*operation]);
+        if operations.is_empty() {
+            // A checkpoint has settled it: nobody has it any more.
+            return;
+        }
+        let message = ControlMessage::Operations(fit(operations));
         for conduit in self.all_conduits(member) {
             self.send_on(conduit, &message);
         }
@@ -102,7 +114,7 @@ impl Participant {
     }
 
     /// Somebody is out: no link, no key, no sound.
-    fn cut_off(&mut self, member: MemberId, state: MemberState) {
+    pub(super) fn cut_off(&mut self, member: MemberId, state: MemberState) {
         if member == self.me {
             let reason = if state == MemberState::Left {
                 LeftReason::Left

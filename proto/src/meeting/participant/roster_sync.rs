@@ -68,7 +68,8 @@ impl Participant {
                 Err(error) => self.note_refused_operation(from, author, error),
             }
         }
-        if pending {
+        self.expect_checkpoint(now);
+        if pending && !self.awaits_state() {
             let heads = self.log.heads();
             self.send_on(conduit, &ControlMessage::WantOperations(bounded_heads(heads)));
         }
@@ -116,6 +117,7 @@ impl Participant {
     pub(super) fn send_heartbeat(&mut self, now: Now) {
         self.timers
             .set(Timer::Heartbeat, now.monotonic + HEARTBEAT_INTERVAL);
+        self.consider_checkpoint(now);
         if self.is_member() {
             let heads = self.heads_message();
             self.broadcast(&heads);

@@ -85,6 +85,11 @@ impl Secrets {
         }
     }
 
+    /// The epochs whose secrets are here.
+    pub(super) fn epochs(&self) -> impl Iterator<Item = OperationHash> + '_ {
+        self.granted.keys().copied()
+    }
+
     pub(super) fn get(&self, operation: &OperationHash) -> Option<&RoomSecret> {
         self.granted.get(operation)
     }

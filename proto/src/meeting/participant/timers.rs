@@ -28,6 +28,10 @@ pub(super) enum Timer {
     FormerRooms,
     /// When to tell people the safety code of the changed roster.
     SafetyCode,
+    /// When to ask for the state that a checkpoint stands for.
+    Checkpoint,
+    /// When those whom a checkpoint put out, and whom nobody admitted again, are out.
+    Readmission,
     /// When to look at links, permits, the day and waiting packets.
     Watch,
 }
@@ -127,6 +131,8 @@ impl Participant {
                 Timer::Lobby => self.dirty.rooms(),
                 Timer::FormerRooms => self.leave_former_rooms(now),
                 Timer::SafetyCode => self.tell_safety_code(now),
+                Timer::Checkpoint => self.ask_for_checkpoint(now),
+                Timer::Readmission => self.give_up_suspended(),
                 Timer::Watch => self.watch(now),
             }
         }

@@ -32,6 +32,8 @@ impl Participant {
             self.accept_keys();
             self.dirty.roster();
             self.dirty.rooms();
+        } else if matches!(self.phase, Phase::Lobby { .. }) && !admitted {
+            self.checkpoints.transfers.welcome = Some((from, grant.clone()));
         }
     }
 
@@ -42,7 +44,7 @@ impl Participant {
             .is_some_and(|at| now.monotonic < *at + WELCOME_INTERVAL)
     }
 
-    /// Tells a member everything that it needs: the log, the room secret, where the others are; and the others where it is.
+    /// Tells a member everything that it needs: the state, the log since, the room secret, where the others are; and the others where it is.
     pub(super) fn welcome(&mut self, now: Now, member: MemberId, conduit: Conduit) {
         let epoch: Option<OperationHash> = self
             .log
@@ -58,6 +60,7 @@ impl Participant {
         self.show_credential(conduit);
         let hello = self.hello();
         self.send_on(conduit, &hello);
+        self.send_checkpoint(conduit, u64::MAX);
         self.send_operations_since(conduit, &[]);
         self.send_on(conduit, &ControlMessage::Welcome(grant));
         let hints = self.peer_hints(member);

@@ -10,6 +10,8 @@
 //! 4. **Everything else a co-host does** holds, unless its author was concurrently removed, or demoted by the host.
 //! 5. **An Admit** also gives way to every concurrent Lock in force.
 //! 6. **A Leave** always holds.
+//!
+//! What was made beside the checkpoint at which the log begins, and is void, is never in force.
 
 use super::{
     ancestors::PlaceSet,
@@ -74,6 +76,10 @@ impl<'a> Effects<'a> {
             return;
         }
         for place in set.iter() {
+            // A checkpoint gives no power; what it states stands, even if its author contradicts itself later.
+            if place == 0 && self.graph.base.is_some() {
+                continue;
+            }
             let Entry { author, standing, .. } = self.graph.entry(place);
             let forked = self.forks[*author].is_some_and(|(seq, _)| self.graph.entry(place).seq() >= seq);
             // A grant lies in the past, so it was judged before; the founding grants itself.
@@ -111,7 +117,10 @@ impl<'a> Effects<'a> {
     /// Rules 2 and 3. Sound Removes first: unsound ones give way to them.
     fn judge_removes(&mut self, set: &PlaceSet, revocations: &mut Revocations) {
         let graph = self.graph;
-        let is_remove = |place: &usize| matches!(graph.entry(*place).op(), Op::Remove { .. });
+        let is_remove = |place: &usize| {
+            let entry = graph.entry(*place);
+            matches!(entry.op(), Op::Remove { .. }) && !entry.void
+        };
         let (sound, unsound): (Vec<usize>, Vec<usize>) = set
             .iter()
             .filter(is_remove)
@@ -154,6 +163,7 @@ impl<'a> Effects<'a> {
             let entry = self.graph.entry(place);
             let holds = match entry.op() {
                 Op::Remove { .. } => continue,
+                _ if entry.void => false,
                 Op::Leave => true,
                 _ if self.by_sound_host(place) => true,
                 _ => {
@@ -193,6 +203,17 @@ impl<'a> Effects<'a> {
 
 fn find_forks(graph: &Graph, set: &PlaceSet) -> Vec<Option<(u32, OperationHash)>> {
     let mut forks = vec![None; graph.people().len()];
+    if let Some(base) = &graph.base {
+        for (number, member) in graph.people().iter().enumerate() {
+            if base.roster.equivocators.contains(member) {
+                forks[number] = base
+                    .roster
+                    .removed
+                    .get(member)
+                    .map(|removal| (0, removal.operation));
+            }
+        }
+    }
     // Ascending by number within an author: the first one found is the lowest.
     for (author, seq, places) in graph.forks() {
         let twins = places.iter().filter(|&&place| set.contains(place));

@@ -16,8 +16,8 @@ pub enum Inserted {
     Pending,
 }
 
-/// Why an operation was refused. All but [`InsertError::Equivocator`] and [`InsertError::Full`] are final: everybody
-/// will always refuse it.
+/// Why an operation was refused. All but [`InsertError::Equivocator`], [`InsertError::Full`] and [`InsertError::Busy`]
+/// are final: everybody will always refuse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InsertError {
@@ -53,16 +53,25 @@ pub enum InsertError {
     /// rests on it.
     #[error("the author is known to equivocate")]
     Equivocator,
+    /// The checkpoint at which the log begins has settled what the author did with this number.
+    #[error("a checkpoint has settled this")]
+    Settled,
+    /// A checkpoint that states something else than its past comes to.
+    #[error("the checkpoint states what is not so")]
+    State,
     /// The log holds [`super::OPERATIONS_MAX`] operations, or all but the places that are kept for Removes.
     #[error("the log is full")]
     Full,
+    /// The author has made [`super::AUTHOR_WINDOW_MAX`] operations since the last checkpoint.
+    #[error("the author has done too much since the last checkpoint")]
+    Busy,
 }
 
 impl InsertError {
     /// Whether the same operation will be refused for ever.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Equivocator | Self::Full)
+        !matches!(self, Self::Equivocator | Self::Full | Self::Busy)
     }
 }
 
@@ -76,6 +85,9 @@ pub enum AuthorError {
     /// Malformed.
     #[error(transparent)]
     Operation(#[from] OperationError),
+    /// There is nothing that a checkpoint could state: no host, or more than fits its bounds.
+    #[error("there is no state that a checkpoint could have")]
+    Unsettled,
     /// Everybody would refuse it. With more than eight heads the parents may miss what allows it; the next
     /// operation of anybody else heals that.
     #[error(transparent)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ancestors::PlaceSet;
+use super::{ancestors::PlaceSet, base::Base};
 use crate::{
     ids::{MemberId, OperationHash},
     meeting::{
@@ -36,6 +36,10 @@ pub(super) struct Entry {
     pub(super) author: usize,
     pub(super) target: Option<usize>,
     pub(super) standing: Standing,
+    /// Whether it follows the base, as its signed parents say. What does not was made beside the base.
+    pub(super) follows: bool,
+    /// Made beside the base, and gives rather than takes: without effect.
+    pub(super) void: bool,
 }
 
 impl Entry {
@@ -59,7 +63,12 @@ impl Entry {
             | Op::Remove { member, .. }
             | Op::Role { member, .. }
             | Op::Reactions { member, .. } => Some(*member),
-            Op::Found { .. } | Op::Leave | Op::Lock { .. } | Op::Policy { .. } | Op::Sharing { .. } => None,
+            Op::Found { .. }
+            | Op::Leave
+            | Op::Lock { .. }
+            | Op::Policy { .. }
+            | Op::Sharing { .. }
+            | Op::Checkpoint { .. } => None,
         }
     }
 }
@@ -67,6 +76,8 @@ impl Entry {
 /// See the module. Bounded by [`super::OPERATIONS_MAX`], which the log checks.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
+    /// What place 0 stands for, if it is a checkpoint.
+    pub(super) base: Option<Base>,
     entries: Vec<Entry>,
     places: BTreeMap<OperationHash, usize>,
     heads: BTreeSet<usize>,
@@ -78,6 +89,27 @@ pub(super) struct Graph {
 }
 
 impl Graph {
+    /// A graph that begins with a checkpoint.
+    pub(super) fn rooted(base: Base) -> Self {
+        let root = base.checkpoint.operation.clone();
+        let mut graph = Self {
+            base: Some(base),
+            ..Self::default()
+        };
+        let standing = Standing {
+            role: Role::Host,
+            grant: 0,
+            epoch: 0,
+        };
+        graph.push(root, &[], PlaceSet::default(), Some(standing), true);
+        graph
+    }
+
+    /// What it holds, parents first.
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -86,8 +118,42 @@ impl Graph {
         &self.entries[place]
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     pub(super) fn place(&self, hash: &OperationHash) -> Option<usize> {
         self.places.get(hash).copied()
+    }
+
+    /// Whether the operation is here, or the base holds it.
+    pub(super) fn knows(&self, hash: &OperationHash) -> bool {
+        self.places.contains_key(hash) || self.base.as_ref().is_some_and(|base| base.holds(hash))
+    }
+
+    /// The operation, if it is here or carried on as a proof.
+    pub(super) fn operation(&self, hash: &OperationHash) -> Option<&SignedOperation> {
+        match self.place(hash) {
+            Some(place) => Some(&self.entries[place].signed),
+            None => self.base.as_ref()?.proof(hash),
+        }
+    }
+
+    /// The number of the member's next operation after `set`.
+    pub(super) fn next_seq(&self, member: &MemberId, set: &PlaceSet) -> u32 {
+        match self.last_of(member, Some(set)) {
+            Some(place) => self.entries[place].seq() + 1,
+            None => self.base.as_ref().map_or(0, |base| base.next_seq(member)),
+        }
+    }
+
+    /// Who founded the meeting, if that is not settled by the base.
+    pub(super) fn founder(&self) -> Option<MemberId> {
+        match &self.base {
+            // Without a handover the author of the base is still the founder.
+            Some(base) => Some(base.checkpoint.operation.author()),
+            None => self.entries.first().map(|entry| entry.signed.author()),
+        }
     }
 
     pub(super) fn heads(&self) -> &BTreeSet<usize> {
@@ -155,24 +221,24 @@ impl Graph {
         maximal
     }
 
-    /// Adds an operation whose parents are here. Gives its place.
+    /// Adds an operation; `parents` are those that are here, `past` holds the base too. It is void without a standing.
+    /// Gives its place.
     pub(super) fn push(
         &mut self,
         signed: SignedOperation,
         parents: &[usize],
         past: PlaceSet,
-        standing: Standing,
+        standing: Option<Standing>,
+        follows: bool,
     ) -> usize {
         let place = self.entries.len();
         for parent in parents {
             self.heads.remove(parent);
         }
         self.heads.insert(place);
-        let depth = 1 + parents
-            .iter()
-            .map(|&parent| self.entries[parent].depth)
-            .max()
-            .unwrap_or(0);
+        let deepest = parents.iter().map(|&parent| self.entries[parent].depth).max();
+        // What was made beside the base stands as if it followed it.
+        let depth = 1 + deepest.unwrap_or(u32::from(place > 0));
         let author = self.number(signed.author());
         let target = Entry::target_of(&signed.operation().op).map(|member| self.number(member));
         let key = (author, signed.operation().seq);
@@ -193,7 +259,13 @@ impl Graph {
             depth,
             author,
             target,
-            standing,
+            standing: standing.unwrap_or(Standing {
+                role: Role::Listener,
+                grant: 0,
+                epoch: 0,
+            }),
+            follows,
+            void: standing.is_none(),
         });
         place
     }

@@ -20,10 +20,17 @@ use crate::{
 /// The roster of `set`, which holds the past of each of its operations.
 pub(super) fn merge(graph: &Graph, set: &PlaceSet) -> Roster {
     let effects = Effects::of(graph, set);
-    let mut roster = Roster::default();
+    // Whoever was not touched since the base is as it says.
+    let mut roster = graph
+        .base
+        .as_ref()
+        .map_or_else(Roster::default, |base| base.roster.clone());
     for (number, history) in histories(graph, set, &effects).iter().enumerate() {
         let id = graph.people()[number];
         let fork = effects.fork(number);
+        roster.members.remove(&id);
+        roster.removed.remove(&id);
+        roster.left.remove(&id);
         if fork.is_some() {
             roster.equivocators.insert(id);
         }
@@ -63,11 +70,14 @@ fn merge_meeting(graph: &Graph, set: &PlaceSet, effects: &Effects, roster: &mut 
             Op::Sharing { .. } => sharing.push(place),
             Op::Reactions { member, .. } => reactions.entry(*member).or_default().push(place),
             Op::Remove { .. } => removes.push(place),
-            Op::Admit { .. } | Op::Leave | Op::Role { .. } => {}
+            Op::Admit { .. } | Op::Leave | Op::Role { .. } | Op::Checkpoint { .. } => {}
         }
     }
-    let is_lock = |&place: &usize| matches!(graph.entry(place).op(), Op::Lock { locked: true });
-    roster.locked = graph.maximal(&locks).iter().any(is_lock);
+    // Every word in the log follows the base, and stands for what the base says about the same.
+    if !locks.is_empty() {
+        let is_lock = |&place: &usize| matches!(graph.entry(place).op(), Op::Lock { locked: true });
+        roster.locked = graph.maximal(&locks).iter().any(is_lock);
+    }
     // As with locks: of the latest words, the one that forbids.
     let forbids = |&place: &usize| {
         matches!(
@@ -75,11 +85,19 @@ fn merge_meeting(graph: &Graph, set: &PlaceSet, effects: &Effects, roster: &mut 
             Op::Sharing { in_charge_only: true } | Op::Reactions { allowed: false, .. }
         )
     };
-    roster.sharing_in_charge_only = graph.maximal(&sharing).iter().any(forbids);
-    let silenced = reactions
-        .into_iter()
-        .filter(|(_, places)| graph.maximal(places).iter().any(forbids));
-    roster.silenced = silenced.map(|(member, _)| member).collect();
+    if !sharing.is_empty() {
+        roster.sharing_in_charge_only = graph.maximal(&sharing).iter().any(forbids);
+    }
+    for (member, places) in reactions {
+        if graph.maximal(&places).iter().any(forbids) {
+            roster.silenced.insert(member);
+        } else {
+            roster.silenced.remove(&member);
+        }
+    }
+    if removes.is_empty() && graph.base.is_some() {
+        return;
+    }
     let mut epochs = if removes.is_empty() {
         founding.into_iter().collect()
     } else {
@@ -104,9 +122,19 @@ pub(super) fn room_epoch(entry: &Entry) -> Option<RoomEpoch> {
     }
 }
 
+/// Where somebody stands by the base.
+#[derive(Clone, Copy)]
+enum Standing<'a> {
+    Member(&'a Member),
+    Removed(&'a Removal),
+    Left,
+}
+
 /// What the operations in force say about one person. Places ascend.
 #[derive(Default)]
-struct History {
+struct History<'a> {
+    /// What the base says about the person. Place 0 stands for it in the lists.
+    base: Option<Standing<'a>>,
     /// Found and Admit.
     admissions: Vec<usize>,
     /// Admissions without force; only their names are used, and only for people whom the host raised.
@@ -119,12 +147,18 @@ struct History {
     leaves: Vec<usize>,
 }
 
-fn histories(graph: &Graph, set: &PlaceSet, effects: &Effects) -> Vec<History> {
-    let mut histories: Vec<History> = graph.people().iter().map(|_| History::default()).collect();
+fn histories<'a>(graph: &'a Graph, set: &PlaceSet, effects: &Effects) -> Vec<History<'a>> {
+    let base = graph.base.as_ref().map(|base| &base.roster);
+    let mut histories: Vec<History> = graph
+        .people()
+        .iter()
+        .map(|member| base.map_or_else(History::default, |base| History::of(base, member)))
+        .collect();
     for place in set.iter() {
         let entry = graph.entry(place);
         let (author, holds) = (entry.author, effects.holds(place));
         match (entry.op(), entry.target) {
+            _ if entry.void => {}
             (Op::Leave, _) => histories[author].leaves.push(place),
             (Op::Admit { .. }, Some(target)) if !holds => histories[target].void_admissions.push(place),
             _ if !holds => {}
@@ -152,7 +186,31 @@ fn histories(graph: &Graph, set: &PlaceSet, effects: &Effects) -> Vec<History> {
     histories
 }
 
-impl History {
+impl<'a> History<'a> {
+    fn of(base: &'a Roster, person: &MemberId) -> Self {
+        let mut history = Self::default();
+        if let Some(member) = base.members.get(person) {
+            history.base = Some(Standing::Member(member));
+            history.admissions.push(0);
+            history.roles.push((0, member.role));
+        } else if let Some(removal) = base.removed.get(person) {
+            history.base = Some(Standing::Removed(removal));
+            history.removes.push(0);
+        } else if base.left.contains(person) {
+            history.base = Some(Standing::Left);
+            history.leaves.push(0);
+        }
+        history
+    }
+
+    /// What the base says, if the person is in by it and `place` stands for it.
+    fn base_member(&self, place: usize) -> Option<&'a Member> {
+        match self.base {
+            Some(Standing::Member(member)) if place == 0 => Some(member),
+            _ => None,
+        }
+    }
+
     /// Whether every Remove and Leave lies in the past of `place`: whatever does not, beats it. The latest come first,
     /// since they beat most.
     fn stands(&self, graph: &Graph, place: usize) -> bool {
@@ -171,16 +229,18 @@ impl History {
         };
         let since = first(&self.admissions).or_else(|| first(&self.promotions))?;
         let (role_since, role) = self.role(graph)?;
-        let name = match graph.entry(since).op() {
-            Op::Found { name, .. } | Op::Admit { name, .. } => name.clone(),
+        let name = match (graph.entry(since).op(), self.base_member(since)) {
+            (_, Some(member)) => member.name.clone(),
+            (Op::Found { name, .. } | Op::Admit { name, .. }, _) => name.clone(),
             _ => self.name_before(graph, since)?,
         };
         let hash = |place: usize| graph.entry(place).signed.hash();
+        let by_base = |place: usize| self.base_member(place);
         Some(Member {
             name,
             role,
-            since: hash(since),
-            role_since: hash(role_since),
+            since: by_base(since).map_or_else(|| hash(since), |member| member.since),
+            role_since: by_base(role_since).map_or_else(|| hash(role_since), |member| member.role_since),
         })
     }
 
@@ -214,6 +274,9 @@ impl History {
             .chain(&self.admissions)
             .filter(|&&place| past.contains(place));
         let last = known.copied().max_by_key(|&place| graph.entry(place).order())?;
+        if let Some(member) = self.base_member(last) {
+            return Some(member.name.clone());
+        }
         match graph.entry(last).op() {
             Op::Found { name, .. } | Op::Admit { name, .. } => Some(name.clone()),
             _ => None,
@@ -238,6 +301,9 @@ impl History {
     /// How the person came to be removed, if it was; `proof` is the greater hash of its equivocation.
     fn removal(&self, graph: &Graph, proof: Option<OperationHash>) -> Option<Removal> {
         let by_operation = self.last_end(graph, &self.removes).and_then(|place| {
+            if let (0, Some(Standing::Removed(removal))) = (place, self.base) {
+                return Some(*removal);
+            }
             let entry = graph.entry(place);
             let Op::Remove { reason, .. } = entry.op() else {
                 return None;

@@ -54,6 +54,24 @@ impl Pending {
         }
     }
 
+    /// Takes out one that came another way.
+    pub(super) fn drop_one(&mut self, hash: &OperationHash) {
+        self.remove(hash);
+    }
+
+    /// What waits.
+    pub(super) fn operations(&self) -> impl Iterator<Item = &SignedOperation> {
+        self.waiting.values().map(|(_, operation)| operation)
+    }
+
+    /// Takes everything out, in the order of arrival.
+    pub(super) fn take_all(&mut self) -> Vec<SignedOperation> {
+        self.children.clear();
+        let mut waiting: Vec<_> = std::mem::take(&mut self.waiting).into_values().collect();
+        waiting.sort_unstable_by_key(|(arrival, _)| *arrival);
+        waiting.into_iter().map(|(_, operation)| operation).collect()
+    }
+
     fn remove(&mut self, hash: &OperationHash) -> Option<SignedOperation> {
         let (_, operation) = self.waiting.remove(hash)?;
         for parent in &operation.operation().parents {

@@ -21,11 +21,15 @@ impl RosterLog {
 
     /// What a peer with these heads lacks, in batches: begin with cursor 0, continue with [`Batch::next`] and the same
     /// heads. Unknown heads are left out of account. The cursor counts in this replica's own order, so that a peer
-    /// with more heads than fit in a message still gets everything.
+    /// with more heads than fit in a message still gets everything. A compacted log begins with its checkpoint's operation.
     #[must_use]
     pub fn operations_since(&self, heads: &[OperationHash], cursor: u32) -> Batch {
         let known: Vec<usize> = heads.iter().filter_map(|head| self.graph.place(head)).collect();
-        let covered = self.graph.closure(&known);
+        let mut covered = self.graph.closure(&known);
+        // What was made beside the checkpoint stands as if it followed it, but whoever has it may lack the checkpoint.
+        if !known.iter().any(|&place| self.graph.entry(place).follows) {
+            covered.remove(0);
+        }
         let start = usize::try_from(cursor).unwrap_or(usize::MAX);
         let lacking = (start..self.graph.len()).filter(|&place| !covered.contains(place));
         let (mut batch, mut bytes) = (Batch::default(), 0);
@@ -45,13 +49,11 @@ impl RosterLog {
     /// [`super::MISSING_MAX`].
     #[must_use]
     pub fn operations(&self, wanted: &[OperationHash]) -> Vec<SignedOperation> {
-        let places = wanted
+        let here = wanted
             .iter()
             .take(super::MISSING_MAX)
-            .filter_map(|hash| self.graph.place(hash));
-        places
-            .map(|place| self.graph.entry(place).signed.clone())
-            .collect()
+            .filter_map(|hash| self.graph.operation(hash));
+        here.cloned().collect()
     }
 
     /// Up to [`PARENTS_MAX`] heads, ascending. Of more, first the one that covers `must`, then those about `target`,
@@ -66,7 +68,8 @@ impl RosterLog {
         if heads.len() > PARENTS_MAX {
             let covers = |entry: &Entry| {
                 must.is_some_and(|must| {
-                    entry.past.contains(must) || self.graph.place(&entry.signed.hash()) == Some(must)
+                    (entry.follows || must > 0) && entry.past.contains(must)
+                        || self.graph.place(&entry.signed.hash()) == Some(must)
                 })
             };
             let covering = heads

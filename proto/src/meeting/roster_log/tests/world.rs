@@ -5,6 +5,7 @@ use crate::{
     ids::{MeetingId, MemberId, OperationHash, PolicyHash},
     meeting::{
         admission::AdmissionMode,
+        checkpoint::Checkpoint,
         name::Name,
         operation::{Op, RemoveReason, SignedOperation},
         role::Role,
@@ -121,6 +122,25 @@ impl World {
             .for_each(|&person| assert_eq!(self.logs[person].view(), &recomputed(&self.logs[person])));
     }
 
+    /// The person writes a checkpoint.
+    pub(super) fn checkpoint(&mut self, person: usize) -> Result<SignedOperation, AuthorError> {
+        self.logs[person].author_checkpoint(&self.people[person])
+    }
+
+    /// What a checkpoint left without force, its author makes again; gives what was made.
+    pub(super) fn make_again(&mut self, person: usize) -> Vec<SignedOperation> {
+        let voided = self.logs[person].take_voided();
+        let mut made = Vec::new();
+        let own = self.id(person);
+        for old in voided.iter().filter(|old| old.author() == own) {
+            let makes_sense = !self.logs[person].is_taken_back(old) && old.operation().op != Op::Leave;
+            if makes_sense && !matches!(old.operation().op, Op::Checkpoint { .. }) {
+                made.extend(self.author(person, old.operation().op.clone()));
+            }
+        }
+        made
+    }
+
     pub(super) fn view(&self, person: usize) -> &Roster {
         self.logs[person].view()
     }
@@ -134,11 +154,30 @@ impl World {
     }
 }
 
-/// `to` asks `from` for what it lacks.
+/// `to` asks `from` for what it lacks, and for the state if it lacks what came before a checkpoint.
 pub(super) fn pull(logs: &mut [RosterLog], from: usize, to: usize) {
     if from == to {
         return;
     }
+    take_checkpoint(logs, from, to);
+    pull_operations(logs, from, to);
+    if logs[to].wanted_checkpoint().is_some() {
+        take_checkpoint(logs, from, to);
+    }
+}
+
+/// Hands on the checkpoint with which a log begins, to somebody whose log is empty or waits for one.
+fn take_checkpoint(logs: &mut [RosterLog], from: usize, to: usize) {
+    let wanted = logs[to].is_empty() || logs[to].wanted_checkpoint().is_some();
+    let Some(checkpoint) = logs[from].checkpoint().filter(|_| wanted) else {
+        return;
+    };
+    let host = logs[to].host;
+    let checkpoint = Checkpoint::decode(&checkpoint.encode(), MEETING, host).unwrap();
+    let _ = logs[to].take_checkpoint(checkpoint);
+}
+
+pub(super) fn pull_operations(logs: &mut [RosterLog], from: usize, to: usize) {
     let (heads, mut cursor) = (logs[to].heads(), Some(0));
     while let Some(at) = cursor {
         let batch = logs[from].operations_since(&heads, at);
