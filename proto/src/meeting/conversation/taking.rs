@@ -120,7 +120,9 @@ impl Conversation {
         if self.faulty.contains(&author) || is_silenced(&waiting.signed, standing) {
             return;
         }
-        if let Some(audience) = standing.roster_at(&waiting.signed.item.heads) {
+        let at_its_author = standing.roster_at(&waiting.signed.item.heads);
+        let lasting = || is_lasting(&waiting.signed, standing).then(|| Arc::new(standing.roster().clone()));
+        if let Some(audience) = at_its_author.or_else(lasting) {
             self.show(now, standing, waiting.signed, *hash, audience);
         }
     }

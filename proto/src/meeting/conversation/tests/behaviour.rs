@@ -96,6 +96,30 @@ fn what_is_said_reaches_everybody_and_an_answer_comes_after_its_question() {
 }
 
 #[test]
+fn hands_and_polls_outlive_the_operations_that_they_rest_on_and_words_do_not() {
+    let mut world = World::new(1, 3);
+    world.say(1, "before");
+    world.command(1, ConversationCommand::Hand(true));
+    world.command(
+        2,
+        ConversationCommand::OpenPoll {
+            question: "tea?".into(),
+            options: vec!["yes".into(), "no".into()],
+            multiple: false,
+        },
+    );
+    world.run(Duration::from_secs(2));
+    // A checkpoint settles what came before; then somebody comes.
+    world.forgotten = world.rosters.0.len();
+    let newcomer = world.join(Role::Speaker);
+    world.run(Duration::from_secs(20));
+    assert_eq!(hands(&world, newcomer), [1]);
+    let sees_poll = |(_, event): &(_, ConversationEvent)| matches!(event, ConversationEvent::Poll(_));
+    assert!(world.nodes[newcomer].events.iter().any(sees_poll));
+    assert!(texts(&world, newcomer).is_empty());
+}
+
+#[test]
 fn a_newcomer_hears_what_is_said_after_it_came_and_sees_hands_and_polls() {
     let mut world = World::new(1, 3);
     world.say(1, "before");

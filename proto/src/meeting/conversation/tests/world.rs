@@ -32,6 +32,7 @@ pub(super) struct Rosters(pub(super) Vec<Arc<Roster>>);
 pub(super) struct View<'a> {
     rosters: &'a Rosters,
     known: usize,
+    forgotten: usize,
 }
 
 fn head(version: usize) -> OperationHash {
@@ -46,10 +47,15 @@ impl Standing for View<'_> {
     }
     fn roster_at(&self, heads: &[OperationHash]) -> Option<Arc<Roster>> {
         let version = usize::from(heads.first()?.0[0]);
-        (version <= self.known).then(|| Arc::clone(&self.rosters.0[version]))
+        (self.forgotten..=self.known)
+            .contains(&version)
+            .then(|| Arc::clone(&self.rosters.0[version]))
     }
     fn heads(&self) -> Vec<OperationHash> {
         vec![head(self.known)]
+    }
+    fn forgets(&self) -> bool {
+        self.forgotten > 0
     }
 }
 
@@ -101,6 +107,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) nodes: Vec<Node>,
     pub(super) rosters: Rosters,
+    /// Versions below are no longer known to anybody, as after a checkpoint.
+    pub(super) forgotten: usize,
     pub(super) random: Random,
     pub(super) weather: Weather,
     /// Which side of a split each is on.
@@ -118,6 +126,7 @@ impl World {
             now: Timestamp::from_micros(1_000_000),
             nodes: Vec::new(),
             rosters: Rosters::default(),
+            forgotten: 0,
             random: Random::from_seed(root),
             weather: Weather {
                 delay_ms_max: 40,
@@ -308,6 +317,7 @@ impl World {
         let view = View {
             rosters: &self.rosters,
             known: node.known,
+            forgotten: self.forgotten,
         };
         node.conversation.poll(&view, id)
     }
@@ -331,6 +341,7 @@ impl World {
         let view = View {
             rosters: &rosters,
             known: node.known,
+            forgotten: self.forgotten,
         };
         let result = happens(&mut node.conversation, &view);
         node.conversation.pump_files(now, &|_| true);
