@@ -13,12 +13,6 @@ use subrosa_proto::{
     },
     meeting::{
         admission::{AdmissionMode, Knock, RefusalReason},
-        conversation::{
-            item::{FeedId, Item, ItemBody, SignedItem},
-            message::{ConversationMessage, Direct, DirectBody},
-            reactions::Reaction,
-            text::ChatText,
-        },
         keys::{KeyMessage, Publisher},
         name::Name,
         operation::{Op, RemoveReason, SignedOperation},
@@ -44,8 +38,15 @@ use subrosa_proto::{
     },
 };
 
+#[path = "seeds/doors.rs"]
+mod doors;
+#[path = "seeds/spoken.rs"]
+mod spoken;
+
 pub fn main() -> std::io::Result<()> {
     control_messages()?;
+    spoken::write_all(operations())?;
+    doors::write_all(&operations())?;
     relay_messages()?;
     signed_objects()?;
     headers()?;
@@ -61,6 +62,7 @@ pub fn main() -> std::io::Result<()> {
 fn machines() -> std::io::Result<()> {
     let targets = [
         "conversation",
+        "kept_records",
         "noise_pairwise",
         "pairwise_channel",
         "participant_peers",
@@ -175,27 +177,6 @@ fn report() -> ReceptionReport {
     .expect("consistent")
 }
 
-fn conversation(message: ConversationMessage) -> ControlMessage {
-    ControlMessage::Conversation(Box::new(message))
-}
-
-fn said() -> SignedItem {
-    let item = Item {
-        meeting: MEETING,
-        feed: FeedId {
-            author: member(1),
-            instance: 7,
-        },
-        seq: 1,
-        lamport: 1,
-        sent: UNIX,
-        parents: Vec::new().try_into().expect("none"),
-        heads: vec![OperationHash([6; 32])].try_into().expect("one"),
-        body: ItemBody::Say(ChatText::new("hello").expect("a text")),
-    };
-    SignedItem::sign(identity(1), item)
-}
-
 fn control_messages() -> std::io::Result<()> {
     let grant = RoomSecretGrant {
         operation: OperationHash([6; 32]),
@@ -218,23 +199,6 @@ fn control_messages() -> std::io::Result<()> {
                     .try_into()
                     .expect("one"),
             }),
-        ),
-        (
-            "conversation_direct",
-            conversation(ConversationMessage::Direct(Direct {
-                instance: 7,
-                base: 1,
-                seq: 1,
-                body: DirectBody::Reaction(Reaction::Clap),
-            })),
-        ),
-        (
-            "conversation_ack",
-            conversation(ConversationMessage::DirectAck { instance: 7, upto: 1 }),
-        ),
-        (
-            "conversation_items",
-            conversation(ConversationMessage::Items(vec![said()].try_into().expect("one"))),
         ),
         ("waiting", ControlMessage::Waiting),
         ("refused", ControlMessage::Refused(RefusalReason::ByHost)),

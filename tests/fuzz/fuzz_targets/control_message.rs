@@ -13,12 +13,16 @@ use subrosa_proto::{
             message::{ConversationMessage, ITEMS_MAX, MARKS_MAX},
             ranges::Ranges,
         },
+        credential::SignedCredential,
         name::NAME_BYTES_MAX,
         operation::{OPERATION_BYTES_MAX, PARENTS_MAX, SEQ_MAX},
     },
-    wire::control_message::{
-        ADDRESSES_MAX, ControlMessage, HEADS_MAX, OPERATIONS_MAX, PEERS_MAX, RELAYS_MAX, TICKET_BYTES_MAX,
-        WireAddress,
+    wire::{
+        control_message::{
+            ADDRESSES_MAX, CHARGE_MAX, ControlMessage, HEADS_MAX, OPERATIONS_MAX, PEERS_MAX, RELAYS_MAX,
+            TICKET_BYTES_MAX, WireAddress,
+        },
+        door_message::{CREDENTIAL_BYTES_MAX, DoorMessage, PASSPHRASE_MESSAGE_BYTES_MAX, REFUSAL_WORDS_MAX},
     },
 };
 
@@ -67,10 +71,37 @@ fuzz_target!(|data: &[u8]| {
             let _ = message.statement.verify(&message.signature);
         }
         ControlMessage::Conversation(message) => conversation(*message),
+        ControlMessage::Charge(operations) => {
+            assert!(operations.len() <= CHARGE_MAX);
+            for signed in operations.iter() {
+                let _ = (signed.verify(), signed.hash());
+            }
+        }
+        ControlMessage::WantPeers(members) => assert!(members.len() <= PEERS_MAX),
+        ControlMessage::Door(message) => door(&message),
         ControlMessage::Report(report) => assert!((0.0..=1.0).contains(&report.loss())),
         _ => {}
     }
 });
+
+fn door(message: &DoorMessage) {
+    // Secrets do not print.
+    assert!(format!("{message:?}").chars().all(char::is_alphabetic));
+    match message {
+        DoorMessage::Credential(bytes) => {
+            assert!(bytes.len() <= CREDENTIAL_BYTES_MAX);
+            let _ = SignedCredential::from_bytes(bytes).map(|signed| signed.statement().is_ok());
+        }
+        DoorMessage::Refused(_, words) => {
+            assert!(words.len() <= REFUSAL_WORDS_MAX && !words.chars().any(char::is_control));
+        }
+        DoorMessage::PassphraseStart(bytes)
+        | DoorMessage::PassphraseAnswer(bytes)
+        | DoorMessage::PassphraseProof(bytes)
+        | DoorMessage::PassphraseRecord(bytes) => assert!(bytes.len() <= PASSPHRASE_MESSAGE_BYTES_MAX),
+        _ => {}
+    }
+}
 
 fn conversation(message: ConversationMessage) {
     match message {
