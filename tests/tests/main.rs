@@ -7,6 +7,7 @@ mod a_lost_node_is_replaced;
 mod a_relay_carries_media_and_envelopes_between_two_members;
 mod a_relay_is_blind;
 mod a_wrong_ticket_fails;
+mod an_equivocator_is_put_out;
 mod bad_input_is_explained;
 mod cli_meeting;
 mod cli_relay;

@@ -98,6 +98,52 @@ fn a_listener_is_not_heard_until_made_a_speaker_again() {
 }
 
 #[test]
+fn an_interpreter_is_heard_and_can_neither_admit_nor_remove() {
+    let home = Scratch::new();
+    let asking = Options::default().with(&["--admit", "ask"]);
+    let mut host = Member::found(&home, "host", &asking);
+    let ticket = host.ticket();
+    let mut interpreter = Member::join(&home, "interpreter", &ticket, &with_babble(&home, "bob"));
+    interpreter.wait_for("waiting");
+    let id = knock_of(&host, "interpreter");
+    host.about("admit", &id);
+    interpreter.wait_connected(1);
+    let mark = host.mark();
+    host.command(&json!({"cmd": "role", "member": id, "role": "interpreter"}));
+    let named = host.wait_since(mark, "role", |e| {
+        e["event"] == "member" && e["role"] == "interpreter"
+    });
+    interpreter.wait("its role", |e| {
+        e["event"] == "member" && e["id"] == id.as_str() && e["role"] == "interpreter"
+    });
+    let stranger = Member::join(&home, "stranger", &ticket, &Options::silent());
+    stranger.wait_for("waiting");
+    for (command, whom) in [("admit", stranger.id()), ("remove", host.id())] {
+        let before = interpreter.mark();
+        interpreter.about(command, &whom);
+        let refused = interpreter.wait_since(before, "refusal", |e| e["event"] == "refused");
+        assert_eq!(refused.event["clause"], "role", "{}", refused.event);
+    }
+    thread::sleep(Duration::from_secs(4));
+    let heard = level_between(&host, named.unix + 1.0, named.unix + 4.0);
+    assert!(heard > SOUND, "as an interpreter: {heard}");
+    let undone = |member: &Member| {
+        member.look_for(0, Duration::ZERO, |e| {
+            e["event"] == "member" && e["name"] == "stranger" || e["state"] == "removed"
+        })
+    };
+    assert!(undone(&host).is_none() && undone(&interpreter).is_none());
+    assert!(
+        stranger
+            .look_for(0, Duration::ZERO, |e| e["event"] == "joined")
+            .is_none()
+    );
+    // Whoever may admit still can.
+    host.about("admit", &stranger.id());
+    stranger.wait_joined();
+}
+
+#[test]
 fn whoever_is_muted_is_not_heard() {
     let home = Scratch::new();
     let host = Member::found(&home, "host", &Options::default());

@@ -85,6 +85,8 @@ pub(crate) struct Peer {
     pub(crate) grants: Vec<RoomSecretGrant>,
     /// Turns a deaf ear to whatever would tell it of its own removal.
     pub(crate) stubborn: bool,
+    /// Takes no operations any more.
+    pub(crate) deaf: bool,
     /// The roster's operations, as they were told on direct links.
     pub(crate) operations: Vec<SignedOperation>,
     /// Who it is.
@@ -147,6 +149,7 @@ impl Peer {
             events: Vec::new(),
             grants: Vec::new(),
             stubborn: false,
+            deaf: false,
             operations: Vec::new(),
             identity: own,
             clock,
@@ -209,6 +212,20 @@ impl Peer {
         }
     }
 
+    /// Whether there is a direct link to `member`.
+    pub(crate) fn is_linked(&self, member: MemberId) -> bool {
+        self.links.values().any(|(link, _)| link.peer.key == member.0)
+    }
+
+    /// Says `message` to `member` on its direct links, whatever the machine thinks of it.
+    pub(crate) fn tell(&mut self, member: MemberId, message: &ControlMessage) {
+        for (link, control) in self.links.values() {
+            if link.peer.key == member.0 {
+                let _ = control.send(message.encode());
+            }
+        }
+    }
+
     /// Feeds a datagram to the machine as if it had come on `link`.
     pub(crate) fn feed(&mut self, link: LinkId, datagram: &[u8]) {
         self.participant.handle_datagram(self.clock.now(), link, datagram);
@@ -248,7 +265,11 @@ impl Peer {
                 if let Ok(ControlMessage::Operations(operations)) = &message {
                     self.operations.extend(operations.iter().cloned());
                 }
-                if !(self.stubborn && message.is_ok_and(|message| self.tells_of_removal(&message))) {
+                let ignored = message.is_ok_and(|message| {
+                    self.deaf && matches!(message, ControlMessage::Operations(_))
+                        || self.stubborn && self.tells_of_removal(&message)
+                });
+                if !ignored {
                     self.participant.handle_control(now, link, &bytes);
                 }
             }
