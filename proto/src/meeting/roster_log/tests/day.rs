@@ -101,7 +101,7 @@ fn what_the_log_costs_does_not_grow() {
             share(99)
         );
     }
-    // The lists of those who left and were removed are full after some hours; from then on nothing grows.
+    // The lists of those who left and were removed fill up, to a bound; beside them nothing grows.
     let (half, last) = (&hours[HOURS / 2], &hours[HOURS - 1]);
     for hour in &hours {
         assert!(hour.log_max <= COMPACT_AFTER + 1, "{}", hour.log_max);
