@@ -9,10 +9,10 @@ use crate::support::{
 };
 
 fn appoint(host: &mut Member, deputy: &Member) {
-    let mark = deputy.mark();
-    host.command(&json!({"cmd": "role", "member": deputy.id(), "role": "co_host"}));
+    let (mark, id) = (deputy.mark(), deputy.id());
+    host.command(&json!({"cmd": "role", "member": id, "role": "co_host"}));
     deputy.wait_since(mark, "appointment", |e| {
-        e["event"] == "member" && e["id"] == deputy.id() && e["role"] == "co_host"
+        e["event"] == "member" && e["id"] == id && e["role"] == "co_host"
     });
 }
 
@@ -72,8 +72,9 @@ fn a_co_host_admits_when_the_host_is_gone_and_then_the_rest_goes_on_alone() {
     let member = Member::join(&home, "member", &ticket, &options());
     for guest in [&deputy, &member] {
         guest.wait_for("waiting");
-        host.wait("knock", |e| e["event"] == "knock" && e["member"] == guest.id());
-        host.about("admit", &guest.id());
+        let id = guest.id();
+        host.wait("knock", |e| e["event"] == "knock" && e["member"] == id);
+        host.about("admit", &id);
     }
     deputy.wait_connected(2);
     member.wait_connected(2);
@@ -81,8 +82,9 @@ fn a_co_host_admits_when_the_host_is_gone_and_then_the_rest_goes_on_alone() {
     host.kill();
 
     let mut late = Member::join(&home, "late", &ticket, &options().with(&["--wait", "60"]));
-    deputy.wait("knock", |e| e["event"] == "knock" && e["member"] == late.id());
-    deputy.about("admit", &late.id());
+    let id = late.id();
+    deputy.wait("knock", |e| e["event"] == "knock" && e["member"] == id);
+    deputy.about("admit", &id);
     late.wait_connected(2);
     assert_eq!(code_of(&late, 4), code_of(&member, 4));
 
