@@ -104,10 +104,24 @@ impl Participant {
         }
     }
 
-    pub(super) fn retry_pending_key(&mut self, now: Now, from: MemberId, conduit: Conduit) {
-        let pending = self.peers.get_mut(&from).and_then(|peer| peer.pending_key.take());
-        if let Some(message) = pending {
-            self.handle_key(now, from, conduit, message);
+    /// Key messages that rest on operations which have come by now, whoever brought them.
+    pub(super) fn retry_pending_keys(&mut self, now: Now) {
+        let log = &self.log;
+        let ready = |message: &KeyMessage| {
+            let heads = message.statement.heads.to_vec();
+            heads.iter().all(|head| log.contains(head))
+        };
+        let waiting: Vec<(MemberId, KeyMessage)> = self
+            .peers
+            .iter_mut()
+            .filter(|(_, peer)| peer.pending_key.as_ref().is_some_and(ready))
+            .filter_map(|(member, peer)| Some((*member, peer.pending_key.take()?)))
+            .collect();
+        for (member, message) in waiting {
+            // Without a way to its sender there is nobody to hear; it comes again with the next one.
+            if let Some(conduit) = self.all_conduits(member).first().copied() {
+                self.handle_key(now, member, conduit, message);
+            }
         }
     }
 

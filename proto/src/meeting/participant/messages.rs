@@ -69,7 +69,7 @@ impl Participant {
             ControlMessage::Operations(operations) => {
                 self.insert_operations(now, from, conduit, operations.into_inner());
             }
-            ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, conduit, *part),
+            ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, *part),
             ControlMessage::Welcome(grant) => self.handle_welcome(now, from, &grant),
             _ => {}
         }
@@ -82,7 +82,7 @@ impl Participant {
                 self.insert_operations(now, from, conduit, operations.into_inner());
             }
             ControlMessage::Heads(heads) => self.handle_heads(conduit, &heads),
-            ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, conduit, *part),
+            ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, *part),
             // Good for nothing until the roster has it, which will be soon.
             ControlMessage::Key(message) => {
                 self.peer_mut(now, from).pending_key = Some(*message);
@@ -101,7 +101,7 @@ impl Participant {
                 self.note_heads(now, from, &heads);
                 self.handle_heads(conduit, &heads);
             }
-            ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, conduit, *part),
+            ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, *part),
             ControlMessage::WantCheckpoint(want) => self.handle_want_checkpoint(now, from, conduit, &want),
             ControlMessage::WantOperations(heads) => self.send_operations_since(conduit, &heads),
             ControlMessage::RoomSecret(grant) | ControlMessage::Welcome(grant) => {

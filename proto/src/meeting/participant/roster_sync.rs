@@ -68,7 +68,9 @@ impl Participant {
                 Err(error) => self.note_refused_operation(from, author, error),
             }
         }
-        self.expect_checkpoint(now);
+        if pending {
+            self.expect_checkpoint(now, from);
+        }
         if pending && !self.awaits_state() {
             let heads = self.log.heads();
             self.send_on(conduit, &ControlMessage::WantOperations(bounded_heads(heads)));
@@ -79,7 +81,7 @@ impl Participant {
             self.timers
                 .set_if_unset(Timer::Gossip, now.monotonic + GOSSIP_DELAY);
             self.settle(now);
-            self.retry_pending_key(now, from, conduit);
+            self.retry_pending_keys(now);
         }
     }
 

@@ -31,6 +31,8 @@ pub(super) struct Transfers {
     assemblies: BTreeMap<MemberId, Assembly>,
     /// When each member was last sent a state.
     served: BTreeMap<MemberId, Timestamp>,
+    /// Who sent what waits for a state: it has that, most likely.
+    source: Option<MemberId>,
     /// A welcome that came before the state was whole.
     pub(super) welcome: Option<(MemberId, RoomSecretGrant)>,
 }
@@ -48,6 +50,7 @@ impl Transfers {
         Self {
             assemblies: BTreeMap::new(),
             served: BTreeMap::new(),
+            source: None,
             welcome: None,
         }
     }
@@ -62,9 +65,11 @@ impl Assembly {
 }
 
 impl Participant {
-    /// Something waits for operations from before a checkpoint: if they do not come soon, the state is asked for.
-    pub(super) fn expect_checkpoint(&mut self, now: Now) {
+    /// Something that `from` sent waits for operations from before a checkpoint: if they do not come soon, it is asked for the
+    /// state, and others if it does not answer.
+    pub(super) fn expect_checkpoint(&mut self, now: Now, from: MemberId) {
         if self.log.wanted_checkpoint().is_some() {
+            self.checkpoints.transfers.source = Some(from);
             self.timers
                 .set_if_unset(Timer::Checkpoint, now.monotonic + PATIENCE);
         }
@@ -85,7 +90,11 @@ impl Participant {
         let wanted = self.log.wanted_checkpoint();
         let (member, checkpoint, lacking) = match (under_way, wanted) {
             (Some((member, assembly)), _) => (Some(*member), assembly.checkpoint, assembly.lacking()),
-            (None, Some(wanted)) => (self.somebody_reachable(), wanted, u64::MAX),
+            (None, Some(wanted)) => {
+                let source = self.checkpoints.transfers.source.take();
+                let source = source.filter(|member| self.is_reachable(*member));
+                (source.or_else(|| self.somebody_reachable()), wanted, u64::MAX)
+            }
             (None, None) => return,
         };
         if let Some(member) = member {
@@ -158,13 +167,7 @@ impl Participant {
     }
 
     /// A part of a state. It is taken at the door, and when something waits for it.
-    pub(super) fn handle_checkpoint_part(
-        &mut self,
-        now: Now,
-        from: MemberId,
-        conduit: Conduit,
-        part: CheckpointPart,
-    ) {
+    pub(super) fn handle_checkpoint_part(&mut self, now: Now, from: MemberId, part: CheckpointPart) {
         let at_the_door = matches!(self.phase, Phase::Lobby { .. });
         let expected = at_the_door || self.log.wanted_checkpoint().is_some();
         if !expected || self.log.contains(&part.checkpoint) || !fits(&part) {
@@ -196,11 +199,11 @@ impl Participant {
         }
         let bytes: Vec<u8> = assembly.parts.iter().flatten().flatten().copied().collect();
         self.checkpoints.transfers.assemblies.remove(&from);
-        self.take_checkpoint(now, from, conduit, &bytes);
+        self.take_checkpoint(now, from, &bytes);
     }
 
     /// A whole state. It proves itself, whoever passed it on.
-    fn take_checkpoint(&mut self, now: Now, from: MemberId, conduit: Conduit, bytes: &[u8]) {
+    fn take_checkpoint(&mut self, now: Now, from: MemberId, bytes: &[u8]) {
         let taken = Checkpoint::decode(bytes, self.meeting, self.host)
             .and_then(|checkpoint| self.log.take_checkpoint(checkpoint));
         match taken {
@@ -222,7 +225,7 @@ impl Participant {
         self.timers
             .set_if_unset(Timer::Gossip, now.monotonic + GOSSIP_DELAY);
         self.settle(now);
-        self.retry_pending_key(now, from, conduit);
+        self.retry_pending_keys(now);
         if let Some((host, grant)) = self.checkpoints.transfers.welcome.take() {
             self.handle_welcome(now, host, &grant);
         }
