@@ -144,10 +144,11 @@ impl Record {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (setup, file) = bytes.split_at_checked(SETUP_BYTES)?;
-        Some(Self {
+        let record = Self {
             setup: ServerSetup::deserialize(setup).ok()?,
             file: ServerRegistration::deserialize(file).ok()?,
-        })
+        };
+        exactly(&record.to_bytes(), bytes).then_some(record)
     }
 
     /// Answers the first message of an exchange. From here on the guest knows whether its guess was right: the guess
@@ -161,7 +162,10 @@ impl Record {
         context: ExchangeContext,
         random: &mut Random,
     ) -> Result<(Checking, Vec<u8>), WrongPassphrase> {
-        let request = CredentialRequest::deserialize(start).map_err(|_| WrongPassphrase)?;
+        let request = CredentialRequest::<Suite>::deserialize(start).map_err(|_| WrongPassphrase)?;
+        if !exactly(&request.serialize(), start) {
+            return Err(WrongPassphrase);
+        }
         let parameters = ServerLoginParameters {
             context: Some(&context.0),
             identifiers: Identifiers::default(),
@@ -204,7 +208,11 @@ impl Checking {
     /// # Errors
     /// [`WrongPassphrase`].
     pub fn finish(self, proof: &[u8]) -> Result<Zeroizing<[u8; 32]>, WrongPassphrase> {
-        let proof = CredentialFinalization::deserialize(proof).map_err(|_| WrongPassphrase)?;
+        let bytes = proof;
+        let proof = CredentialFinalization::<Suite>::deserialize(bytes).map_err(|_| WrongPassphrase)?;
+        if !exactly(&proof.serialize(), bytes) {
+            return Err(WrongPassphrase);
+        }
         let parameters = ServerLoginParameters {
             context: Some(&self.context.0),
             identifiers: Identifiers::default(),
@@ -254,7 +262,11 @@ impl Proving {
         context: &ExchangeContext,
         random: &mut Random,
     ) -> Result<(Vec<u8>, Zeroizing<[u8; 32]>), WrongPassphrase> {
-        let answer = CredentialResponse::deserialize(answer).map_err(|_| WrongPassphrase)?;
+        let bytes = answer;
+        let answer = CredentialResponse::<Suite>::deserialize(bytes).map_err(|_| WrongPassphrase)?;
+        if !exactly(&answer.serialize(), bytes) {
+            return Err(WrongPassphrase);
+        }
         let parameters = ClientLoginFinishParameters::new(Some(&context.0), Identifiers::default(), None);
         let finished = self
             .state
@@ -271,6 +283,11 @@ impl std::fmt::Debug for Proving {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Proving(..)")
     }
+}
+
+/// The library reads what it needs and leaves what follows: a message has one encoding here.
+fn exactly(canonical: &[u8], bytes: &[u8]) -> bool {
+    canonical == bytes
 }
 
 fn first_half(key: &[u8]) -> Zeroizing<[u8; 32]> {

@@ -67,6 +67,30 @@ fn a_record_survives_its_bytes_and_fits_a_message() {
     assert!(!bytes.windows(7).any(|part| part == b"correct"));
 }
 
+/// Found by the `passphrase` fuzz target.
+#[test]
+fn a_message_with_something_after_it_is_refused() {
+    let longer = |bytes: &[u8]| [bytes, &[0]].concat();
+    let record = Record::create(&words("correct horse"), &mut random(1));
+    assert!(Record::from_bytes(&longer(&record.to_bytes())).is_none());
+    let begin = || Proving::start(words("correct horse"), &mut random(2));
+    let (proving, start) = begin();
+    assert!(
+        record
+            .answer(&longer(&start), context(1), &mut random(3))
+            .is_err()
+    );
+    let (checking, answer) = record.answer(&start, context(1), &mut random(3)).unwrap();
+    assert!(
+        begin()
+            .0
+            .finish(&longer(&answer), &context(1), &mut random(4))
+            .is_err()
+    );
+    let (proof, _) = proving.finish(&answer, &context(1), &mut random(4)).unwrap();
+    assert!(checking.finish(&longer(&proof)).is_err());
+}
+
 #[test]
 fn passphrases_have_bounds() {
     for wrong in ["", "   ", "abc", &"x".repeat(257)] {
