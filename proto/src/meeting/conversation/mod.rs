@@ -116,8 +116,6 @@ pub struct Conversation {
     direct_intake: BTreeMap<MemberId, Bucket>,
     /// Those who signed two items with one number.
     faulty: BTreeSet<MemberId>,
-    /// Those whose reactions somebody in charge stopped.
-    reactions_stopped: BTreeSet<MemberId>,
     rates: OwnRates,
     gossip_at: Option<Timestamp>,
     last_news: Option<Timestamp>,
@@ -151,7 +149,6 @@ impl Conversation {
             intake: BTreeMap::new(),
             direct_intake: BTreeMap::new(),
             faulty: BTreeSet::new(),
-            reactions_stopped: BTreeSet::new(),
             rates: OwnRates::new(now.monotonic),
             gossip_at: None,
             last_news: None,
@@ -198,7 +195,6 @@ impl Conversation {
             }
             self.files.forget(&member);
             self.direct_intake.remove(&member);
-            self.reactions_stopped.remove(&member);
         }
         let store = &self.store;
         self.intake
@@ -206,11 +202,6 @@ impl Conversation {
         self.judge_waiting(now.monotonic, standing);
         self.polls.roster_changed();
         self.tell_changes(standing);
-    }
-
-    /// Whose reactions are not shown, by decision of somebody in charge.
-    pub fn set_reactions_stopped(&mut self, members: BTreeSet<MemberId>) {
-        self.reactions_stopped = members;
     }
 
     /// When [`Conversation::handle_timeout`] is due.

@@ -73,7 +73,8 @@ impl Conversation {
                 }));
             }
             DirectBody::Reaction(reaction) => {
-                if !self.reactions_stopped.contains(&feed.author) {
+                // By the roster here and now, whatever the sender's node thinks.
+                if standing.roster().may_react(&feed.author) {
                     self.events.push_back(ConversationEvent::Reacted {
                         member: feed.author,
                         reaction,

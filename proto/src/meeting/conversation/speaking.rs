@@ -147,7 +147,7 @@ impl Conversation {
 
     fn react(&mut self, now: Now, standing: &dyn Standing, reaction: Reaction) -> Result<(), Refusal> {
         self.role(standing)?;
-        if self.reactions_stopped.contains(&self.feed.author) {
+        if !standing.roster().may_react(&self.feed.author) {
             return Err(Refusal::Stopped);
         }
         self.rates.reaction.take(now.monotonic).map_err(Refusal::Rate)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::{
     ConversationCommand, ConversationEvent,
     item::{FeedId, Item, ItemBody, SignedItem},
-    message::ConversationMessage,
+    message::{ConversationMessage, Direct, DirectBody},
     reactions::Reaction,
     store::{KEPT_BYTES_MAX, KEPT_PER_AUTHOR_MAX},
     text::ChatText,
@@ -364,13 +364,37 @@ fn reactions_are_for_now_and_can_be_stopped() {
     world.run(Duration::from_secs(4));
     assert_eq!((reacted(&world, 0), reacted(&world, 2)), (1, 0));
     let loud = world.nodes[1].id;
-    for index in 0..3 {
-        world.with(index, |conversation, _| {
-            conversation.set_reactions_stopped([loud].into());
-        });
-    }
+    world.change_roster(|roster| {
+        roster.silenced.insert(loud);
+    });
+    world.run(WHILE);
     world.command(1, ConversationCommand::React(Reaction::Laugh));
     assert_eq!(world.last_refusal(1), Some("stopped"));
     world.run(WHILE);
     assert_eq!(reacted(&world, 0), 1);
+    // A node that keeps to no rule sends it all the same.
+    let shown = |world: &World| (reacted(world, 0), reacted(world, 2));
+    let before = shown(&world);
+    let react = |seq| {
+        ConversationMessage::Direct(Direct {
+            instance: 99,
+            base: 1,
+            seq,
+            body: DirectBody::Reaction(Reaction::Laugh),
+        })
+    };
+    for to in [0, 2] {
+        world.forge(1, to, react(1));
+    }
+    world.run(WHILE);
+    assert_eq!(shown(&world), before);
+    world.change_roster(|roster| {
+        roster.silenced.clear();
+    });
+    world.run(WHILE);
+    for to in [0, 2] {
+        world.forge(1, to, react(2));
+    }
+    world.run(WHILE);
+    assert_eq!(shown(&world), (before.0 + 1, before.1 + 1));
 }
