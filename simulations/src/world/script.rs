@@ -173,7 +173,7 @@ impl World<'_> {
         let is_out = self.nodes[by]
             .participant
             .as_ref()
-            .is_some_and(|p| p.is_member() && !p.roster().members.contains_key(&member));
+            .is_some_and(|p| p.is_member() && p.roster().removed.contains_key(&member));
         // An order that had no effect makes nobody a spy.
         self.nodes[victim].is_spy |= stays && is_out;
     }
