@@ -24,8 +24,8 @@ use crate::{
 /// new tokens are refused.
 pub const TOKENS_MAX: usize = 4_096;
 /// Tokens that a session may show in vain before it is closed: each costs a signature check. A member tries each of its 8
-/// tokens for each of 8 rooms at worst.
-pub const BAD_TOKENS_MAX: u8 = 64;
+/// tokens for each of 12 rooms at worst.
+pub const BAD_TOKENS_MAX: u8 = 96;
 /// How much of its bitrate a token's sessions may send at once.
 const TOKEN_BURST: Duration = Duration::from_secs(2);
 /// The smallest burst in bytes: a few of the largest frames.

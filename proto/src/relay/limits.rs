@@ -89,7 +89,7 @@ impl Default for RelayLimits {
             sessions_max: 2_000,
             rooms_max: 1_000,
             members_per_room_max: 250,
-            rooms_per_session_max: 8,
+            rooms_per_session_max: 12,
             tracks_per_session_max: 32,
             subscriptions_per_session_max: 1_024,
             sessions_per_address_block_max: 500,

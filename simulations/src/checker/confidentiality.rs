@@ -2,7 +2,11 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use subrosa_proto::{ids::MemberId, meeting::participant::Participant, time::Timestamp};
+use subrosa_proto::{
+    ids::{MemberId, OperationHash},
+    meeting::participant::Participant,
+    time::Timestamp,
+};
 
 use super::Violations;
 use crate::world::node::Voice;
@@ -22,6 +26,8 @@ pub(super) struct Confidentiality {
     learned: Vec<Vec<Option<Timestamp>>>,
     /// When the first node learned that this one is in.
     admitted_at: Vec<Option<Timestamp>>,
+    /// The operation that let each in last, and when it first did.
+    admission: Vec<Option<(OperationHash, Timestamp)>>,
     sealed: VecDeque<(Timestamp, usize, Vec<u8>)>,
     was_parted: bool,
 }
@@ -32,6 +38,7 @@ impl Confidentiality {
             removed_at: vec![None; nodes],
             learned: vec![vec![None; nodes]; nodes],
             admitted_at: vec![None; nodes],
+            admission: vec![None; nodes],
             sealed: VecDeque::new(),
             was_parted: false,
         }
@@ -56,15 +63,25 @@ impl Confidentiality {
         self.admitted_at[who] = None;
     }
 
-    pub(super) fn admitted(&mut self, at: Timestamp, node: usize, who: usize) {
-        self.learned[node][who] = None;
+    /// A node learned that this one is in, by this operation.
+    pub(super) fn admitted(&mut self, at: Timestamp, node: usize, who: usize, by: Option<OperationHash>) {
+        let was_out = self.learned[node][who].take().is_some();
+        if let Some((_, first)) = self.admission[who].filter(|(known, _)| was_out && Some(*known) == by) {
+            // The removal turned out to be void, as its author was removed beyond the partition: it was in all the time.
+            self.removed_at[who] = None;
+            self.admitted_at[who] = Some(first);
+            return;
+        }
         // Let in again.
         if self.removed_at[who].is_some_and(|removed| removed + CUT_OFF + NEWS < at) && node != who {
             self.removed_at[who] = None;
         }
         // A newcomer's first roster may still have somebody who was just put out: that lets nobody in.
         if self.removed_at[who].is_none() {
-            self.admitted_at[who].get_or_insert(at);
+            let first = *self.admitted_at[who].get_or_insert(at);
+            if let Some(by) = by.filter(|by| self.admission[who].is_none_or(|(known, _)| known != *by)) {
+                self.admission[who] = Some((by, first));
+            }
         }
     }
 

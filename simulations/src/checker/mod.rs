@@ -15,7 +15,10 @@ use std::collections::VecDeque;
 
 use subrosa_proto::{
     ids::MemberId,
-    meeting::participant::{Event, MemberState, Participant},
+    meeting::{
+        participant::{Event, MemberState, Participant},
+        roster::Roster,
+    },
     time::Timestamp,
 };
 
@@ -241,7 +244,7 @@ impl Checkers {
             .probe(at, newcomer, participant, ids, &mut self.violations, &self.names);
     }
 
-    pub(crate) fn told(&mut self, at: Timestamp, node: usize, event: &Event) {
+    pub(crate) fn told(&mut self, at: Timestamp, node: usize, event: &Event, roster: Option<&Roster>) {
         let line = timeline::describe(event, |member| self.name(member));
         self.timeline.note(at, &self.names[node], &line);
         let index = |member: MemberId| self.ids.iter().position(|id| *id == member);
@@ -258,7 +261,11 @@ impl Checkers {
                 self.unexplained
                     .learns(at, node, who, *state == MemberState::Joined);
                 match state {
-                    MemberState::Joined => self.confidentiality.admitted(at, node, who),
+                    MemberState::Joined => {
+                        let by = roster.and_then(|roster| roster.members.get(member));
+                        self.confidentiality
+                            .admitted(at, node, who, by.map(|member| member.since));
+                    }
                     MemberState::Left | MemberState::Removed => {
                         if *state == MemberState::Removed {
                             self.confidentiality.removed(at, who);

@@ -1,7 +1,7 @@
 //! Doing what the machines ask for.
 
 use subrosa_proto::{
-    meeting::participant::{Event, Output},
+    meeting::participant::{Event, Output, Participant},
     relay::RelayOutput,
 };
 
@@ -63,7 +63,8 @@ impl World<'_> {
             }
             Output::Event(event) => {
                 self.keep_ticket(index, &event);
-                self.checkers.told(self.now, index, &event);
+                let roster = self.nodes[index].participant.as_ref().map(Participant::roster);
+                self.checkers.told(self.now, index, &event, roster);
                 self.trace
                     .note(self.now, index as u32, "event", format!("{event:?}").as_bytes());
             }

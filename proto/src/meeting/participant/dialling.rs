@@ -23,7 +23,7 @@ const DIAL_RETRY_MAX: Duration = Duration::from_secs(4);
 /// A link that ended is not dialled again sooner: a peer that takes each link and closes it would keep us dialling.
 const DIAL_AGAIN: Duration = Duration::from_millis(500);
 /// Dials to one member at a time: two rounds with each key that may open its port.
-const DIALS_PER_MEMBER_MAX: u8 = 8;
+const DIALS_PER_MEMBER_MAX: u8 = 12;
 
 /// When to dial a member.
 #[derive(Debug)]

@@ -34,6 +34,9 @@ impl Participant {
         conduit: Conduit,
         message: ControlMessage,
     ) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.place.heard_at = Some(now.monotonic);
+        }
         match message {
             ControlMessage::Ping(nonce) => {
                 self.send_on(conduit, &ControlMessage::Pong(nonce));
@@ -119,7 +122,9 @@ impl Participant {
                     self.send_on(conduit, &ControlMessage::RoomSecret(grant));
                 }
             }
-            ControlMessage::Moved(operation) => self.peer_mut(now, from).epoch = Some(operation),
+            ControlMessage::Moved(operation) => {
+                self.peer_mut(now, from).place.said = Some((operation, now.monotonic));
+            }
             ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
             ControlMessage::WantPeers(members) => self.handle_want_peers(now, from, conduit, &members),
             ControlMessage::Key(message) => self.handle_key(now, from, conduit, *message),

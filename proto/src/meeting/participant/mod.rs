@@ -42,6 +42,7 @@ mod dirty;
 mod discovery;
 mod door;
 mod doorway;
+mod former_secrets;
 mod founding;
 mod inspection;
 mod key_exchange;

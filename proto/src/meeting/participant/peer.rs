@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Participant, addresses::Search, dialling::Redial, output::RoutePath};
+use super::{
+    Participant, addresses::Search, dialling::Redial, former_secrets::Whereabouts, output::RoutePath,
+};
 use crate::{
-    ids::{LinkId, MeetingId, MemberId, OperationHash, RelayId, StreamId},
+    ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
     meeting::keys::{KeyMessage, Receiver},
     mesh::route::Path,
     sframe::source_verifier::SourceVerifier,
@@ -71,8 +73,8 @@ pub(super) struct Peer {
     pub(super) search: Option<Search>,
     /// When it was last told addresses that it asked for.
     pub(super) answered_at: Option<Timestamp>,
-    /// The room secret that it said to use, by the operation that began its epoch.
-    pub(super) epoch: Option<OperationHash>,
+    /// Which room secret it uses, as far as we know.
+    pub(super) place: Whereabouts,
     pub(super) keys: Receiver,
     pub(super) verifier: SourceVerifier,
     /// A key message that waits for roster operations.
@@ -100,7 +102,7 @@ impl Peer {
             redial: Redial::new(now),
             search: None,
             answered_at: None,
-            epoch: None,
+            place: Whereabouts::default(),
             keys: Receiver::new(meeting, id, me),
             verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),
             pending_key: None,

@@ -1,10 +1,11 @@
 //! The secrets that this member holds: the ticket's, and those of the room's epochs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::{
     Participant,
-    timers::{FORMER_ROOMS_LINGER, FORMER_SECRET_MAX, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer},
+    former_secrets::{FormerSecrets, Whereabouts},
+    timers::{FORMER_ROOMS_LINGER, ROOM_SECRET_INTERVAL, ROOM_SECRET_PATIENCE, Timer},
 };
 use crate::{
     ids::{MeetingId, MemberId, OperationHash},
@@ -26,10 +27,6 @@ use crate::{
 /// more than a few concurrent removals are an attack.
 const SECRETS_MAX: usize = 32;
 
-/// Former secrets that are kept. Reason: with the present one and the lobby's, twice over at midnight, they make as many
-/// rooms as a session may have at a relay.
-const FORMER_SECRETS_MAX: usize = 2;
-
 /// See the module.
 pub(super) struct Secrets {
     /// Opens the lobby.
@@ -38,9 +35,17 @@ pub(super) struct Secrets {
     /// Whatever was granted, by the operation that began the epoch.
     granted: BTreeMap<OperationHash, RoomSecret>,
     /// The epoch in use.
-    current: Option<(OperationHash, RoomSecret)>,
-    /// Those before, oldest first, while everybody moves, and since when each is former.
-    former: VecDeque<(RoomSecret, Timestamp)>,
+    current: Option<Epoch>,
+    /// Those before, while somebody may need them.
+    former: FormerSecrets,
+}
+
+/// A room secret in use.
+struct Epoch {
+    /// Where it began.
+    operation: OperationHash,
+    secret: RoomSecret,
+    since: Timestamp,
 }
 
 impl Secrets {
@@ -50,32 +55,23 @@ impl Secrets {
             ticket_epoch,
             granted: BTreeMap::new(),
             current: None,
-            former: VecDeque::new(),
+            former: FormerSecrets::default(),
         }
     }
 
     /// The secret in use.
     pub(super) fn current(&self) -> Option<&RoomSecret> {
-        self.current.as_ref().map(|(_, secret)| secret)
+        self.current.as_ref().map(|epoch| &epoch.secret)
     }
 
     /// The operation that began the epoch in use.
     pub(super) fn current_epoch(&self) -> Option<OperationHash> {
-        self.current.as_ref().map(|(operation, _)| *operation)
+        self.current.as_ref().map(|epoch| epoch.operation)
     }
 
-    /// The secrets in use before, while everybody moves.
+    /// The secrets in use before that somebody may need.
     pub(super) fn former(&self) -> impl Iterator<Item = &RoomSecret> {
-        self.former.iter().map(|(secret, _)| secret)
-    }
-
-    /// The secret in use before, while everybody moves. When there is no room, the one in the middle goes: whoever is
-    /// missing knows the oldest, whoever is moving the newest.
-    fn keep_former(&mut self, now: Timestamp, secret: RoomSecret) {
-        if self.former.len() == FORMER_SECRETS_MAX {
-            self.former.pop_back();
-        }
-        self.former.push_back((secret, now));
+        self.former.iter()
     }
 
     /// Keeps a secret for when the roster names its epoch.
@@ -112,8 +108,15 @@ impl Secrets {
             self.ticket = secret.next_ticket_secret(meeting);
             self.ticket_epoch = epoch.number;
         }
-        if let Some((_, former)) = self.current.replace((epoch.operation, secret)) {
-            self.keep_former(now, former);
+        let next = Epoch {
+            operation: epoch.operation,
+            secret,
+            since: now,
+        };
+        self.former.take_back(epoch.operation);
+        if let Some(former) = self.current.replace(next) {
+            self.former
+                .keep(now, former.operation, former.secret, former.since);
         }
         self.granted
             .retain(|operation, _| named.iter().any(|epoch| epoch.operation == *operation));
@@ -145,10 +148,7 @@ impl Participant {
         };
         let named = roster.room_epochs.clone();
         if self.secrets.adopt(now.monotonic, &self.meeting, &epoch, &named) {
-            if self.secrets.former().next().is_some() {
-                self.timers
-                    .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
-            }
+            self.forget_former_secrets(now);
             self.dirty.rooms();
             self.renew_ticket(now);
             self.accept_keys();
@@ -161,25 +161,31 @@ impl Participant {
         }
     }
 
-    /// Forgets former room secrets once everybody in the roster said to use the present one. Whoever did not may sit beyond
-    /// a partition, or be on the way from one to the other.
+    /// Leaves the rooms of secrets that nobody needs any more.
     pub(super) fn leave_former_rooms(&mut self, now: Now) {
+        if self.forget_former_secrets(now) {
+            self.dirty.rooms();
+            self.accept_keys();
+        }
+    }
+
+    /// Forgets former room secrets that nobody in the roster needs, and looks again later. Returns whether any went.
+    fn forget_former_secrets(&mut self, now: Now) -> bool {
         let current = self.secrets.current_epoch();
-        let mut others = self.log.view().members.keys().filter(|id| **id != self.me);
-        let all_moved = others.all(|id| self.peers.get(id).is_some_and(|peer| peer.epoch == current));
-        let before = self.secrets.former.len();
-        self.secrets.former.retain(|(_, since)| {
-            let age = now.monotonic - *since;
-            age < FORMER_ROOMS_LINGER || age < FORMER_SECRET_MAX && !all_moved
+        let others = self.log.view().members.keys().filter(|id| **id != self.me);
+        let places = others.map(|id| {
+            self.peers
+                .get(id)
+                .map_or_else(Whereabouts::default, |peer| peer.place)
         });
+        let behind = places.filter(|place| place.said.map(|(operation, _)| operation) != current);
+        let behind: Vec<Whereabouts> = behind.collect();
+        let forgot = self.secrets.former.forget_unneeded(now.monotonic, &behind);
         if !self.secrets.former.is_empty() {
             self.timers
                 .set(Timer::FormerRooms, now.monotonic + FORMER_ROOMS_LINGER);
         }
-        if self.secrets.former.len() < before {
-            self.dirty.rooms();
-            self.accept_keys();
-        }
+        forgot
     }
 
     /// The secret of the present epoch never came: ask everybody who can be reached.
