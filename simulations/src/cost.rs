@@ -109,6 +109,7 @@ fn member(index: usize, joins_at_ms: u64) -> MemberSpec {
         patience_s: 10,
         passphrase: None,
         joins_at_ms: Some(joins_at_ms + 1),
+        invited_by: None,
         clock_skew_s: 0,
     }
 }

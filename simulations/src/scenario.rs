@@ -123,6 +123,9 @@ pub struct MemberSpec {
     /// When it joins; the host founds at 0.
     #[serde(default)]
     pub joins_at_ms: Option<u64>,
+    /// Whose newest ticket it comes with; the host's unless said otherwise.
+    #[serde(default)]
+    pub invited_by: Option<String>,
     /// How many seconds its clock is ahead of the true time.
     #[serde(default)]
     pub clock_skew_s: i64,
@@ -150,7 +153,7 @@ pub struct TimedAction {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
-    /// Somebody joins with the host's first ticket.
+    /// Somebody joins with its own ticket, or the one of who invited it.
     Join {
         /// Who.
         who: String,
@@ -437,6 +440,7 @@ impl Scenario {
         let expected = self.expect.events.iter().map(|event| &event.who);
         let mut names: Vec<&String> = expected.chain(&self.expect.members).collect();
         names.extend(self.members.iter().flat_map(|member| &member.relays));
+        names.extend(self.members.iter().flat_map(|member| &member.invited_by));
         for action in &self.actions {
             names.extend(action.action.names());
         }

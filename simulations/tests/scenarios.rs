@@ -50,7 +50,7 @@ scenarios! {
     relay_takes_over crash_restart tampering_relay lobby cohost_admits host_returns partition conversation
     removals_beyond_partition interrupted_relay early_guests sole_host_returns sent_back two_refusals passphrase
     those_in_charge two_cohosts host_returns_among_guests hand_outlives_its_process door_over_three_relays
-    rooms_moved_on_both_sides rooms_moved_thrice
+    rooms_moved_on_both_sides rooms_moved_thrice handed_over
     checkpoints checkpoints_over_relays admitted_beside_checkpoint
 }
 

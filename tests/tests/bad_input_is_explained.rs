@@ -263,7 +263,7 @@ fn with_small_disk(home: &Scratch, mount: &Path, free_kib: u32, arguments: &[&st
         .status()
         .is_ok_and(|status| status.success());
     if !allowed {
-        eprintln!("skipped: this system allows no mount namespaces");
+        crate::support::skipped("a full disk", "this system allows no mount namespaces");
         return None;
     }
     let mut command = isolated(Command::new("unshare"), home);

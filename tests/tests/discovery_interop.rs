@@ -38,8 +38,7 @@ fn prepare() -> Result<(), String> {
 #[test]
 fn js_libp2p_joins_the_table_and_uses_a_relays_circuit() {
     if let Err(why) = prepare() {
-        println!("SKIPPED: js_libp2p_joins_the_table_and_uses_a_relays_circuit: {why}");
-        eprintln!("SKIPPED: js_libp2p_joins_the_table_and_uses_a_relays_circuit: {why}");
+        crate::support::skipped("js_libp2p_joins_the_table_and_uses_a_relays_circuit", &why);
         return;
     }
     let home = Scratch::new();

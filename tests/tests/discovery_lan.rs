@@ -1,72 +1,16 @@
-//! A meeting found on the local network, with no distributed hash table and no relay: two network namespaces and a cable.
+//! A meeting found on the local network, with no distributed hash table and no relay: two network namespaces.
 //! Needs root and iproute2; says so loudly where they are missing.
-
-use std::process::{Command, Stdio};
 
 use crate::support::{
     Scratch,
+    lan::lan_for,
     member::{Member, Options},
 };
 
-/// Two namespaces that a pair of virtual interfaces joins. They go with this value.
-struct Lan {
-    names: [String; 2],
-}
-
-fn ip(arguments: &str) -> Result<(), String> {
-    let output = Command::new("ip")
-        .args(arguments.split_whitespace())
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("ip: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!(
-        "ip {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    ))
-}
-
-impl Lan {
-    fn lay() -> Result<Self, String> {
-        let id = std::process::id();
-        let lan = Self {
-            names: [format!("subrosa-a{id}"), format!("subrosa-b{id}")],
-        };
-        let [a, b] = &lan.names;
-        ip(&format!("netns add {a}"))?;
-        ip(&format!("netns add {b}"))?;
-        ip(&format!(
-            "-n {a} link add lan0 type veth peer name lan0 netns {b}"
-        ))?;
-        for (name, address) in [(a, "10.77.7.1/24"), (b, "10.77.7.2/24")] {
-            ip(&format!("-n {name} addr add {address} dev lan0"))?;
-            ip(&format!("-n {name} link set lan0 up"))?;
-            ip(&format!("-n {name} link set lo up"))?;
-            ip(&format!("-n {name} route add default dev lan0"))?;
-        }
-        Ok(lan)
-    }
-}
-
-impl Drop for Lan {
-    fn drop(&mut self) {
-        for name in &self.names {
-            let _ = ip(&format!("netns del {name}"));
-        }
-    }
-}
-
 #[test]
 fn a_meeting_whose_ticket_is_stale_is_found_on_the_local_network() {
-    let lan = match Lan::lay() {
-        Ok(lan) => lan,
-        Err(why) => {
-            println!("SKIPPED: a_meeting_whose_ticket_is_stale_is_found_on_the_local_network: {why}");
-            eprintln!("SKIPPED: a_meeting_whose_ticket_is_stale_is_found_on_the_local_network: {why}");
-            return;
-        }
+    let Some(lan) = lan_for("a_meeting_whose_ticket_is_stale_is_found_on_the_local_network") else {
+        return;
     };
     let home = Scratch::new();
     let there = |at: usize| Options {

@@ -4,6 +4,7 @@
 
 mod a_guest_has_no_power;
 mod a_lost_node_is_replaced;
+mod a_partition_heals;
 mod a_relay_carries_media_and_envelopes_between_two_members;
 mod a_relay_is_blind;
 mod a_wrong_ticket_fails;
@@ -19,6 +20,7 @@ mod discovery_lan;
 mod discovery_network;
 mod discovery_relays;
 mod documentation;
+mod ghosts_are_named;
 mod keys_follow_the_roster;
 mod members_converse;
 mod members_hear_each_other;

@@ -186,7 +186,7 @@ fn has_prometheus(what: &str) -> bool {
         asked.status().is_ok_and(|status| status.success())
     });
     if !found {
-        eprintln!("SKIPPED: {what}: install Debian's `prometheus` package (./dev test does)");
+        crate::support::skipped(what, "install Debian's `prometheus` package (./dev test does)");
     }
     found
 }

@@ -23,7 +23,7 @@ fn the_unit_is_valid_and_exposes_little() {
         .stdout(Stdio::null())
         .status();
     if !asked.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: the unit: install Debian's `systemd` package (./dev test does)");
+        crate::support::skipped("the unit", "install Debian's `systemd` package (./dev test does)");
         return;
     }
     let home = Scratch::new();

@@ -30,7 +30,7 @@ pub fn keep(folder: &Path, ticket: &Ticket) -> Result<(), NodeError> {
 pub fn newest(folder: &Path, given: Ticket, now: UnixSeconds) -> Ticket {
     let kept = fs::read_to_string(path(folder, given.terms().meeting)).ok();
     match kept.and_then(|text| Ticket::parse(&text, now).ok()) {
-        Some(kept) if kept.host() == given.host() && kept.terms().epoch > given.terms().epoch => kept,
+        Some(kept) if kept.supersedes(&given) => kept,
         _ => given,
     }
 }

@@ -1,6 +1,7 @@
 //! The meeting: roster, admission, roles, key distribution, safety code, participant.
 
 pub mod admission;
+pub mod charge;
 pub mod checkpoint;
 pub mod code_words;
 pub mod conversation;

@@ -12,6 +12,7 @@ mod ancestors;
 mod apply;
 mod authority;
 mod base;
+mod charge;
 mod compaction;
 mod effect;
 mod error;

@@ -117,6 +117,7 @@ fn tickets_are_written_as_they_were() {
             meeting: MEETING,
             secret: Zeroizing::new([5; 32]),
             epoch: 2,
+            renewal: 0,
             admission: if relays.is_empty() {
                 AdmissionMode::Ticket
             } else {

@@ -12,6 +12,7 @@ use crate::{
     media::reception_report::ReceptionReport,
     meeting::{
         admission::RefusalReason,
+        charge::CHARGE_MAX,
         checkpoint::PART_BYTES_MAX,
         conversation::message::ConversationMessage,
         keys::{KeyAck, KeyMessage},
@@ -40,8 +41,6 @@ pub const OPERATION_BATCH_BYTES_MAX: usize = 10 * 1_024;
 pub const PEERS_MAX: usize = 32;
 /// Heads of a roster log.
 pub const HEADS_MAX: usize = 8;
-/// Operations in a [`ControlMessage::Charge`]. Reason: the host appoints co-hosts; handing over more than twice is rare.
-pub const CHARGE_MAX: usize = 4;
 /// Bytes of a ticket's text.
 pub const TICKET_BYTES_MAX: usize = 6_144;
 

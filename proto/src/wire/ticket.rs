@@ -9,12 +9,17 @@ use zeroize::Zeroizing;
 
 use super::{
     armor::{self, ArmorError, Damage},
+    bounded::BoundedVec,
     codec,
 };
 use crate::{
     identity::{self, Identity, Signature},
     ids::{MeetingId, MemberId},
-    meeting::admission::AdmissionMode,
+    meeting::{
+        admission::AdmissionMode,
+        charge::{CHARGE_MAX, proven_by},
+        operation::SignedOperation,
+    },
     policy::{
         RoutePolicy, SignedPolicy, VerifiedPolicy,
         descriptor::first_bad_address,
@@ -32,7 +37,7 @@ pub const RELAYS_MAX: usize = 2;
 pub const TEXT_PREFIX: &str = "subrosa:";
 /// The version of the format.
 pub const VERSION: u8 = 1;
-/// The domain of the host's signature.
+/// The domain of the issuer's signature.
 const DOMAIN: &str = "subrosa-ticket-v1";
 
 /// What a ticket says.
@@ -42,15 +47,17 @@ pub struct TicketTerms {
     pub meeting: MeetingId,
     /// The secret that the keys of the lobby derive from.
     pub secret: Zeroizing<[u8; 32]>,
-    /// Rises when the ticket is renewed.
+    /// Rises when somebody is removed, with the secret.
     pub epoch: u32,
+    /// Rises when the ticket is issued anew in one epoch.
+    pub renewal: u32,
     /// See [`AdmissionMode`]. A hint for the joiner's screen; the host's node decides.
     pub admission: AdmissionMode,
     /// The meeting's policy, whole: a joiner judges relays before it dials one.
     pub policy: SignedPolicy,
-    /// Where the host may be reached: at most [`ADDRESSES_MAX`], each once, ports not zero.
+    /// Where the issuer may be reached: at most [`ADDRESSES_MAX`], each once, ports not zero.
     pub addresses: Vec<SocketAddr>,
-    /// Relays where the host may be reached: at most [`RELAYS_MAX`]. They expire before the ticket does.
+    /// Relays where those in charge may be reached: at most [`RELAYS_MAX`]. They expire before the ticket does.
     pub relays: Vec<SignedDescriptor>,
     /// The first second at which the ticket no longer holds.
     pub expires: UnixSeconds,
@@ -62,6 +69,7 @@ impl fmt::Debug for TicketTerms {
         f.debug_struct("TicketTerms")
             .field("meeting", &self.meeting)
             .field("epoch", &self.epoch)
+            .field("renewal", &self.renewal)
             .field("addresses", &self.addresses.len())
             .field("relays", &self.relays.len())
             .field("expires", &self.expires)
@@ -69,11 +77,15 @@ impl fmt::Debug for TicketTerms {
     }
 }
 
-/// A ticket whose form and host's signature have been checked. Only [`Ticket::issue`] and [`Ticket::parse`] make one.
+/// A ticket whose form and signatures have been checked. Only [`Ticket::issue`], [`Ticket::renew`] and [`Ticket::parse`] make
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     terms: TicketTerms,
     policy: VerifiedPolicy,
+    /// The appointments that lead from the host to the issuer; none if the host issued it.
+    charge: BoundedVec<SignedOperation, CHARGE_MAX>,
+    issuer: MemberId,
     signature: Signature,
 }
 
@@ -83,7 +95,9 @@ struct Body {
     meeting: MeetingId,
     secret: [u8; 32],
     epoch: u32,
+    renewal: u32,
     host: MemberId,
+    charge: BoundedVec<SignedOperation, CHARGE_MAX>,
     admission: AdmissionMode,
     policy_sequence: u32,
     policy: RoutePolicy,
@@ -121,8 +135,8 @@ pub enum TicketError {
     /// Undamaged, yet its content breaks the format.
     #[error("the ticket is malformed")]
     Malformed,
-    /// The host that it names did not sign it.
-    #[error("the ticket is forged: the host that it names did not sign it")]
+    /// Neither the host that it names signed it, nor somebody whom that host put in charge.
+    #[error("the ticket is forged: nobody who is in charge of the meeting signed it")]
     Forged,
     /// Its policy is not the host's for this meeting.
     #[error("the ticket's policy is not valid: {0}")]
@@ -202,6 +216,12 @@ pub enum TicketTermsError {
     /// More than [`RELAYS_MAX`] relays.
     #[error("a ticket holds at most {RELAYS_MAX} relays, not {0}")]
     TooManyRelays(usize),
+    /// The one who issues it is not proven to be in charge by a chain of at most [`CHARGE_MAX`] appointments.
+    #[error("nothing of at most {CHARGE_MAX} steps proves that the host put the issuer in charge")]
+    NotInCharge,
+    /// Longer than a reader takes.
+    #[error("a ticket has at most {max} characters, this one would have {0}", max = armor::TEXT_CHARS_MAX)]
+    TooLong(usize),
     /// Neither an address nor a relay.
     #[error("a ticket without an address and without a relay leads nowhere")]
     LeadsNowhere,
@@ -216,24 +236,52 @@ impl Ticket {
     /// # Errors
     /// [`TicketTermsError`] if a bound does not hold or the policy is not `host`'s for this meeting.
     pub fn issue(terms: TicketTerms, host: &Identity) -> Result<Self, TicketTermsError> {
+        Self::renew(terms, host.member_id(), Vec::new(), host)
+    }
+
+    /// Signs `terms` as `issuer`, whom the appointments in `charge` prove to be in charge of `host`'s meeting.
+    ///
+    /// # Errors
+    /// [`TicketTermsError`] if a bound does not hold, the policy is not `host`'s for this meeting, or `charge` does not
+    /// prove what it should.
+    pub fn renew(
+        terms: TicketTerms,
+        host: MemberId,
+        charge: Vec<SignedOperation>,
+        issuer: &Identity,
+    ) -> Result<Self, TicketTermsError> {
         check_bounds(&terms.addresses, &terms.relays)?;
         if terms.addresses.is_empty() && terms.relays.is_empty() {
             return Err(TicketTermsError::LeadsNowhere);
         }
-        let policy = terms.policy.clone().verify(terms.meeting, host.member_id())?;
-        let body = Zeroizing::new(codec::encode(&body_of(&terms, host.member_id())));
-        let signature = host.sign(DOMAIN, &body);
-        Ok(Self {
+        if proven_by(&charge, terms.meeting, host) != Some(issuer.member_id()) {
+            return Err(TicketTermsError::NotInCharge);
+        }
+        let charge = BoundedVec::try_from(charge).map_err(|_| TicketTermsError::NotInCharge)?;
+        let policy = terms.policy.clone().verify(terms.meeting, host)?;
+        let body = Zeroizing::new(codec::encode(&body_of(&terms, host, charge.clone())));
+        let signature = issuer.sign(DOMAIN, &body);
+        let ticket = Self {
             terms,
             policy,
+            charge,
+            issuer: issuer.member_id(),
             signature,
-        })
+        };
+        match ticket.to_text().len() {
+            0..=armor::TEXT_CHARS_MAX => Ok(ticket),
+            characters => Err(TicketTermsError::TooLong(characters)),
+        }
     }
 
     /// One line: `subrosa:` and base64url with a checksum.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut payload = Zeroizing::new(codec::encode(&body_of(&self.terms, self.host())));
+        let mut payload = Zeroizing::new(codec::encode(&body_of(
+            &self.terms,
+            self.host(),
+            self.charge.clone(),
+        )));
         payload.extend_from_slice(&self.signature.0);
         armor::write(TEXT_PREFIX, VERSION, &payload)
     }
@@ -257,7 +305,8 @@ impl Ticket {
         let body: Body = codec::decode(bytes).map_err(|_| TicketError::Malformed)?;
         check_bounds(&body.addresses, &body.relays).map_err(|_| TicketError::Malformed)?;
         let signature = Signature(*signature);
-        identity::verify(&body.host.0, DOMAIN, bytes, &signature).map_err(|_| TicketError::Forged)?;
+        let issuer = proven_by(&body.charge, body.meeting, body.host).ok_or(TicketError::Forged)?;
+        identity::verify(&issuer.0, DOMAIN, bytes, &signature).map_err(|_| TicketError::Forged)?;
         let terms = terms_of(&body);
         let policy = terms.policy.clone().verify(body.meeting, body.host)?;
         if terms.expires <= now {
@@ -266,6 +315,8 @@ impl Ticket {
         Ok(Self {
             terms,
             policy,
+            charge: body.charge.clone(),
+            issuer,
             signature,
         })
     }
@@ -276,10 +327,23 @@ impl Ticket {
         &self.terms
     }
 
-    /// The host, whose identity is pinned by the ticket.
+    /// The host that founded the meeting, whose identity is pinned by the ticket.
     #[must_use]
     pub fn host(&self) -> MemberId {
         self.policy.author()
+    }
+
+    /// Who issued it and answers at its addresses: the host, or somebody whom the host put in charge.
+    #[must_use]
+    pub fn issuer(&self) -> MemberId {
+        self.issuer
+    }
+
+    /// Whether it takes the place of `other`: the same host's for the same meeting, and newer.
+    #[must_use]
+    pub fn supersedes(&self, other: &Self) -> bool {
+        let age = |ticket: &Self| (ticket.terms.epoch, ticket.terms.renewal);
+        self.host() == other.host() && self.terms.meeting == other.terms.meeting && age(self) > age(other)
     }
 
     /// The meeting's policy, verified.
@@ -332,13 +396,15 @@ fn check_bounds(addresses: &[SocketAddr], relays: &[SignedDescriptor]) -> Result
     Ok(())
 }
 
-fn body_of(terms: &TicketTerms, host: MemberId) -> Body {
+fn body_of(terms: &TicketTerms, host: MemberId, charge: BoundedVec<SignedOperation, CHARGE_MAX>) -> Body {
     let (policy_sequence, policy, policy_signature) = terms.policy.parts();
     Body {
         meeting: terms.meeting,
         secret: *terms.secret,
         epoch: terms.epoch,
+        renewal: terms.renewal,
         host,
+        charge,
         admission: terms.admission,
         policy_sequence,
         policy: policy.clone(),
@@ -354,6 +420,7 @@ fn terms_of(body: &Body) -> TicketTerms {
         meeting: body.meeting,
         secret: Zeroizing::new(body.secret),
         epoch: body.epoch,
+        renewal: body.renewal,
         admission: body.admission,
         policy: SignedPolicy::from_parts(
             body.meeting,

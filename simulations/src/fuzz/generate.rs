@@ -124,6 +124,7 @@ fn members(draw: &mut Draw, relays: &[RelaySpec], permitted: bool) -> Vec<Member
                 .map(|relay| relay.name.clone())
                 .collect(),
             joins_at_ms: (index > 0).then(|| 100 + draw.below(8_000)),
+            invited_by: None,
             patience_s: 10,
             passphrase: None,
             clock_skew_s: 0,

@@ -99,6 +99,7 @@ fn person(index: usize, joins_at_ms: u64) -> MemberSpec {
         patience_s: 30,
         passphrase: None,
         joins_at_ms: (index > 0).then_some(joins_at_ms),
+        invited_by: None,
         clock_skew_s: 0,
     }
 }

@@ -219,7 +219,9 @@ impl World<'_> {
         };
         let random = self.random.fork("process");
         let own_ticket = node.ticket.clone();
-        let ticket = own_ticket.or_else(|| self.nodes[0].ticket.clone());
+        let invites = node.spec.invited_by.as_deref();
+        let inviter = invites.and_then(|name| self.scenario.members.iter().position(|m| m.name == name));
+        let ticket = own_ticket.or_else(|| self.nodes[inviter.unwrap_or(0)].ticket.clone());
         self.checkers.starts(self.now, index);
         let participant = match ticket {
             None => {

@@ -61,6 +61,7 @@ pub fn main() -> std::io::Result<()> {
 /// to make them longer.
 fn machines() -> std::io::Result<()> {
     let targets = [
+        "checkpoint",
         "conversation",
         "kept_records",
         "noise_pairwise",
@@ -389,6 +390,7 @@ fn tickets() -> std::io::Result<()> {
             meeting: MEETING,
             secret: [3; 32].into(),
             epoch: 0,
+            renewal: 0,
             admission: AdmissionMode::Ask,
             policy: SignedPolicy::sign(MEETING, 0, RoutePolicy::from(preset), identity(0)),
             addresses: vec![([203, 0, 113, 7], 4433).into()],

@@ -8,6 +8,7 @@ use subrosa_fuzz::canonical;
 use subrosa_proto::{
     meeting::{
         admission::{KNOCK_ADDRESSES_MAX, Knock},
+        charge::CHARGE_MAX,
         conversation::{
             files::message::CHUNK_BYTES,
             message::{ConversationMessage, ITEMS_MAX, MARKS_MAX},
@@ -19,7 +20,7 @@ use subrosa_proto::{
     },
     wire::{
         control_message::{
-            ADDRESSES_MAX, CHARGE_MAX, ControlMessage, HEADS_MAX, OPERATIONS_MAX, PEERS_MAX, RELAYS_MAX,
+            ADDRESSES_MAX, ControlMessage, HEADS_MAX, OPERATIONS_MAX, PEERS_MAX, RELAYS_MAX,
             TICKET_BYTES_MAX, WireAddress,
         },
         door_message::{CREDENTIAL_BYTES_MAX, DoorMessage, PASSPHRASE_MESSAGE_BYTES_MAX, REFUSAL_WORDS_MAX},

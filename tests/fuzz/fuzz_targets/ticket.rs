@@ -113,6 +113,7 @@ fn made(u: &mut Unstructured<'_>) -> Result<()> {
         meeting: MEETING,
         secret: u.arbitrary::<[u8; 32]>()?.into(),
         epoch: u.arbitrary()?,
+        renewal: u.arbitrary()?,
         admission: if u.arbitrary()? {
             AdmissionMode::Ask
         } else {
@@ -146,6 +147,7 @@ fn good_line() -> &'static str {
             meeting: MEETING,
             secret: [3; 32].into(),
             epoch: 0,
+            renewal: 0,
             admission: AdmissionMode::Ask,
             policy,
             addresses: vec![([203, 0, 113, 7], 4433).into()],

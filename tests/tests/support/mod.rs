@@ -4,6 +4,7 @@
 pub(crate) mod dht;
 pub(crate) mod hearing;
 pub(crate) mod hostile_relay;
+pub(crate) mod lan;
 pub(crate) mod markers;
 pub(crate) mod member;
 pub(crate) mod operated;
@@ -29,6 +30,23 @@ use std::{
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| std::env::var_os("SUBROSA_BIN").map_or_else(build, PathBuf::from))
+}
+
+/// Says that `what` stays untested on this machine, and why. In CI, which has everything that the tests need, that is a
+/// failure; elsewhere `./dev test` tells it at the end.
+pub(crate) fn skipped(what: &str, why: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "CI skips nothing, but {what}: {why}"
+    );
+    let line = format!("SKIPPED: {what}: {why}");
+    eprintln!("{line}");
+    if let Some(list) = std::env::var_os("SUBROSA_SKIPPED") {
+        let opened = fs::OpenOptions::new().append(true).create(true).open(list);
+        opened
+            .and_then(|mut list| std::io::Write::write_all(&mut list, format!("{line}\n").as_bytes()))
+            .expect("the list of skipped tests can be written");
+    }
 }
 
 fn build() -> PathBuf {

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     ids::MemberId,
-    meeting::operation::{Op, SignedOperation},
+    meeting::{charge::proven_by, operation::SignedOperation},
     time::Now,
-    wire::control_message::{CHARGE_MAX, ControlMessage},
+    wire::control_message::ControlMessage,
 };
 
 /// Co-hosts to whom a node at the door knocks. Reason: more do not read the list.
@@ -23,19 +23,8 @@ impl Participant {
         conduit: Conduit,
         chain: &[SignedOperation],
     ) {
-        let mut author = self.host;
-        for operation in chain {
-            let said = operation.operation();
-            let Op::Role { member, role } = said.op else {
-                return;
-            };
-            let signed = said.author == author && said.meeting == self.meeting && operation.verify().is_ok();
-            if !signed || !role.is_in_charge() {
-                return;
-            }
-            author = member;
-        }
-        if author == from && self.doorkeepers.len() < DOORKEEPERS_MAX && self.doorkeepers.insert(from) {
+        let proven = proven_by(chain, self.meeting, self.host) == Some(from);
+        if proven && self.doorkeepers.len() < DOORKEEPERS_MAX && self.doorkeepers.insert(from) {
             self.knock_on(now, conduit);
         }
     }
@@ -45,18 +34,7 @@ impl Participant {
         if self.me == self.host || !self.is_in_charge() {
             return;
         }
-        let mut chain = Vec::new();
-        let mut appointed = self.me;
-        while appointed != self.host && chain.len() < CHARGE_MAX {
-            let since = self.log.view().members.get(&appointed).map(|m| m.role_since);
-            let operation = since.and_then(|since| self.log.operations(&[since]).pop());
-            let Some(operation) = operation.filter(|o| matches!(o.operation().op, Op::Role { .. })) else {
-                return;
-            };
-            appointed = operation.author();
-            chain.insert(0, operation);
-        }
-        if appointed == self.host {
+        if let Some(chain) = self.log.charge_of(self.me) {
             self.send_on(conduit, &ControlMessage::Charge(fit(chain)));
         }
     }

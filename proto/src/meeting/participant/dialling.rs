@@ -156,7 +156,8 @@ impl Participant {
 
     /// The keys that may open a member's port, for this round. The first round trusts that nothing changed; whoever does
     /// not answer may have been parted from us and use the room secret of before, or another one than we: both
-    /// know those of before the partition. A host that lost its log knows none, but opens to the ticket's.
+    /// know those of before the partition. Whom the ticket names may have lost its log and know none, but opens to the
+    /// ticket's.
     fn keys_for(&self, member: MemberId, round: u32) -> Vec<Psk> {
         let lobby = self.secrets.lobby_psk(&self.meeting);
         if !self.is_member() {
@@ -165,7 +166,7 @@ impl Participant {
         let mut keys: Vec<Psk> = self.secrets.member_psk(&self.meeting).into_iter().collect();
         if round > 1 {
             keys.extend(self.secrets.former_psks(&self.meeting));
-            keys.extend((member == self.host).then_some(lobby));
+            keys.extend(self.is_named_by_ticket(member).then_some(lobby));
         }
         keys
     }

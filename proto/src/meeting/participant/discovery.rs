@@ -7,9 +7,9 @@ use super::{Output, Participant, lobby::Phase};
 use crate::{
     discovery::{Agent, DhtKey, RendezvousSecret, Request, Situation, directory},
     ids::{MemberId, RelayId},
-    policy::{Country, DiscoveryRule, SignedDescriptor, VerifiedDescriptor},
+    policy::{Country, DiscoveryRule, VerifiedDescriptor},
     time::Now,
-    wire::{control_message::ADDRESSES_MAX, ticket},
+    wire::control_message::ADDRESSES_MAX,
 };
 
 /// Relays that a meeting without any takes from the directory: as many as carry each frame.
@@ -160,8 +160,8 @@ impl Participant {
         if matches!(self.phase, Phase::Member) {
             secrets.extend(self.secrets.current().cloned().map(RendezvousSecret::Members));
         }
-        // People at the door know nobody but the host.
-        if self.me == self.host && !matches!(self.phase, Phase::Left) {
+        // People at the door know nobody but those whom the ticket names.
+        if self.is_named_by_ticket(self.me) && !matches!(self.phase, Phase::Left) {
             secrets.push(self.door());
         }
         secrets
@@ -170,8 +170,12 @@ impl Participant {
     /// Members who should be reachable and are not, and where their records may lie.
     fn missing_people(&self) -> Vec<(MemberId, RendezvousSecret)> {
         match self.phase {
-            Phase::Lobby { .. } if self.me != self.host && !self.is_reachable(self.host) => {
-                vec![(self.host, self.door())]
+            Phase::Lobby { .. } => {
+                let named = std::collections::BTreeSet::from([self.host, self.ticket.issuer()]);
+                let missing = named
+                    .into_iter()
+                    .filter(|member| *member != self.me && !self.is_reachable(*member));
+                missing.map(|member| (member, self.door())).collect()
             }
             Phase::Member => {
                 let roster = self.log.view();
@@ -185,10 +189,10 @@ impl Participant {
                 let inside = missing
                     .iter()
                     .filter_map(|member| Some((*member, secret.clone()?)));
-                // A host that lost its log is at its own door again.
+                // Whoever lost its log is at its own door again.
                 let at_door = missing
                     .iter()
-                    .filter(|member| **member == self.host)
+                    .filter(|member| self.is_named_by_ticket(**member))
                     .map(|member| (*member, self.door()));
                 inside.chain(at_door).collect()
             }
@@ -242,13 +246,6 @@ impl Participant {
                 self.consider_relay(now, relay);
             }
         }
-        if self.me == self.host && !self.relays.is_empty() {
-            let chosen = self.relays.values().take(ticket::RELAYS_MAX);
-            let chosen: Vec<SignedDescriptor> = chosen
-                .map(|session| session.descriptor().signed().clone())
-                .collect();
-            self.ticket_terms.relays = chosen;
-            self.issue_ticket(now);
-        }
+        self.renew_ticket(now);
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Doorway {
     /// People were asked for it.
     pub(super) asked: bool,
     pub(super) guess: Option<Guess>,
+    /// People know that the ticket cannot be renewed.
+    pub(super) ticket_fault: bool,
     /// A code of words that stands for the ticket.
     pub(super) code: CodeDesk,
     /// What an organisation says about this node's owner.
@@ -75,6 +77,7 @@ impl Doorway {
             gate: PassphraseGate::default(),
             passphrase: None,
             asked: false,
+            ticket_fault: false,
             guess: None,
             code: CodeDesk::default(),
             credential: None,

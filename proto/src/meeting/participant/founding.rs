@@ -114,6 +114,7 @@ impl Participant {
             meeting,
             secret: Zeroizing::new(*ticket_secret.expose()),
             epoch: 0,
+            renewal: 0,
             admission: terms.admission,
             policy: signed,
             addresses: if config.direct {
@@ -124,7 +125,7 @@ impl Participant {
             relays: permitted,
             expires: now.unix.after(TICKET_LIFE),
         };
-        let ticket = Ticket::issue(ticket_terms.clone(), &config.identity)?;
+        let ticket = Ticket::issue(ticket_terms, &config.identity)?;
         let room_secret = RoomSecret::generate(&mut random);
         let found = Op::Found {
             policy: policy.hash(),
@@ -138,7 +139,7 @@ impl Participant {
         if let Some(epoch) = epoch {
             secrets.grant(epoch, room_secret);
         }
-        let mut participant = Self::assemble(config, ticket, ticket_terms, secrets, log, random, now);
+        let mut participant = Self::assemble(config, ticket, secrets, log, random, now);
         participant.phase = Phase::Member;
         participant.keep_news();
         if let Some(epoch) = epoch {
@@ -153,12 +154,12 @@ impl Participant {
     /// Joins by ticket: knocks at the host's door by every permitted path, and goes on knocking for a while.
     #[must_use]
     pub fn join(now: Now, mut config: ParticipantConfig, ticket: Ticket, random: Random) -> Self {
-        let terms = ticket.terms().clone();
+        let terms = ticket.terms();
         let secrets = Secrets::new(TicketSecret::from_bytes(*terms.secret), terms.epoch);
         let log = RosterLog::new(terms.meeting, ticket.host());
         // A descriptor of the ticket that expired meanwhile is of no use; the host's node has a newer one.
         config.relays.extend(ticket.relays(now.unix).flatten());
-        let mut participant = Self::assemble(config, ticket, terms, secrets, log, random, now);
+        let mut participant = Self::assemble(config, ticket, secrets, log, random, now);
         participant.timers.set(Timer::Knock, now.monotonic);
         participant.timers.set(
             Timer::JoinDeadline,
@@ -172,14 +173,13 @@ impl Participant {
     pub(super) fn assemble(
         config: ParticipantConfig,
         ticket: Ticket,
-        ticket_terms: TicketTerms,
         secrets: Secrets,
         log: RosterLog,
         mut random: Random,
         now: Now,
     ) -> Self {
         let me = config.identity.member_id();
-        let meeting = ticket_terms.meeting;
+        let meeting = ticket.terms().meeting;
         let policy = ticket.policy().clone();
         let publisher = Publisher::new(
             config.identity.clone(),
@@ -217,7 +217,6 @@ impl Participant {
             doorkeepers: BTreeSet::new(),
             welcomed: BTreeMap::new(),
             ticket,
-            ticket_terms,
             secrets,
             log,
             checkpoints: Checkpoints::new(),
@@ -251,23 +250,5 @@ impl Participant {
         participant.accept_keys();
         participant.dirty.rooms();
         participant
-    }
-
-    /// Signs the ticket anew from its terms, and tells people.
-    pub(super) fn issue_ticket(&mut self, now: Now) {
-        self.ticket_terms.expires = now.unix.after(TICKET_LIFE);
-        match Ticket::issue(self.ticket_terms.clone(), &self.identity) {
-            Ok(ticket) => {
-                self.ticket = ticket;
-                self.emit(Event::Ticket(self.ticket.to_text()));
-            }
-            Err(error) => {
-                self.fault(
-                    "ticket",
-                    format!("the ticket cannot be renewed: {error}"),
-                    "hand out the old one",
-                );
-            }
-        }
     }
 }

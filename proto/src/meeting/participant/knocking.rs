@@ -16,21 +16,25 @@ use crate::{
 };
 
 impl Participant {
-    /// Looks for ways to the host. If the policy allows none, says so at once.
+    /// Looks for ways to whoever issued the ticket. If the policy allows none, says so at once.
     pub(super) fn begin_joining(&mut self, now: Now) {
         let direct = self.direct && self.judge.direct(now.unix).is_ok();
-        let host_addresses = self.ticket.terms().addresses.clone();
-        if self.me == self.host {
+        let addresses = self.ticket.terms().addresses.clone();
+        let issuer = self.ticket.issuer();
+        if issuer != self.host && issuer != self.me {
+            // The ticket proves that it may answer.
+            self.doorkeepers.insert(issuer);
+        }
+        if self.me == issuer {
             // It comes back: members look for it, at its address and in the lobby.
-        } else if direct && !host_addresses.is_empty() {
-            let host = self.host;
-            self.peer_mut(now, host).addresses = host_addresses;
+        } else if direct && !addresses.is_empty() {
+            self.peer_mut(now, issuer).addresses = addresses;
         } else if self.relays.is_empty() && self.discovery_rule(now) == DiscoveryRule::Off {
             let refusals: Vec<String> = self.refused_relays.values().cloned().collect();
             let why_not_direct = if !self.direct {
                 "direct links are switched off on this node"
             } else if direct {
-                "the ticket states no address of the host"
+                "the ticket states no address"
             } else {
                 "the policy has expired"
             };
@@ -49,7 +53,7 @@ impl Participant {
 
     /// How long to look for somebody in charge.
     pub(super) fn join_patience(&self, now: Now) -> Duration {
-        if self.me == self.host {
+        if self.is_named_by_ticket(self.me) {
             RETURN_PATIENCE
         } else if self.discovery_rule(now) > DiscoveryRule::Off {
             DISCOVERY_PATIENCE
@@ -58,10 +62,10 @@ impl Participant {
         }
     }
 
-    /// Whether somebody is told our name while we are at the door, and may answer: the host and proven co-hosts. A host
-    /// that comes back is known to everybody anyway.
+    /// Whether somebody is told our name while we are at the door, and may answer: the host and proven co-hosts. Somebody
+    /// from the ticket who comes back is known to everybody anyway.
     pub(super) fn is_doorkeeper(&self, member: MemberId) -> bool {
-        member == self.host || self.me == self.host || self.doorkeepers.contains(&member)
+        member == self.host || self.is_named_by_ticket(self.me) || self.doorkeepers.contains(&member)
     }
 
     /// Knocks: a greeting from somebody who is not in.

@@ -132,6 +132,7 @@ impl Participant {
         if self.direct && addresses != self.addresses {
             self.addresses = addresses;
             self.say_hello_to_all();
+            self.renew_ticket(now);
         }
         self.settle(now);
     }
@@ -194,7 +195,7 @@ impl Participant {
                 keys.extend(self.secrets.member_psk(&self.meeting));
                 keys.extend(self.secrets.former_psks(&self.meeting));
             }
-            let returns = self.me == self.host && matches!(self.phase, Phase::Lobby { .. });
+            let returns = self.is_named_by_ticket(self.me) && matches!(self.phase, Phase::Lobby { .. });
             if returns || self.is_member() && self.is_in_charge() {
                 keys.push(self.secrets.lobby_psk(&self.meeting));
             }

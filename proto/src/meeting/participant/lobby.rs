@@ -25,14 +25,19 @@ impl Participant {
         match self.phase {
             Phase::Lobby { .. } => true,
             // The first keys come through the lobby, while the way to the members' room is long.
-            Phase::Member => self.timers.is_set(Timer::Lobby) || self.is_in_charge() || self.misses_host(),
+            Phase::Member => {
+                self.timers.is_set(Timer::Lobby) || self.is_in_charge() || self.misses_doorkeeper()
+            }
             Phase::Left => false,
         }
     }
 
-    /// Whether the host is in the roster and cannot be reached: it may be at its own door, having lost its log.
-    fn misses_host(&self) -> bool {
-        self.log.view().members.contains_key(&self.host) && !self.is_reachable(self.host)
+    /// Whether somebody whom the ticket names is in the roster and cannot be reached: it may be at its own door, having
+    /// lost its log.
+    fn misses_doorkeeper(&self) -> bool {
+        let named = [self.host, self.ticket.issuer()];
+        let mut others = named.iter().filter(|id| **id != self.me);
+        others.any(|id| self.log.view().members.contains_key(id) && !self.is_reachable(*id))
     }
 
     /// Whether this node's role lets it admit.
@@ -44,7 +49,7 @@ impl Participant {
             .is_some_and(|member| member.role.is_in_charge())
     }
 
-    /// Those whom people at the door look for: the host from the ticket, and whoever is in charge by the roster.
+    /// Those whom people at the door look for: whoever the ticket names, and whoever is in charge by the roster.
     pub(super) fn people_in_charge(&self) -> BTreeSet<MemberId> {
         let roster = self.log.view();
         let members = roster
@@ -53,7 +58,7 @@ impl Participant {
             .filter(|(_, member)| member.role.is_in_charge());
         members
             .map(|(id, _)| *id)
-            .chain([self.host])
+            .chain([self.host, self.ticket.issuer()])
             .filter(|id| *id != self.me)
             .collect()
     }

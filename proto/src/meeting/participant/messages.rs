@@ -108,7 +108,7 @@ impl Participant {
             ControlMessage::WantCheckpoint(want) => self.handle_want_checkpoint(now, from, conduit, &want),
             ControlMessage::WantOperations(heads) => self.send_operations_since(conduit, &heads),
             ControlMessage::RoomSecret(grant) | ControlMessage::Welcome(grant) => {
-                self.handle_grant(now, from, &grant);
+                self.handle_grant(now, &grant);
             }
             ControlMessage::WantRoomSecret(operation) => {
                 // Only members get here, and a removed one is none: what they lack they may have.

@@ -63,6 +63,7 @@ mod roster_sync;
 mod routes;
 mod secrets;
 mod state_transfer;
+mod tickets;
 mod timers;
 mod welcome;
 
@@ -108,7 +109,7 @@ use crate::{
     relay::token::AccessToken,
     sframe::source_authenticator::SourceAuthenticator,
     time::{Now, Timestamp},
-    wire::ticket::{Ticket, TicketTerms},
+    wire::ticket::Ticket,
 };
 
 /// One member's part in one meeting; see the module.
@@ -132,8 +133,6 @@ pub struct Participant {
     welcomed: BTreeMap<Conduit, Timestamp>,
     /// The ticket to come back with, in its newest form.
     ticket: Ticket,
-    /// What the ticket said when it was issued; the host re-issues it from this.
-    ticket_terms: TicketTerms,
     secrets: Secrets,
     log: RosterLog,
     checkpoints: Checkpoints,

@@ -154,9 +154,10 @@ impl Participant {
     /// Forgets whoever is not in the roster and can no longer be reached.
     pub(super) fn forget_strangers(&mut self) {
         let roster = self.log.view();
-        let (channels, host) = (&self.channels, self.host);
+        let channels = &self.channels;
+        let named = [self.host, self.ticket.issuer()];
         self.peers.retain(|id, peer| {
-            *id == host
+            named.contains(id)
                 || roster.members.contains_key(id)
                 || !peer.links.is_empty()
                 || peer.redial.is_dialling()

@@ -224,10 +224,10 @@ impl Participant {
         let expected = room.members.get(&key.alias).copied();
         let starts = match (room.kind, self.phase) {
             (RoomKind::Lobby, Phase::Lobby { .. }) => expected == Some(self.host),
-            // The host is at its own door again; anybody else of whom nothing is known looks for somebody in charge.
+            // Somebody from the ticket is at its own door again; anybody else of whom nothing is known looks for somebody in charge.
             // Such people greet the host themselves.
             (RoomKind::Lobby, Phase::Member) => match expected {
-                Some(member) => member == self.host && !self.is_reachable(member),
+                Some(member) => self.is_named_by_ticket(member) && !self.is_reachable(member),
                 None => self.me != self.host && self.is_in_charge(),
             },
             (RoomKind::Members, Phase::Member) => expected.is_some_and(|member| self.me < member),

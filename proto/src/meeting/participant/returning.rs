@@ -38,7 +38,7 @@ impl Participant {
         kept: Vec<KeptRecord>,
         random: Random,
     ) -> Self {
-        let terms = ticket.terms().clone();
+        let terms = ticket.terms();
         let me = config.identity.member_id();
         let mut log = RosterLog::new(terms.meeting, ticket.host());
         let mut secrets = Secrets::new(TicketSecret::from_bytes(*terms.secret), terms.epoch);
@@ -63,7 +63,7 @@ impl Participant {
             return Self::join(now, config, ticket, random);
         }
         config.relays.extend(ticket.relays(now.unix).flatten());
-        let mut participant = Self::assemble(config, ticket, terms, secrets, log, random, now);
+        let mut participant = Self::assemble(config, ticket, secrets, log, random, now);
         participant.doorway.kept = u32::try_from(participant.log.len()).unwrap_or(u32::MAX);
         participant.doorway.kept_base = participant.checkpoint();
         if let Some(record) = record {
@@ -77,10 +77,9 @@ impl Participant {
             }
         }
         // Its address may be another one than before.
-        if participant.direct {
-            participant.ticket_terms.addresses = participant.addresses.clone();
+        if !participant.renew_ticket(now) {
+            participant.emit(Event::Ticket(participant.ticket.to_text()));
         }
-        participant.issue_ticket(now);
         participant.dirty.roster();
         participant.settle(now);
         participant

@@ -33,6 +33,7 @@ impl Participant {
             return;
         }
         self.follow_epoch(now);
+        self.renew_ticket(now);
         self.choose_recipients(now);
         self.conversation_follows(now, &changes);
         self.accept_keys();

@@ -19,7 +19,6 @@ use crate::{
     wire::{
         bounded::BoundedText,
         control_message::{ControlMessage, RoomSecretGrant},
-        ticket::Ticket,
     },
 };
 
@@ -150,10 +149,10 @@ impl Participant {
         if self.secrets.adopt(now.monotonic, &self.meeting, &epoch, &named) {
             self.forget_former_secrets(now);
             self.dirty.rooms();
-            self.renew_ticket(now);
             self.accept_keys();
             self.dial_with_new_key(now);
             self.broadcast(&ControlMessage::Moved(epoch.operation));
+            self.renew_ticket(now);
         } else if self.secrets.current_epoch() != Some(epoch.operation) && self.is_member() {
             // It mostly follows the operation at once; if it does not, whoever has it may soon leave the former rooms.
             self.timers
@@ -211,37 +210,22 @@ impl Participant {
         })
     }
 
+    /// Gives everybody the room secret of an epoch, and the ticket.
+    pub(super) fn tell_room_secret(&mut self, operation: &OperationHash) {
+        if let Some(grant) = self.grant_of(operation) {
+            self.broadcast(&ControlMessage::RoomSecret(grant));
+        }
+    }
+
     /// Takes a secret that another member granted.
-    pub(super) fn handle_grant(&mut self, now: Now, from: MemberId, grant: &RoomSecretGrant) {
+    pub(super) fn handle_grant(&mut self, now: Now, grant: &RoomSecretGrant) {
         self.secrets
             .grant(grant.operation, RoomSecret::from_bytes(grant.secret));
         self.keep_secret(grant.operation);
         if let Some(ticket) = &grant.ticket {
-            self.adopt_ticket(now, from, ticket);
+            self.adopt_ticket(now, ticket);
         }
         self.follow_epoch(now);
-    }
-
-    /// A renewed ticket must be the same host's for the same meeting, and newer.
-    fn adopt_ticket(&mut self, now: Now, _from: MemberId, text: &str) {
-        if let Ok(ticket) = Ticket::parse(text, now.unix)
-            && ticket.terms().meeting == self.meeting
-            && ticket.host() == self.ticket.host()
-            && ticket.terms().epoch > self.ticket.terms().epoch
-        {
-            self.ticket = ticket;
-            self.emit(super::Event::TicketRenewed);
-        }
-    }
-
-    /// The host issues the ticket of the present epoch.
-    fn renew_ticket(&mut self, now: Now) {
-        if self.me != self.host || self.ticket_terms.epoch == self.secrets.ticket_epoch {
-            return;
-        }
-        self.ticket_terms.epoch = self.secrets.ticket_epoch;
-        self.ticket_terms.secret = zeroize::Zeroizing::new(*self.secrets.ticket.expose());
-        self.issue_ticket(now);
     }
 
     /// Writes a Remove that moves the meeting to a fresh room secret, and grants it to those who remain.
@@ -268,10 +252,12 @@ impl Participant {
         };
         self.secrets.grant(operation, secret);
         self.keep_secret(operation);
-        // Keys turn and the peer is cut off while the roster is applied; then those who remain get the secret.
+        // Keys turn and the peer is cut off while the roster is applied; then those who remain get the secret, unless it
+        // went with the ticket.
+        let ticket_epoch = self.ticket.terms().epoch;
         self.settle(now);
-        if let Some(grant) = self.grant_of(&operation) {
-            self.broadcast(&ControlMessage::RoomSecret(grant));
+        if self.ticket.terms().epoch == ticket_epoch {
+            self.tell_room_secret(&operation);
         }
     }
 }

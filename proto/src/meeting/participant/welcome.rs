@@ -19,7 +19,7 @@ impl Participant {
     /// log, rooted in the host's signature, that says that we are in, and that commits to the secret: it does not matter
     /// who passes them on, as long as it is a member.
     pub(super) fn handle_welcome(&mut self, now: Now, from: MemberId, grant: &RoomSecretGrant) {
-        self.handle_grant(now, from, grant);
+        self.handle_grant(now, grant);
         let roster = self.log.view();
         let admitted = roster.members.contains_key(&self.me) && roster.members.contains_key(&from);
         if matches!(self.phase, Phase::Lobby { .. }) && admitted && self.secrets.current().is_some() {

@@ -5,12 +5,17 @@ use crate::policy::{
     Preset,
     fixture::{MEETING, NOW, after, any_addresses, any_descriptor, any_policy, descriptor_in, host, relay},
 };
+use crate::{
+    ids::OperationHash,
+    meeting::{operation::Op, role::Role},
+};
 
 fn terms() -> TicketTerms {
     TicketTerms {
         meeting: MEETING,
         secret: Zeroizing::new([5; 32]),
         epoch: 0,
+        renewal: 0,
         admission: AdmissionMode::Ask,
         policy: SignedPolicy::sign(MEETING, 0, Preset::Eea.into(), &host()),
         addresses: vec!["198.51.100.4:50000".parse().unwrap()],
@@ -51,14 +56,14 @@ fn a_ticket_says_on_the_other_side_what_it_was_made_of() {
 #[test]
 fn a_ticket_is_short() {
     let ticket = ticket();
-    assert_eq!(ticket.to_text().len(), 647);
+    assert_eq!(ticket.to_text().len(), 650);
     let without_relay = TicketTerms {
         relays: Vec::new(),
         ..terms()
     };
     assert_eq!(
         Ticket::issue(without_relay, &host()).unwrap().to_text().len(),
-        372
+        375
     );
 }
 
@@ -106,6 +111,7 @@ fn the_largest_ticket_fits_the_line() {
         addresses,
         relays: vec![relay.clone(), relay],
         epoch: u32::MAX,
+        renewal: u32::MAX,
         expires: UnixSeconds(u64::MAX),
         ..terms()
     };
@@ -240,6 +246,67 @@ fn each_byte_is_under_the_signature() {
     }
 }
 
+/// The founder handed the meeting to `by`.
+fn handed_to(by: &Identity) -> SignedOperation {
+    let op = Op::Role {
+        member: by.member_id(),
+        role: Role::Host,
+    };
+    SignedOperation::sign(&host(), MEETING, 4, vec![OperationHash([3; 32])], op).unwrap()
+}
+
+#[test]
+fn whoever_the_host_put_in_charge_renews_the_ticket() {
+    let heir = Identity::from_seed(&[0x61; 32]);
+    let terms = TicketTerms {
+        renewal: 1,
+        ..terms()
+    };
+    let charge = vec![handed_to(&heir)];
+    let renewed = Ticket::renew(terms.clone(), host().member_id(), charge.clone(), &heir).unwrap();
+    let read = Ticket::parse(&renewed.to_text(), NOW).unwrap();
+    assert_eq!(read, renewed);
+    assert_eq!(read.host(), host().member_id());
+    assert_eq!(read.issuer(), heir.member_id());
+    assert!(read.supersedes(&ticket()) && !ticket().supersedes(&read));
+    let next_epoch = TicketTerms {
+        epoch: 1,
+        renewal: 0,
+        ..terms.clone()
+    };
+    assert!(Ticket::issue(next_epoch, &host()).unwrap().supersedes(&read));
+    let stranger = Identity::from_seed(&[0x62; 32]);
+    for (charge, issuer) in [(charge, &stranger), (Vec::new(), &heir)] {
+        assert_eq!(
+            Ticket::renew(terms.clone(), host().member_id(), charge, issuer),
+            Err(TicketTermsError::NotInCharge)
+        );
+    }
+}
+
+#[test]
+fn a_ticket_by_somebody_who_is_not_in_charge_is_forged() {
+    let (heir, stranger) = (Identity::from_seed(&[0x61; 32]), Identity::from_seed(&[0x62; 32]));
+    let good = Ticket::renew(terms(), host().member_id(), vec![handed_to(&heir)], &heir).unwrap();
+    let resigned = |charge: Vec<SignedOperation>, by: &Identity| {
+        let charge = BoundedVec::try_from(charge).unwrap();
+        let mut payload = codec::encode(&body_of(good.terms(), good.host(), charge));
+        let signature = by.sign(DOMAIN, &payload);
+        payload.extend_from_slice(&signature.0);
+        Ticket::parse(&armor::write(TEXT_PREFIX, VERSION, &payload), NOW)
+    };
+    assert_eq!(resigned(vec![handed_to(&heir)], &heir), Ok(good.clone()));
+    assert_eq!(
+        resigned(vec![handed_to(&heir)], &stranger),
+        Err(TicketError::Forged)
+    );
+    assert_eq!(resigned(Vec::new(), &stranger), Err(TicketError::Forged));
+    assert_eq!(
+        resigned(vec![handed_to(&stranger)], &heir),
+        Err(TicketError::Forged)
+    );
+}
+
 #[test]
 fn the_secret_is_not_printed() {
     let printed = format!("{:?}", ticket());
@@ -251,7 +318,7 @@ proptest! {
     fn tickets_round_trip(
         policy in any_policy(),
         secret in any::<[u8; 32]>(),
-        (epoch, sequence) in any::<(u32, u32)>(),
+        (epoch, renewal, sequence) in any::<(u32, u32, u32)>(),
         addresses in any_addresses(1),
         relays in proptest::collection::vec(any_descriptor(), 0..=2),
         by_ticket in any::<bool>(),
@@ -261,6 +328,7 @@ proptest! {
             meeting: MEETING,
             secret: Zeroizing::new(secret),
             epoch,
+            renewal,
             admission: if by_ticket { AdmissionMode::Ticket } else { AdmissionMode::Ask },
             policy: SignedPolicy::sign(MEETING, sequence, policy, &host()),
             addresses,

@@ -4,6 +4,7 @@ use super::world::{MEETING, World, found};
 use crate::{
     ids::PolicyHash,
     meeting::{
+        charge::proven_by,
         operation::{Op, SignedOperation},
         role::{Act, Role},
         roster::RosterChange,
@@ -186,4 +187,41 @@ fn changes_are_told_once_and_removals_first() {
     assert_eq!(names.iter().filter(|name| **name == "admitted").count(), 1);
     assert!(names.contains(&"role") && names.contains(&"locked") && names.len() == 5);
     assert!(world.logs[0].take_changes().is_empty());
+}
+
+#[test]
+fn everybody_in_charge_proves_it_by_the_shortest_chain_from_the_founder() {
+    let mut world = World::usual(6);
+    let everybody = [0, 1, 2, 3, 4, 5];
+    let proven = |world: &World, person: usize| {
+        let chain = world.logs[0].charge_of(world.id(person))?;
+        let last = proven_by(&chain, MEETING, world.id(0));
+        assert_eq!(last, Some(world.id(person)));
+        Some(chain.len())
+    };
+    assert_eq!(proven(&world, 0), Some(0));
+    assert_eq!(proven(&world, 1), Some(1));
+    assert_eq!(proven(&world, 3), None);
+    // From hand to hand: 0, 3, 4, and 5 who is appointed by the last.
+    for (by, to, role) in [(0, 3, Role::Host), (3, 4, Role::Host), (4, 5, Role::CoHost)] {
+        let op = world.role(to, role);
+        world.must(by, op);
+        world.sync(&everybody);
+    }
+    for (person, steps) in [(0, 0), (3, 1), (4, 2), (5, 3)] {
+        assert_eq!(proven(&world, person), Some(steps), "{person}");
+    }
+    // Back to the founder, who appoints 5 itself.
+    for (by, to, role) in [(4, 0, Role::Host), (0, 5, Role::Speaker), (0, 5, Role::CoHost)] {
+        let op = world.role(to, role);
+        world.must(by, op);
+        world.sync(&everybody);
+    }
+    assert_eq!(proven(&world, 5), Some(1));
+    // A checkpoint carries the appointments on.
+    world.checkpoint(0).expect("the host may");
+    world.sync(&everybody);
+    for (person, steps) in [(3, 1), (4, 2), (5, 1)] {
+        assert_eq!(proven(&world, person), Some(steps), "{person} after a checkpoint");
+    }
 }
