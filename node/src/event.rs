@@ -40,6 +40,12 @@ pub enum Event {
     },
     /// Somebody in charge sent this node back to the lobby; it knocks again.
     SentBack {},
+    /// The key that was missing (the error `no_key`) is here: the member can be heard.
+    KeyCame {
+        /// Whose, in hexadecimal.
+        #[serde(with = "hex_id")]
+        member: MemberId,
+    },
     /// This node is in. The safety code follows.
     Joined {
         /// The meeting's id in hexadecimal.

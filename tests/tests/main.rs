@@ -25,6 +25,7 @@ mod keys_follow_the_roster;
 mod members_converse;
 mod members_hear_each_other;
 mod members_send_files;
+mod nobody_is_silently_deaf;
 mod people_are_recognised;
 mod relay_access;
 mod relay_descriptor;

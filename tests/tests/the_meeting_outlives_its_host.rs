@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Scratch,
-    member::{Member, Options},
+    member::{Member, Options, text},
     relay::Relay,
 };
 
@@ -101,4 +101,57 @@ fn a_co_host_admits_when_the_host_is_gone_and_then_the_rest_goes_on_alone() {
     member.wait_since(mark, "words", |e| {
         e["event"] == "chat" && e.to_string().contains("still here")
     });
+}
+
+#[test]
+fn the_founder_hands_over_and_goes_and_the_new_host_s_ticket_lets_people_in() {
+    let home = Scratch::new();
+    let mut founder = Member::found(&home, "founder", &Options::silent().with(&["--admit", "ask"]));
+    let first_ticket = founder.ticket();
+    let join = |name: &str, ticket: &str| Member::join(&home, name, ticket, &Options::silent());
+    let (mut heir, mut pest) = (join("heir", &first_ticket), join("pest", &first_ticket));
+    for guest in [&heir, &pest] {
+        let id = guest.id();
+        founder.wait("knock", |e| e["event"] == "knock" && e["member"] == id);
+        founder.about("admit", &id);
+    }
+    heir.wait_connected(2);
+    pest.wait_connected(2);
+
+    // The ticket of who hosts now is there at once, and leads past the founder.
+    founder.command(&json!({"cmd": "role", "member": heir.id(), "role": "host"}));
+    let handed = text(&heir.wait_for("ticket").event["ticket"]);
+    founder.leave();
+    let admit = |heir: &mut Member, name: &str, ticket: &str| {
+        let guest = join(name, ticket);
+        let id = guest.id();
+        heir.wait("knock", |e| e["event"] == "knock" && e["member"] == id);
+        heir.about("admit", &id);
+        guest.wait_joined();
+        guest
+    };
+    let early = admit(&mut heir, "early", &handed);
+
+    // A removal makes all tickets void, and the new one is the heir's.
+    let mark = heir.mark();
+    heir.about("remove", &pest.id());
+    assert_eq!(pest.wait_end(), 23, "{}", pest.story());
+    let renewed = heir.wait_since(mark, "renewed ticket", |e| e["event"] == "ticket");
+    let renewed = text(&renewed.event["ticket"]);
+    let late = admit(&mut heir, "late", &renewed);
+    assert_eq!(code_of(&late, 0, 3), code_of(&early, 0, 3));
+    for void in [&first_ticket, &handed] {
+        let lost = Member::join(
+            &home,
+            "lost",
+            void,
+            &Options::silent().with(&["--discovery", "off"]),
+        );
+        assert_eq!(
+            lost.wait_for("left").event["reason"],
+            "unreachable",
+            "{}",
+            lost.story()
+        );
+    }
 }

@@ -18,7 +18,7 @@ use subrosa_node::{
     command::RoleName,
     event::{Event, MemberState, PeerStats, Route, StandingName},
 };
-use subrosa_proto::ids::MemberId;
+use subrosa_proto::{ids::MemberId, time::UnixSeconds, wire::ticket::Ticket};
 
 /// Knocks that are shown at once. The node bounds its lobby itself; beyond this the oldest knock loses its number here
 /// and can still be admitted by name when it knocks again.
@@ -170,6 +170,7 @@ impl ViewModel {
                 "nobody in charge is there yet: knocking for another {for_s} s"
             ))],
             Event::PassphraseWanted { wrong } => self.on_passphrase_wanted(*wrong),
+            Event::KeyCame { member } => vec![plain(format!("{} can be heard again", self.label(member)))],
             Event::SentBack {} => {
                 self.phase = Phase::Waiting;
                 self.people.clear();
@@ -297,11 +298,12 @@ impl ViewModel {
     }
 
     fn on_ticket(&mut self, ticket: &str) -> Vec<Notice> {
-        let renewed = self.ticket.replace(sanitise(ticket)).is_some();
-        let head = if renewed {
-            "the ticket was renewed; the old one opens nothing any more:"
-        } else {
-            "hand this ticket to those you invite:"
+        let head = match self.ticket.replace(sanitise(ticket)) {
+            None => "hand this ticket to those you invite:",
+            Some(old) if opens_the_same_door(&old, ticket) => {
+                "hand out this ticket from now on; the old one may still lead here:"
+            }
+            Some(_) => "the ticket was renewed; the old one opens nothing any more:",
         };
         vec![plain(head.to_owned()), strong(sanitise(ticket))]
     }
@@ -471,6 +473,12 @@ impl ViewModel {
         }
         Vec::new()
     }
+}
+
+/// Whether two tickets open the same door: no room secret came between.
+fn opens_the_same_door(old: &str, new: &str) -> bool {
+    let epoch = |text: &str| Ticket::parse(text, UnixSeconds(0)).map(|ticket| ticket.terms().epoch);
+    matches!((epoch(old), epoch(new)), (Ok(old), Ok(new)) if old == new)
 }
 
 fn quiet(text: String) -> Notice {

@@ -54,7 +54,10 @@ mod tests {
         assert_eq!(proven(&[]), Some(identity(1).member_id()));
         let handed = appointment(MEETING, 1, 2, Role::Host);
         let helped = appointment(MEETING, 2, 3, Role::CoHost);
-        assert_eq!(proven(std::slice::from_ref(&handed)), Some(identity(2).member_id()));
+        assert_eq!(
+            proven(std::slice::from_ref(&handed)),
+            Some(identity(2).member_id())
+        );
         assert_eq!(proven(&[handed, helped]), Some(identity(3).member_id()));
     }
 

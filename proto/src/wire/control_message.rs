@@ -194,6 +194,8 @@ pub enum ControlMessage {
     CheckpointPart(Box<CheckpointPart>),
     /// I lack what came before a checkpoint.
     WantCheckpoint(WantCheckpoint),
+    /// Your frames come, but not their key.
+    WantKey,
 }
 
 #[cfg(test)]

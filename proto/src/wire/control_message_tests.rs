@@ -50,6 +50,7 @@ fn message() -> impl Strategy<Value = ControlMessage> {
     prop_oneof![
         hello,
         Just(ControlMessage::Waiting),
+        Just(ControlMessage::WantKey),
         Just(ControlMessage::Refused(RefusalReason::Locked)),
         grant.clone().prop_map(ControlMessage::Welcome),
         grant.prop_map(ControlMessage::RoomSecret),

@@ -53,6 +53,7 @@ pub(super) fn describe(event: &Event, name: impl Fn(MemberId) -> String) -> Stri
         Event::HostAbsent(_) => "host absent".to_owned(),
         Event::PassphraseWanted { wrong } => format!("passphrase wanted, wrong {wrong}"),
         Event::SentBack => "sent back".to_owned(),
+        Event::KeyCame { member } => format!("key came {}", name(*member)),
         Event::MuteRequested { by } => format!("mute requested by {}", name(*by)),
         Event::AskedToSpeak { member } => format!("asked to speak {}", name(*member)),
         Event::Sharing(in_charge_only) => format!("sharing in charge only {in_charge_only}"),

@@ -85,6 +85,8 @@ pub(crate) struct Peer {
     pub(crate) grants: Vec<RoomSecretGrant>,
     /// Turns a deaf ear to whatever would tell it of its own removal.
     pub(crate) stubborn: bool,
+    /// Takes no keys.
+    pub(crate) keyless: bool,
     /// Takes no operations any more.
     pub(crate) deaf: bool,
     /// The roster's operations, as they were told on direct links.
@@ -149,6 +151,7 @@ impl Peer {
             events: Vec::new(),
             grants: Vec::new(),
             stubborn: false,
+            keyless: false,
             deaf: false,
             operations: Vec::new(),
             identity: own,
@@ -267,6 +270,7 @@ impl Peer {
                 }
                 let ignored = message.is_ok_and(|message| {
                     self.deaf && matches!(message, ControlMessage::Operations(_))
+                        || self.keyless && matches!(message, ControlMessage::Key(_))
                         || self.stubborn && self.tells_of_removal(&message)
                 });
                 if !ignored {

@@ -187,6 +187,7 @@ fn to_event(event: participant::Event) -> Option<Event> {
         },
         participant::Event::CodeUsed { right } => Event::CodeUsed { right },
         participant::Event::SentBack => Event::SentBack {},
+        participant::Event::KeyCame { member } => Event::KeyCame { member },
         participant::Event::AskedToSpeak { member } => Event::AskedToSpeak { member },
         participant::Event::Sharing(in_charge_only) => Event::Sharing { in_charge_only },
         participant::Event::Reactions { member, allowed } => Event::Reactions { member, allowed },

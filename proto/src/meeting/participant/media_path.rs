@@ -1,7 +1,7 @@
 //! The way of a frame through the participant: sealed once, sent on every path that wants it; received, opened, handed on.
 
 use super::{
-    MediaFrame, Output, Participant,
+    Event, MediaFrame, Output, Participant,
     peer::{ALTERED_MAX, EarlyPacket, TAMPERING_PENALTY},
     routes::path_id,
 };
@@ -129,6 +129,7 @@ impl Participant {
         let Some(peer) = self.peers.get_mut(&member) else {
             return;
         };
+        let mut key_came = false;
         let opened = peer
             .keys
             .open(now.monotonic, &context, &packet.sframe, &mut plaintext);
@@ -138,6 +139,7 @@ impl Participant {
                 if let Path::Relay(relay) = packet.path {
                     peer.altered.remove(&relay);
                 }
+                key_came = peer.missing_key.frame_opened();
             }
             Err(OpenError::Replay) => peer.counters.duplicates += 1,
             Err(OpenError::UnknownKey) => {
@@ -169,6 +171,9 @@ impl Participant {
         {
             peer.verifier
                 .handle_packet(now.monotonic, path_id(relay), instance, &context, &packet.sframe);
+        }
+        if key_came {
+            self.emit(Event::KeyCame { member });
         }
         if opened.is_ok() {
             self.hand_on(now.monotonic, member, &packet, plaintext);

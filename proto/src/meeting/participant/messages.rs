@@ -128,6 +128,7 @@ impl Participant {
             ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
             ControlMessage::WantPeers(members) => self.handle_want_peers(now, from, conduit, &members),
             ControlMessage::Key(message) => self.handle_key(now, from, conduit, *message),
+            ControlMessage::WantKey => self.handle_want_key(now, from),
             ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             ControlMessage::Unsubscribe(stream) => self.handle_subscribe(from, conduit, stream, false),

@@ -51,6 +51,7 @@ mod links;
 mod lobby;
 mod media_path;
 mod messages;
+mod missing_keys;
 mod moderation;
 pub mod output;
 mod passphrase;

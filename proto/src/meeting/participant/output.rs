@@ -309,6 +309,11 @@ pub enum Event {
     },
     /// Chat, hands, reactions, polls, files.
     Conversation(ConversationEvent),
+    /// The key that was missing (the fault `no_key`) is here: the member can be heard.
+    KeyCame {
+        /// Whose.
+        member: MemberId,
+    },
     /// Something failed; the meeting goes on.
     Fault {
         /// A stable name.

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Participant, addresses::Search, dialling::Redial, former_secrets::Whereabouts, output::RoutePath,
+    Participant, addresses::Search, dialling::Redial, former_secrets::Whereabouts, missing_keys::MissingKey,
+    output::RoutePath,
 };
 use crate::{
     ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
@@ -80,6 +81,7 @@ pub(super) struct Peer {
     /// A key message that waits for roster operations.
     pub(super) pending_key: Option<KeyMessage>,
     pub(super) early: VecDeque<EarlyPacket>,
+    pub(super) missing_key: MissingKey,
     /// The paths on which we are subscribed, best first.
     pub(super) paths: Vec<Path>,
     /// Paths that were in use before; kept until then, so that a change of path is not heard.
@@ -107,6 +109,7 @@ impl Peer {
             verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),
             pending_key: None,
             early: VecDeque::new(),
+            missing_key: MissingKey::default(),
             paths: Vec::new(),
             lingering: None,
             blocked: BTreeMap::new(),
@@ -121,6 +124,7 @@ impl Peer {
         if self.early.len() == EARLY_PACKETS_MAX {
             self.early.pop_front();
             self.counters.unknown_key += 1;
+            self.missing_key.frame_lost(packet.arrival);
         }
         self.early.push_back(packet);
     }
@@ -134,6 +138,7 @@ impl Peer {
         {
             self.early.pop_front();
             self.counters.unknown_key += 1;
+            self.missing_key.frame_lost(now);
         }
         self.blocked.retain(|_, until| *until > now);
     }

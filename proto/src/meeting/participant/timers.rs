@@ -149,6 +149,7 @@ impl Participant {
         }
         self.watch_leaders(now);
         self.ask_for_addresses(now);
+        self.ask_for_missing_keys(now);
         self.watch_code(now);
         self.forget_bindings();
         self.forget_strangers();
