@@ -51,7 +51,7 @@ scenarios! {
     removals_beyond_partition interrupted_relay early_guests sole_host_returns sent_back two_refusals passphrase
     those_in_charge two_cohosts host_returns_among_guests hand_outlives_its_process door_over_three_relays
     rooms_moved_on_both_sides rooms_moved_thrice handed_over
-    checkpoints checkpoints_over_relays admitted_beside_checkpoint
+    checkpoints checkpoints_over_relays checkpoint_beyond_partition admitted_beside_checkpoint
 }
 
 #[test]

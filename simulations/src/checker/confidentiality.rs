@@ -140,6 +140,8 @@ impl Confidentiality {
         let learned = self.learned[from][outsider];
         let in_time = match (learned, self.removed_at[outsider]) {
             (Some(learned), _) if at <= learned + CUT_OFF => true,
+            // Its removal was void.
+            (None, None) => self.admitted_at[outsider].is_some(),
             (_, Some(removed)) => {
                 !self.was_parted && at <= removed + NEWS || self.was_parted && learned.is_none()
             }

@@ -551,7 +551,7 @@ impl World {
         );
         assert!(
             of_the_door || self.mallory.was_in,
-            "a stranger was told more than the door"
+            "a stranger was told more than the door: {message:?}"
         );
         match message {
             ControlMessage::Operations(operations) => {

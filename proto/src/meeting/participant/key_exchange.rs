@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Event, Participant, conduits::Conduit, roster_sync::bounded_heads};
+use super::{Event, Participant, conduits::Conduit};
 use crate::{
     ids::{MemberId, OperationHash, PolicyHash},
     meeting::{
@@ -88,8 +88,7 @@ impl Participant {
             }
             Err(KeyFault::NeedOperations(_)) => {
                 peer.pending_key = Some(message);
-                let heads = bounded_heads(self.log.heads());
-                self.send_on(conduit, &ControlMessage::WantOperations(heads));
+                self.want_operations(now, from, conduit);
             }
             Err(KeyFault::Ghost(ghosts)) => self.handle_ghosts(now, from, &ghosts),
             Err(KeyFault::Outdated) => {}

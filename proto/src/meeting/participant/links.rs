@@ -74,11 +74,9 @@ impl Participant {
         if !dialled && self.takes_code_link(now, link, member, psk) {
             return;
         }
-        let lobby_psk = self.secrets.lobby_psk(&self.meeting).id();
-        let scope = match (dialled, self.is_member(), psk) {
-            (true, false, _) => Scope::Lobby,
-            (_, _, Some(psk)) if psk == lobby_psk => Scope::Lobby,
-            (_, _, _) => Scope::Members,
+        let Some(scope) = self.scope_of_key(dialled, psk) else {
+            self.outputs.push_back(Output::Close { link });
+            return;
         };
         let unwelcome = member == self.me
             || !self.direct
@@ -109,6 +107,20 @@ impl Participant {
         }
         self.dirty.routes();
         self.conduit_opened(now, member, super::conduits::Conduit::Link(link));
+    }
+
+    /// What a peer is that proved to know a key. Nothing if the key opens nothing any more: it changed while the handshake was
+    /// under way, and whoever knew the lobby's of before must not pass for a member.
+    fn scope_of_key(&self, dialled: bool, psk: Option<PskId>) -> Option<Scope> {
+        if dialled && !self.is_member() {
+            return Some(Scope::Lobby);
+        }
+        if psk? == self.secrets.lobby_psk(&self.meeting).id() {
+            return Some(Scope::Lobby);
+        }
+        let current = self.secrets.member_psk(&self.meeting).into_iter();
+        let mut keys = current.chain(self.secrets.former_psks(&self.meeting));
+        keys.any(|key| Some(key.id()) == psk).then_some(Scope::Members)
     }
 
     /// A link ended.
@@ -203,5 +215,87 @@ impl Participant {
         let unadmitted = self.unadmitted();
         self.outputs.push_back(Output::TurnAway(unadmitted));
         self.outputs.push_back(Output::Accept { keys });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::Identity,
+        meeting::{admission::AdmissionMode, name::Name, operation::RemoveReason},
+        noise::Psk,
+        policy::{DiscoveryRule, Preset},
+        random::Random,
+        time::{Timestamp, UnixSeconds},
+        wire::control_message::ControlMessage,
+    };
+
+    const NOW: Now = Now {
+        monotonic: Timestamp::ZERO,
+        unix: UnixSeconds(1_795_293_120),
+    };
+
+    fn host() -> Participant {
+        let config = super::super::ParticipantConfig {
+            identity: Identity::from_seed(&[1; 32]),
+            name: Name::new("Ada").unwrap(),
+            addresses: vec!["192.0.2.1:4433".parse().unwrap()],
+            direct: true,
+            relays: Vec::new(),
+            discovery: DiscoveryRule::Off,
+        };
+        let terms = super::super::FoundingTerms {
+            policy: Preset::Any.into(),
+            admission: AdmissionMode::Ask,
+        };
+        Participant::found(NOW, config, terms, Random::from_seed([2; 32])).unwrap()
+    }
+
+    /// What the host does when somebody proves to know `psk`.
+    fn greeted(host: &mut Participant, psk: &Psk) -> Vec<Output> {
+        while host.poll_output().is_some() {}
+        let stranger = LinkPeer::Member(Identity::from_seed(&[3; 32]).member_id());
+        let remote = "192.0.2.66:4433".parse().unwrap();
+        host.handle_link_up(NOW, None, LinkId(7), stranger, Some(psk.id()), remote);
+        std::iter::from_fn(|| host.poll_output()).collect()
+    }
+
+    #[test]
+    fn a_key_that_was_voided_while_a_handshake_was_under_way_opens_nothing() {
+        let mut host = host();
+        let door = host.secrets.lobby_psk(&host.meeting);
+        let guest = Identity::from_seed(&[4; 32]).member_id();
+        let admit = crate::meeting::operation::Op::Admit {
+            member: guest,
+            name: Name::new("Bea").unwrap(),
+            role: crate::meeting::role::Role::Speaker,
+        };
+        host.author(NOW, admit).unwrap();
+        host.settle(NOW);
+        host.remove_member(NOW, guest, RemoveReason::Unstated);
+        let outputs = greeted(&mut host, &door);
+        let closed = |output: &Output| matches!(output, Output::Close { link } if *link == LinkId(7));
+        assert!(outputs.iter().any(closed), "{outputs:?}");
+        let says = |output: &Output| matches!(output, Output::Control { .. });
+        assert!(!outputs.iter().any(says), "{outputs:?}");
+    }
+
+    #[test]
+    fn the_door_s_key_opens_the_door_and_no_more() {
+        let mut host = host();
+        let door = host.secrets.lobby_psk(&host.meeting);
+        let outputs = greeted(&mut host, &door);
+        assert!(
+            host.links
+                .get(&LinkId(7))
+                .is_some_and(|link| link.scope == Scope::Lobby)
+        );
+        for output in outputs {
+            if let Output::Control { bytes, .. } = output {
+                let message = ControlMessage::decode(&bytes).unwrap();
+                assert!(matches!(message, ControlMessage::Ping(_)), "{message:?}");
+            }
+        }
     }
 }

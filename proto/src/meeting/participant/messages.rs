@@ -84,7 +84,7 @@ impl Participant {
             ControlMessage::Operations(operations) => {
                 self.insert_operations(now, from, conduit, operations.into_inner());
             }
-            ControlMessage::Heads(heads) => self.handle_heads(conduit, &heads),
+            ControlMessage::Heads(heads) => self.handle_heads(now, from, conduit, &heads),
             ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, *part),
             // Good for nothing until the roster has it, which will be soon.
             ControlMessage::Key(message) => {
@@ -102,7 +102,7 @@ impl Participant {
             }
             ControlMessage::Heads(heads) => {
                 self.note_heads(now, from, &heads);
-                self.handle_heads(conduit, &heads);
+                self.handle_heads(now, from, conduit, &heads);
             }
             ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, *part),
             ControlMessage::WantCheckpoint(want) => self.handle_want_checkpoint(now, from, conduit, &want),

@@ -11,7 +11,7 @@ use super::{
     output::RoutePath,
 };
 use crate::{
-    ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
+    ids::{LinkId, MeetingId, MemberId, OperationHash, RelayId, StreamId},
     meeting::keys::{KeyMessage, Receiver},
     mesh::route::Path,
     sframe::source_verifier::SourceVerifier,
@@ -78,6 +78,8 @@ pub(super) struct Peer {
     pub(super) place: Whereabouts,
     pub(super) keys: Receiver,
     pub(super) verifier: SourceVerifier,
+    /// Our heads when it was last asked for operations, and when that was.
+    pub(super) asked: Option<(Vec<OperationHash>, Timestamp)>,
     /// A key message that waits for roster operations.
     pub(super) pending_key: Option<KeyMessage>,
     pub(super) early: VecDeque<EarlyPacket>,
@@ -107,6 +109,7 @@ impl Peer {
             place: Whereabouts::default(),
             keys: Receiver::new(meeting, id, me),
             verifier: SourceVerifier::new(meeting, id, StreamId::AUDIO),
+            asked: None,
             pending_key: None,
             early: VecDeque::new(),
             missing_key: MissingKey::default(),

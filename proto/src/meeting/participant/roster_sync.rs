@@ -1,6 +1,6 @@
 //! The roster log between members.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Event, Participant,
@@ -20,6 +20,10 @@ use crate::{
 /// How many members are told of news at once. Reason: news spread to 200 members in a few rounds, and a round costs each
 /// member as many messages.
 const GOSSIP_FANOUT: usize = 3;
+
+/// A peer is asked for the same operations no more often. Reason: what a checkpoint stands for is not in its log, so that its
+/// answer may not help: both would ask and answer as fast as the way between them allows.
+const WANT_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Participant {
     /// Writes an operation of our own and tells everybody; its hash, or a fault for people.
@@ -72,8 +76,7 @@ impl Participant {
             self.expect_checkpoint(now, from);
         }
         if pending && !self.awaits_state() {
-            let heads = self.log.heads();
-            self.send_on(conduit, &ControlMessage::WantOperations(bounded_heads(heads)));
+            self.want_operations(now, from, conduit);
         }
         if news {
             self.keep_news();
@@ -85,14 +88,30 @@ impl Participant {
         }
     }
 
+    /// Asks a peer for what this node lacks; not again at once if nothing came that helps.
+    pub(super) fn want_operations(&mut self, now: Now, from: MemberId, conduit: Conduit) {
+        let heads = self.log.heads();
+        if let Some(peer) = self.peers.get_mut(&from) {
+            let asked = peer.asked.as_ref();
+            if asked.is_some_and(|(known, at)| *known == heads && now.monotonic - *at < WANT_INTERVAL) {
+                return;
+            }
+            peer.asked = Some((heads.clone(), now.monotonic));
+        }
+        self.send_on(conduit, &ControlMessage::WantOperations(bounded_heads(heads)));
+    }
+
     /// A peer's heads: one of us may lack something.
-    pub(super) fn handle_heads(&mut self, conduit: Conduit, heads: &[OperationHash]) {
+    pub(super) fn handle_heads(
+        &mut self,
+        now: Now,
+        from: MemberId,
+        conduit: Conduit,
+        heads: &[OperationHash],
+    ) {
         let ours = self.log.heads();
         if heads.iter().any(|head| !self.log.contains(head)) {
-            self.send_on(
-                conduit,
-                &ControlMessage::WantOperations(bounded_heads(ours.clone())),
-            );
+            self.want_operations(now, from, conduit);
         }
         let theirs: BTreeSet<OperationHash> = heads.iter().copied().collect();
         if ours.iter().any(|head| !theirs.contains(head)) && heads.iter().all(|head| self.log.contains(head))
