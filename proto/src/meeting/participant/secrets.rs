@@ -19,6 +19,7 @@ use crate::{
     wire::{
         bounded::BoundedText,
         control_message::{ControlMessage, RoomSecretGrant},
+        ticket::Ticket,
     },
 };
 
@@ -35,6 +36,8 @@ pub(super) struct Secrets {
     granted: BTreeMap<OperationHash, RoomSecret>,
     /// The epoch in use.
     current: Option<Epoch>,
+    /// A ticket that may take the place of ours once its room secret is in use.
+    pub(super) newer_ticket: Option<Ticket>,
     /// Those before, while somebody may need them.
     former: FormerSecrets,
 }
@@ -54,6 +57,7 @@ impl Secrets {
             ticket_epoch,
             granted: BTreeMap::new(),
             current: None,
+            newer_ticket: None,
             former: FormerSecrets::default(),
         }
     }
@@ -152,6 +156,7 @@ impl Participant {
             self.accept_keys();
             self.dial_with_new_key(now);
             self.broadcast(&ControlMessage::Moved(epoch.operation));
+            self.adopt_ticket();
             self.renew_ticket(now);
         } else if self.secrets.current_epoch() != Some(epoch.operation) && self.is_member() {
             // It mostly follows the operation at once; if it does not, whoever has it may soon leave the former rooms.
@@ -223,7 +228,7 @@ impl Participant {
             .grant(grant.operation, RoomSecret::from_bytes(grant.secret));
         self.keep_secret(grant.operation);
         if let Some(ticket) = &grant.ticket {
-            self.adopt_ticket(now, ticket);
+            self.handle_ticket(now, ticket);
         }
         self.follow_epoch(now);
     }

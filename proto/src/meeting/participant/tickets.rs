@@ -106,14 +106,135 @@ impl Participant {
         chosen
     }
 
-    /// Takes a newer ticket, unless it is by somebody who was put out.
-    pub(super) fn adopt_ticket(&mut self, now: Now, text: &str) {
-        if let Ok(ticket) = Ticket::parse(text, now.unix)
-            && ticket.supersedes(&self.ticket)
-            && !self.log.view().removed.contains_key(&ticket.issuer())
-        {
-            self.ticket = ticket;
+    /// Somebody gave us a ticket: takes it, now or when its room secret is in use. Nobody else's word counts for who issues
+    /// it.
+    pub(super) fn handle_ticket(&mut self, now: Now, text: &str) {
+        let parsed = Ticket::parse(text, now.unix).ok();
+        if let Some(ticket) = parsed.filter(|ticket| ticket.supersedes(&self.ticket)) {
+            self.secrets.newer_ticket = Some(ticket);
+            self.adopt_ticket();
+        }
+    }
+
+    /// Takes a newer ticket if it opens the present door, unless it is by somebody who was put out. Reason: a member in charge
+    /// could otherwise sign one of an epoch that never comes, and nobody would ever take another.
+    pub(super) fn adopt_ticket(&mut self) {
+        let (secret, epoch) = (&self.secrets.ticket, self.secrets.ticket_epoch);
+        let fits =
+            |ticket: &Ticket| ticket.terms().epoch == epoch && *ticket.terms().secret == *secret.expose();
+        let ours = self.is_member() && self.ticket_issuer() == Some(self.me);
+        let Some(ticket) = self.secrets.newer_ticket.as_ref().filter(|ticket| fits(ticket)) else {
+            return;
+        };
+        let put_out = self.log.view().removed.contains_key(&ticket.issuer());
+        if !ours && !put_out && ticket.supersedes(&self.ticket) {
+            self.ticket = ticket.clone();
             self.emit(Event::TicketRenewed);
         }
+        self.secrets.newer_ticket = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::Identity,
+        meeting::{admission::AdmissionMode, name::Name, operation::Op, role::Role},
+        policy::{DiscoveryRule, Preset},
+        random::Random,
+        time::{Timestamp, UnixSeconds},
+    };
+
+    const NOW: Now = Now {
+        monotonic: Timestamp::ZERO,
+        unix: UnixSeconds(1_795_293_120),
+    };
+
+    /// A founder that has handed its meeting to `heir`.
+    fn handed_to(heir: &Identity) -> Participant {
+        let config = super::super::ParticipantConfig {
+            identity: Identity::from_seed(&[1; 32]),
+            name: Name::new("Ada").unwrap(),
+            addresses: vec!["192.0.2.1:4433".parse().unwrap()],
+            direct: true,
+            relays: Vec::new(),
+            discovery: DiscoveryRule::Off,
+        };
+        let terms = super::super::FoundingTerms {
+            policy: Preset::Any.into(),
+            admission: AdmissionMode::Ask,
+        };
+        let mut founder = Participant::found(NOW, config, terms, Random::from_seed([2; 32])).unwrap();
+        let member = heir.member_id();
+        let admit = Op::Admit {
+            member,
+            name: Name::new("Bea").unwrap(),
+            role: Role::Speaker,
+        };
+        let hand_over = Op::Role {
+            member,
+            role: Role::Host,
+        };
+        for op in [admit, hand_over] {
+            founder.author(NOW, op).unwrap();
+        }
+        founder.settle(NOW);
+        founder
+    }
+
+    #[test]
+    fn a_ticket_of_another_door_is_not_taken_whoever_signed_it() {
+        let heir = Identity::from_seed(&[4; 32]);
+        let mut founder = handed_to(&heir);
+        let charge = founder.log.charge_of(heir.member_id()).unwrap();
+        let good = TicketTerms {
+            renewal: 1,
+            ..founder.ticket.terms().clone()
+        };
+        let later = TicketTerms {
+            epoch: u32::MAX,
+            ..good.clone()
+        };
+        let other_secret = TicketTerms {
+            secret: Zeroizing::new([9; 32]),
+            ..good.clone()
+        };
+        let mut give = |terms: &TicketTerms| {
+            let ticket = Ticket::renew(terms.clone(), founder.me, charge.clone(), &heir).unwrap();
+            founder.handle_ticket(NOW, &ticket.to_text());
+            founder.ticket.issuer() == heir.member_id()
+        };
+        assert!(!give(&later) && !give(&other_secret));
+        assert!(give(&good), "the one that fits is taken after those that do not");
+    }
+
+    #[test]
+    fn whoever_issues_the_ticket_takes_nobody_else_s() {
+        let heir = Identity::from_seed(&[4; 32]);
+        let mut founder = handed_to(&heir);
+        let charge = founder.log.charge_of(heir.member_id()).unwrap();
+        // Back again: the founder hosts.
+        let back = Op::Role {
+            member: founder.me,
+            role: Role::Host,
+        };
+        let handed_back = {
+            let mut log = crate::meeting::roster_log::RosterLog::new(founder.meeting, founder.me);
+            for operation in founder.log.operations_since(&[], 0).operations {
+                log.insert(operation).unwrap();
+            }
+            log.author(&heir, back).unwrap()
+        };
+        founder.log.insert(handed_back).unwrap();
+        founder.dirty.roster();
+        founder.settle(NOW);
+        let terms = TicketTerms {
+            renewal: 7,
+            ..founder.ticket.terms().clone()
+        };
+        let ticket = Ticket::renew(terms, founder.me, charge, &heir).unwrap();
+        founder.handle_ticket(NOW, &ticket.to_text());
+        assert_eq!(founder.ticket.issuer(), founder.me);
     }
 }
