@@ -542,7 +542,9 @@ impl World {
         let message = ControlMessage::decode(bytes).expect("checked before");
         let of_the_door = matches!(
             message,
+            // A charge names those in charge, as the ticket names the host.
             ControlMessage::Hello(_)
+                | ControlMessage::Charge(_)
                 | ControlMessage::Waiting
                 | ControlMessage::Refused(_)
                 | ControlMessage::Door(DoorMessage::Refused(..))
