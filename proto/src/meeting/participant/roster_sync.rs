@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Event, Participant,
     conduits::{Conduit, fit},
+    links::Scope,
     timers::{GOSSIP_DELAY, HEARTBEAT_INTERVAL, Timer},
 };
 use crate::{
@@ -90,6 +91,9 @@ impl Participant {
 
     /// Asks a peer for what this node lacks; not again at once if nothing came that helps.
     pub(super) fn want_operations(&mut self, now: Now, from: MemberId, conduit: Conduit) {
+        if !self.may_know_heads(from, conduit) {
+            return;
+        }
         let heads = self.log.heads();
         if let Some(peer) = self.peers.get_mut(&from) {
             let asked = peer.asked.as_ref();
@@ -99,6 +103,14 @@ impl Participant {
             peer.asked = Some((heads.clone(), now.monotonic));
         }
         self.send_on(conduit, &ControlMessage::WantOperations(bounded_heads(heads)));
+    }
+
+    /// Heads say how much this node knows. While it is at the door itself, others at the door are not told.
+    fn may_know_heads(&self, from: MemberId, conduit: Conduit) -> bool {
+        self.is_member()
+            || self.scope_of(conduit) == Scope::Members
+            || self.is_doorkeeper(from)
+            || self.log.view().members.contains_key(&from)
     }
 
     /// A peer's heads: one of us may lack something.
@@ -167,4 +179,76 @@ impl Participant {
 pub(super) fn bounded_heads(mut heads: Vec<OperationHash>) -> crate::wire::control_message::Heads {
     heads.truncate(HEADS_MAX);
     fit(heads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::Identity,
+        ids::LinkId,
+        meeting::{
+            admission::AdmissionMode,
+            name::Name,
+            participant::{FoundingTerms, LinkPeer, Output, ParticipantConfig},
+        },
+        policy::{DiscoveryRule, Preset},
+        random::Random,
+        time::{Timestamp, UnixSeconds},
+    };
+
+    const NOW: Now = Now {
+        monotonic: Timestamp::ZERO,
+        unix: UnixSeconds(1_795_293_120),
+    };
+
+    fn config(seed: u8) -> ParticipantConfig {
+        ParticipantConfig {
+            identity: Identity::from_seed(&[seed; 32]),
+            name: Name::new("Ada").unwrap(),
+            addresses: vec!["192.0.2.1:4433".parse().unwrap()],
+            direct: true,
+            relays: Vec::new(),
+            discovery: DiscoveryRule::Off,
+        }
+    }
+
+    /// What a guest at the door says when somebody shows it an operation that rests on one it does not have.
+    fn guest_shown_half_the_log(by: u8) -> Vec<ControlMessage> {
+        let terms = FoundingTerms {
+            policy: Preset::Any.into(),
+            admission: AdmissionMode::Ask,
+        };
+        let host = Participant::found(NOW, config(1), terms, Random::from_seed([2; 32])).unwrap();
+        let mut guest = Participant::join(NOW, config(3), host.ticket().clone(), Random::from_seed([4; 32]));
+        let peer = Identity::from_seed(&[by; 32]);
+        let door = host.secrets.lobby_psk(&host.meeting).id();
+        let remote = "192.0.2.66:4433".parse().unwrap();
+        guest.handle_link_up(
+            NOW,
+            None,
+            LinkId(7),
+            LinkPeer::Member(peer.member_id()),
+            Some(door),
+            remote,
+        );
+        let parent = OperationHash([9; 32]);
+        let half = SignedOperation::sign(&peer, host.meeting, 1, vec![parent], Op::Leave).unwrap();
+        let shown = ControlMessage::Operations(fit(vec![half]));
+        guest.handle_control(NOW, LinkId(7), &shown.encode());
+        let outputs = std::iter::from_fn(|| guest.poll_output());
+        let said = outputs.filter_map(|output| match output {
+            Output::Control { bytes, .. } => Some(ControlMessage::decode(&bytes).unwrap()),
+            _ => None,
+        });
+        said.collect()
+    }
+
+    #[test]
+    fn a_guest_asks_those_at_the_door_for_the_log_and_tells_other_guests_nothing_of_it() {
+        let asks = |message: &ControlMessage| matches!(message, ControlMessage::WantOperations(_));
+        assert!(guest_shown_half_the_log(1).iter().any(asks), "the host is asked");
+        let said = guest_shown_half_the_log(5);
+        assert!(!said.iter().any(asks), "{said:?}");
+    }
 }

@@ -173,13 +173,22 @@ impl Participant {
         if !expected || self.log.contains(&part.checkpoint) || !fits(&part) {
             return;
         }
+        let (host, roster) = (self.host, self.log.view());
+        let trusted = |member: &MemberId| {
+            *member == host || self.doorkeepers.contains(member) || roster.members.contains_key(member)
+        };
         let assemblies = &mut self.checkpoints.transfers.assemblies;
         let is_new = assemblies.get(&from).is_none_or(|known| {
             known.checkpoint != part.checkpoint || known.parts.len() != usize::from(part.parts)
         });
         if is_new {
             if assemblies.len() >= ASSEMBLIES_MAX && !assemblies.contains_key(&from) {
-                return;
+                // Others at the door must not keep away what the host sends.
+                let stranger = assemblies.keys().find(|member| !trusted(member)).copied();
+                match stranger.filter(|_| trusted(&from)) {
+                    Some(stranger) => assemblies.remove(&stranger),
+                    None => return,
+                };
             }
             let assembly = Assembly {
                 checkpoint: part.checkpoint,
