@@ -12,13 +12,12 @@ use subrosa_proto::{
     ids::{Alias, RoomId, TrackAlias},
     wire::relay_message::RelayRequest,
 };
-use subrosa_tests::relay_client::{RelayAddress, media_packet};
-
-use crate::{
-    figures::Fanout,
+use subrosa_tests::{
     port::{BUFFER_BYTES, Port},
-    process::Child,
+    relay_client::{RelayAddress, media_packet},
 };
+
+use crate::{figures::Fanout, process::Child};
 
 const ROOM: RoomId = RoomId([3; 16]);
 /// Listeners that share a socket of the load.

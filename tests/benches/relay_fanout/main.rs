@@ -14,9 +14,7 @@
 
 mod figures;
 mod floors;
-mod idle;
 mod load;
-mod port;
 mod process;
 mod raw;
 mod relay_process;
@@ -28,7 +26,7 @@ use floors::Floors;
 use load::Load;
 use process::Child;
 use serde_json::json;
-use subrosa_tests::relay_client::RelayAddress;
+use subrosa_tests::{idle::IdleSessions, relay_client::RelayAddress, watch};
 
 /// A voice frame, and about the most that fits the smallest packet that every path carries (RFC 9000 §14). What is larger
 /// is dropped whenever QUIC takes a burst of losses for a path that no longer carries larger packets, which on a busy
@@ -55,7 +53,7 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> ExitCode {
-    process::pin(std::process::id(), 1);
+    watch::pin(std::process::id(), 1);
     println!(
         "| run | payload | offered in/s | forwarded/s | per CPU-second | of bare UDP | CPU | frames per packet | per send | delivered | p50 / p99 ms |"
     );
@@ -142,7 +140,7 @@ fn row(name: &str, bytes: usize, raw: f64, run: &Fanout) {
 fn memory() {
     let child = Child::spawn("relay");
     let address = RelayAddress::at(child.address());
-    let mut idle = idle::IdleSessions::new(address);
+    let mut idle = IdleSessions::new(address);
     let empty = child.resident_bytes();
     for sessions in [200, 1_000] {
         idle.grow_to(sessions);

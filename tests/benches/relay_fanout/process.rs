@@ -7,8 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// Milliseconds of a clock tick in `/proc`: `USER_HZ` is 100 on every architecture that this runs on.
-const TICK_MS: u64 = 10;
+use subrosa_tests::watch;
 
 /// Ends its process when dropped.
 pub(crate) struct Child {
@@ -27,7 +26,7 @@ impl Child {
             .stdout(Stdio::piped())
             .spawn()
             .expect("this binary starts again");
-        pin(process.id(), 0);
+        watch::pin(process.id(), 0);
         let mut answers = BufReader::new(process.stdout.take().expect("a pipe"));
         let mut line = String::new();
         answers.read_line(&mut line).expect("the child says its address");
@@ -67,30 +66,14 @@ impl Child {
         report
     }
 
-    /// CPU time of the whole process, user and system, threads that ended included, to a clock tick of 10 ms.
+    /// CPU time, see [`watch::cpu`].
     pub(crate) fn cpu(&self) -> Duration {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("Linux");
-        // The second field is the program's name in parentheses, which may hold spaces: utime and stime are the 12th
-        // and 13th behind it (proc_pid_stat(5)).
-        let fields = text.rsplit_once(')').expect("a name in parentheses").1;
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|field| field.parse::<u64>().expect("clock ticks"))
-            .sum();
-        Duration::from_millis(ticks * TICK_MS)
+        watch::cpu(self.process.id())
     }
 
     /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("Linux");
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|kb| kb.parse::<u64>().ok())
-            .expect("kilobytes")
-            * 1_024
+        watch::resident_bytes(self.process.id())
     }
 }
 
@@ -98,16 +81,5 @@ impl Drop for Child {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// Pins a process to a core where `taskset` exists and there are two cores; else the figures are a little worse.
-pub(crate) fn pin(pid: u32, core: usize) {
-    if std::thread::available_parallelism().is_ok_and(|n| n.get() > core) {
-        let _ = Command::new("taskset")
-            .args(["-a", "-cp", &core.to_string(), &pid.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
     }
 }

@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use crate::{
+    port::{BUFFER_BYTES, Port},
+    relay_client::RelayAddress,
+};
 use subrosa_proto::{
     ids::{Alias, RoomId},
     wire::relay_message::RelayRequest,
 };
-use subrosa_tests::relay_client::RelayAddress;
-
-use crate::port::{BUFFER_BYTES, Port};
 
 /// Sessions that joined a room and do nothing more.
-pub(crate) struct IdleSessions {
+pub struct IdleSessions {
     relay: RelayAddress,
     port: Port,
     buffer: Vec<u8>,
@@ -19,7 +20,12 @@ pub(crate) struct IdleSessions {
 }
 
 impl IdleSessions {
-    pub(crate) fn new(relay: RelayAddress) -> Self {
+    /// None yet.
+    ///
+    /// # Panics
+    /// If the system has no socket to give.
+    #[must_use]
+    pub fn new(relay: RelayAddress) -> Self {
         Self {
             relay,
             port: Port::new(99),
@@ -29,7 +35,10 @@ impl IdleSessions {
     }
 
     /// Adds sessions, ten to a room, and lets them settle.
-    pub(crate) fn grow_to(&mut self, sessions: usize) {
+    ///
+    /// # Panics
+    /// If the relay does not answer.
+    pub fn grow_to(&mut self, sessions: usize) {
         for i in self.port.clients.len()..sessions {
             let handle = self.port.dial(&self.relay, 10_000 + i as u64);
             let limit = Instant::now() + Duration::from_secs(10);
@@ -50,8 +59,13 @@ impl IdleSessions {
             );
             self.turn();
         }
-        let settled = Instant::now() + Duration::from_secs(2);
-        while Instant::now() < settled {
+        self.rest(Duration::from_secs(2));
+    }
+
+    /// Keeps the sessions for a while.
+    pub fn rest(&mut self, during: Duration) {
+        let until = Instant::now() + during;
+        while Instant::now() < until {
             self.turn();
         }
     }

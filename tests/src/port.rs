@@ -1,4 +1,4 @@
-//! The load's sockets: quinn-proto clients in a busy loop, so that one core of load can saturate one core of relay.
+//! Sockets for load on a relay: quinn-proto clients in a busy loop, so that one core of load can saturate one core of relay.
 
 use std::{
     collections::BTreeMap,
@@ -20,11 +20,12 @@ use subrosa_proto::{
     random::Random,
     wire::{framing, relay_message::RelayRequest},
 };
-use subrosa_tests::relay_client::{RelayAddress, dial_config};
+
+use crate::relay_client::{RelayAddress, dial_config};
 
 const RECEIVE_BYTES: usize = 64 * 1024;
 /// Bytes that a port's `turn` needs to receive into.
-pub(crate) const BUFFER_BYTES: usize = RECEIVE_BYTES * BATCH_SIZE;
+pub const BUFFER_BYTES: usize = RECEIVE_BYTES * BATCH_SIZE;
 
 /// A congestion window that never closes: the publishers' overload must reach the relay.
 struct Unlimited;
@@ -65,27 +66,45 @@ fn transport() -> TransportConfig {
     config
 }
 
-pub(crate) struct Client {
-    pub(crate) connection: Connection,
+/// One session with a relay.
+pub struct Client {
+    /// Its connection.
+    pub connection: Connection,
     control: Option<StreamId>,
-    pub(crate) connected: bool,
+    /// Whether the handshake is done.
+    pub connected: bool,
     touched: bool,
 }
 
 /// A socket with its endpoint and connections.
-pub(crate) struct Port {
+pub struct Port {
     socket: UdpSocket,
     state: UdpSocketState,
     endpoint: Endpoint,
-    pub(crate) clients: BTreeMap<ConnectionHandle, Client>,
+    /// By handle.
+    pub clients: BTreeMap<ConnectionHandle, Client>,
     touched: Vec<ConnectionHandle>,
     /// Media frames received.
-    pub(crate) frames: u64,
+    pub frames: u64,
 }
 
 impl Port {
-    pub(crate) fn new(seed: u8) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    /// A socket on the loopback interface.
+    ///
+    /// # Panics
+    /// If the system has no socket to give.
+    #[must_use]
+    pub fn new(seed: u8) -> Self {
+        Self::bound("127.0.0.1:0", seed)
+    }
+
+    /// A socket at an address.
+    ///
+    /// # Panics
+    /// If the system has no such socket to give.
+    #[must_use]
+    pub fn bound(at: &str, seed: u8) -> Self {
+        let socket = UdpSocket::bind(at).expect("a free port");
         let state = UdpSocketState::new((&socket).into()).expect("socket options");
         let _ = state.set_recv_buffer_size((&socket).into(), 1 << 20);
         let _ = state.set_send_buffer_size((&socket).into(), 4 << 20);
@@ -101,7 +120,11 @@ impl Port {
         }
     }
 
-    pub(crate) fn dial(&mut self, relay: &RelayAddress, seed: u64) -> ConnectionHandle {
+    /// Begins a session under an identity made from `seed`.
+    ///
+    /// # Panics
+    /// If the configuration is no good, which is a mistake here.
+    pub fn dial(&mut self, relay: &RelayAddress, seed: u64) -> ConnectionHandle {
         let mut config = dial_config(relay, seed);
         config.transport_config(Arc::new(transport()));
         let dialled = self.endpoint.connect(Instant::now(), config, relay.addr, "relay");
@@ -117,7 +140,8 @@ impl Port {
         handle
     }
 
-    pub(crate) fn touch(&mut self, handle: ConnectionHandle) {
+    /// This connection has something to do at the next turn.
+    pub fn touch(&mut self, handle: ConnectionHandle) {
         if let Some(client) = self.clients.get_mut(&handle)
             && !client.touched
         {
@@ -126,7 +150,11 @@ impl Port {
         }
     }
 
-    pub(crate) fn ask(&mut self, handle: ConnectionHandle, request: &RelayRequest) {
+    /// Asks the relay for something.
+    ///
+    /// # Panics
+    /// If there is no such session, or its stream takes nothing.
+    pub fn ask(&mut self, handle: ConnectionHandle, request: &RelayRequest) {
         let client = self.clients.get_mut(&handle).expect("a client");
         let Client {
             connection, control, ..
@@ -141,8 +169,11 @@ impl Port {
         self.touch(handle);
     }
 
-    /// Receives, handles, answers. Frames' send times go to `delays`.
-    pub(crate) fn turn(&mut self, buffer: &mut [u8], start: Instant, delays: Option<&mut Vec<u32>>) {
+    /// Receives, handles, answers. The times in microseconds since frames were sent go to `delays`; `start` is what senders count from.
+    ///
+    /// # Panics
+    /// If the relay ends a session.
+    pub fn turn(&mut self, buffer: &mut [u8], start: Instant, delays: Option<&mut Vec<u32>>) {
         self.receive(Instant::now(), buffer);
         let now = Instant::now();
         let mut delays = delays;
@@ -219,7 +250,8 @@ impl Port {
         }
     }
 
-    pub(crate) fn timeouts(&mut self) {
+    /// Does what is due.
+    pub fn timeouts(&mut self) {
         let now = Instant::now();
         for (&handle, client) in &mut self.clients {
             if client.connection.poll_timeout().is_some_and(|at| at <= now) {

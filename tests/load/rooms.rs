@@ -1,0 +1,345 @@
+//! Many rooms that talk.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use quinn_proto::ConnectionHandle;
+use serde_json::json;
+use subrosa_proto::{
+    ids::{Alias, RoomId, TrackAlias},
+    wire::relay_message::RelayRequest,
+};
+use subrosa_tests::{
+    port::{BUFFER_BYTES, Port},
+    relay_client::{RelayAddress, media_packet},
+};
+
+use crate::{
+    Options, holds,
+    relay::{Metrics, Relay},
+};
+
+/// Frames per second of an open microphone, and bytes of each with its headers.
+const FRAMES_PER_SECOND: f64 = 50.0;
+const FRAME_BYTES: usize = 160;
+/// How long somebody's microphone stays open before somebody else's is.
+const TURN: Duration = Duration::from_secs(5);
+const MINUTE: Duration = Duration::from_secs(60);
+const PROBE: Duration = Duration::from_secs(5);
+const OVERLOAD: Duration = Duration::from_secs(30);
+/// More than a relay forwards on one core when each frame goes to few.
+const PROBE_RATE: f64 = 300_000.0;
+/// What is under way when a phase ends has arrived after this.
+const LAST_ARRIVALS: Duration = Duration::from_millis(300);
+/// Share of the frames that may be missing in calm minutes: the machine is shared, and a load that is late overflows its socket.
+const MISSING_SHARE_MAX: f64 = 0.001;
+/// Growth of the relay's memory after the first minute that is not called drift.
+const DRIFT_BYTES_MAX: u64 = 8 << 20;
+
+struct Room {
+    port: Port,
+    members: Vec<ConnectionHandle>,
+    /// The first of those whose microphone is open.
+    first_unmuted: usize,
+}
+
+struct Rooms {
+    rooms: Vec<Room>,
+    unmuted: usize,
+    buffer: Vec<u8>,
+    start: Instant,
+}
+
+/// What happened in a phase.
+struct Phase {
+    published: u64,
+    delivered: u64,
+    wall: Duration,
+    cpu: Duration,
+    delays_us: Vec<u32>,
+    before: Metrics,
+    after: Metrics,
+    resident: u64,
+}
+
+fn track(member: usize) -> TrackAlias {
+    TrackAlias((member as u64 + 1).to_le_bytes())
+}
+
+fn room_id(number: usize) -> RoomId {
+    let mut id = [0x6c; 16];
+    id[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    RoomId(id)
+}
+
+impl Rooms {
+    fn open(relay: &RelayAddress, options: &Options) -> Self {
+        let mut rooms = Self {
+            rooms: Vec::new(),
+            unmuted: options.unmuted,
+            buffer: vec![0; BUFFER_BYTES],
+            start: Instant::now(),
+        };
+        for number in 0..options.rooms {
+            let mut port = Port::new(number as u8);
+            let seed = |member: usize| (number * 1_000 + member) as u64;
+            let members = (0..options.members)
+                .map(|member| port.dial(relay, seed(member)))
+                .collect();
+            rooms.rooms.push(Room {
+                port,
+                members,
+                first_unmuted: 0,
+            });
+            rooms.turns(Duration::from_millis(20));
+        }
+        rooms.turns_until_connected();
+        rooms.each_asks(|room, member| {
+            vec![
+                RelayRequest::Join {
+                    room,
+                    alias: Alias((member as u64 + 1).to_le_bytes()),
+                    token: None,
+                },
+                RelayRequest::Announce {
+                    room,
+                    track: track(member),
+                },
+            ]
+        });
+        rooms.each_asks(|room, member| {
+            let others = (0..options.members).filter(|other| *other != member);
+            let subscribe = |other| RelayRequest::Subscribe {
+                room,
+                track: track(other),
+            };
+            others.map(subscribe).collect()
+        });
+        rooms
+    }
+
+    fn turns_until_connected(&mut self) {
+        let limit = Instant::now() + Duration::from_secs(60);
+        let connected = |room: &Room| room.port.clients.values().all(|client| client.connected);
+        while !self.rooms.iter().all(connected) {
+            assert!(
+                Instant::now() < limit,
+                "not all sessions come about within a minute"
+            );
+            self.turns(Duration::from_millis(50));
+        }
+    }
+
+    fn each_asks(&mut self, asks: impl Fn(RoomId, usize) -> Vec<RelayRequest>) {
+        for number in 0..self.rooms.len() {
+            let room = &mut self.rooms[number];
+            for (member, handle) in room.members.clone().into_iter().enumerate() {
+                for request in asks(room_id(number), member) {
+                    room.port.ask(handle, &request);
+                }
+            }
+            self.turns(Duration::from_millis(5));
+        }
+        self.turns(Duration::from_secs(1));
+    }
+
+    fn turns(&mut self, during: Duration) {
+        let until = Instant::now() + during;
+        while Instant::now() < until {
+            for room in &mut self.rooms {
+                room.port.timeouts();
+                room.port.turn(&mut self.buffer, self.start, None);
+            }
+        }
+    }
+
+    fn heard(&self) -> u64 {
+        self.rooms.iter().map(|room| room.port.frames).sum()
+    }
+
+    /// The `n`th of the frames that are due: of each room in turn, then of the next with an open microphone.
+    fn publish(&mut self, n: u64) {
+        let count = self.rooms.len() as u64;
+        let room = &mut self.rooms[(n % count) as usize];
+        let speaker = (n / count) as usize % self.unmuted;
+        let member = (room.first_unmuted + speaker) % room.members.len();
+        let handle = room.members[member];
+        let mut payload = [0; FRAME_BYTES - 10];
+        payload[..8].copy_from_slice(&(self.start.elapsed().as_nanos() as u64).to_le_bytes());
+        let client = room.port.clients.get_mut(&handle).expect("a member");
+        let frame = media_packet(track(member), &payload);
+        let sent = client.connection.datagrams().send(frame, true);
+        sent.expect("a frame that fits QUIC's smallest packet");
+        room.port.touch(handle);
+    }
+
+    /// Sends `rate` frames per second in all for a while.
+    fn phase(&mut self, relay: &Relay, rate: f64, during: Duration) -> Phase {
+        let (before, cpu, heard) = (relay.metrics(), relay.cpu(), self.heard());
+        let begun = Instant::now();
+        let mut delays = Vec::new();
+        let (mut due_sent, mut published) = (0_u64, 0_u64);
+        let (mut timeouts_at, mut turn_at) = (begun, begun);
+        while begun.elapsed() < during {
+            let due = (begun.elapsed().as_secs_f64() * rate) as u64;
+            // A load that fell behind does not make up for it in one burst.
+            due_sent = due_sent.max(due.saturating_sub(rate as u64 / 50));
+            while due_sent < due {
+                self.publish(due_sent);
+                due_sent += 1;
+                published += 1;
+            }
+            for room in &mut self.rooms {
+                room.port.turn(&mut self.buffer, self.start, Some(&mut delays));
+            }
+            if timeouts_at.elapsed() > Duration::from_millis(5) {
+                timeouts_at = Instant::now();
+                self.rooms.iter_mut().for_each(|room| room.port.timeouts());
+            }
+            if turn_at.elapsed() > TURN {
+                turn_at = Instant::now();
+                for room in &mut self.rooms {
+                    room.first_unmuted = (room.first_unmuted + 1) % room.members.len();
+                }
+            }
+        }
+        let (wall, cpu) = (begun.elapsed(), relay.cpu().saturating_sub(cpu));
+        self.turns(LAST_ARRIVALS);
+        delays.sort_unstable();
+        Phase {
+            published,
+            delivered: self.heard() - heard,
+            wall,
+            cpu,
+            delays_us: delays,
+            before,
+            after: relay.metrics(),
+            resident: relay.resident_bytes(),
+        }
+    }
+}
+
+impl Phase {
+    fn wanted(&self, members: usize) -> u64 {
+        self.published * (members as u64 - 1)
+    }
+
+    fn missing_share(&self, members: usize) -> f64 {
+        1.0 - self.delivered as f64 / self.wanted(members).max(1) as f64
+    }
+
+    fn forwarded(&self) -> f64 {
+        self.after.since(&self.before, "frames_forwarded_total")
+    }
+
+    fn forwarded_per_second(&self) -> f64 {
+        self.forwarded() / self.wall.as_secs_f64()
+    }
+
+    fn drops(&self) -> BTreeMap<String, f64> {
+        self.after.drops(&self.before)
+    }
+
+    fn delay_ms(&self, share: f64) -> f64 {
+        let last = self.delays_us.len().saturating_sub(1) as f64;
+        let at = self.delays_us.get((last * share) as usize);
+        at.map_or(0.0, |us| f64::from(*us) / 1e3)
+    }
+
+    fn print(&self, name: &str, members: usize) {
+        let per_cpu = self.forwarded() / self.cpu.as_secs_f64().max(0.01);
+        let cpu = self.cpu.as_secs_f64() / self.wall.as_secs_f64() * 100.0;
+        let queue = self.after.queue_delay_ms(&self.before, 0.99);
+        println!(
+            "| {name} | {:.0} | {:.0} | {cpu:.0} % | {per_cpu:.0} | {:.3} % | {:?} | {queue:.2} | {:.2} / {:.2} | {:.1} |",
+            self.published as f64 / self.wall.as_secs_f64(),
+            self.forwarded_per_second(),
+            self.missing_share(members) * 100.0,
+            self.drops(),
+            self.delay_ms(0.5),
+            self.delay_ms(0.99),
+            self.resident as f64 / 1e6,
+        );
+        println!(
+            "{}",
+            json!({
+                "figure": "relay_rooms", "run": name, "published": self.published, "wanted": self.wanted(members),
+                "forwarded": self.forwarded(), "delivered": self.delivered, "drops": self.drops(),
+                "seconds": self.wall.as_secs_f64(), "cpu_seconds": self.cpu.as_secs_f64(),
+                "frames_per_cpu_second": per_cpu.round(), "queue_ms_p99_below": queue,
+                "delay_ms_p50": self.delay_ms(0.5), "delay_ms_p99": self.delay_ms(0.99), "resident_bytes": self.resident,
+            })
+        );
+    }
+}
+
+/// The whole run; whether everything held.
+pub(crate) fn run(options: &Options) -> bool {
+    let relay = Relay::start();
+    let mut rooms = Rooms::open(&relay.address, options);
+    println!(
+        "| phase | in/s | forwarded/s | CPU | per CPU-second | missing | dropped | queue p99 ms < | p50 / p99 ms | MB |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    let members = options.members;
+    let rate = (options.rooms * options.unmuted) as f64 * FRAMES_PER_SECOND;
+    let minutes = (options.minutes.ceil() as usize).max(1);
+    let minute = MINUTE.min(Duration::from_secs_f64(options.minutes * 60.0));
+    let mut calm = Vec::new();
+    for number in 1..=minutes {
+        let phase = rooms.phase(&relay, rate, minute);
+        phase.print(&format!("minute {number}"), members);
+        calm.push(phase);
+    }
+    let probe = rooms.phase(&relay, PROBE_RATE, PROBE);
+    probe.print("as much as comes", members);
+    rooms.phase(&relay, rate, PROBE);
+    let capacity = probe.forwarded_per_second() / (members - 1) as f64;
+    let over = rooms.phase(&relay, capacity * 3.0, OVERLOAD);
+    over.print("3x that", members);
+    rooms.turns(Duration::from_secs(2));
+    let after = rooms.phase(&relay, rate, minute);
+    after.print("as before", members);
+    verdict(&calm, &probe, &over, &after, members)
+}
+
+fn verdict(calm: &[Phase], probe: &Phase, over: &Phase, after: &Phase, members: usize) -> bool {
+    let worst = |phases: &[Phase], of: fn(&Phase, usize) -> f64| {
+        phases.iter().map(|phase| of(phase, members)).fold(0.0, f64::max)
+    };
+    let missing = worst(calm, Phase::missing_share);
+    let grown = calm[calm.len() - 1].resident.saturating_sub(calm[0].resident);
+    let all_sessions = after.after.get("sessions") == calm[0].after.get("sessions");
+    [
+        holds(
+            &format!("calm: in the worst minute {:.4} % are missing", missing * 100.0),
+            missing <= MISSING_SHARE_MAX,
+        ),
+        holds(
+            &format!(
+                "memory grew by {:.1} MB after the first minute",
+                grown as f64 / 1e6
+            ),
+            grown <= DRIFT_BYTES_MAX,
+        ),
+        holds(
+            &format!(
+                "3x overload forwards {:.2} of what came through before",
+                over.forwarded_per_second() / probe.forwarded_per_second()
+            ),
+            over.forwarded_per_second() >= 0.7 * probe.forwarded_per_second(),
+        ),
+        holds(
+            &format!(
+                "afterwards {:.4} % are missing",
+                after.missing_share(members) * 100.0
+            ),
+            after.missing_share(members) <= MISSING_SHARE_MAX,
+        ),
+        holds("no session was lost", all_sessions),
+    ]
+    .into_iter()
+    .all(|held| held)
+}
