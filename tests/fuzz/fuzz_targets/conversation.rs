@@ -141,7 +141,8 @@ impl World {
             if due.is_none_or(|due| due > at(self.now).monotonic) {
                 return;
             }
-            self.conversation.handle_timeout(at(self.now), &self.room);
+            self.conversation
+                .handle_timeout(at(self.now), &self.room, &|_| true);
             self.conversation.pump_files(at(self.now), &|_| true);
         }
         panic!("a timer that never ends");

@@ -212,12 +212,12 @@ impl Conversation {
         peers.chain(own.into_iter().flatten()).min()
     }
 
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Now, standing: &dyn Standing) {
+    /// Does what is due; `reaches` says to whom there is a way.
+    pub fn handle_timeout(&mut self, now: Now, standing: &dyn Standing, reaches: &dyn Fn(&MemberId) -> bool) {
         self.release_overdue(now.monotonic, standing);
         self.resend(now.monotonic, standing);
         self.resend_direct(now.monotonic);
-        self.gossip(now.monotonic, standing);
+        self.gossip(now.monotonic, standing, reaches);
         self.files.handle_timeout(now.monotonic);
     }
 

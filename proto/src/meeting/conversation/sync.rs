@@ -287,8 +287,14 @@ impl Conversation {
         }
     }
 
-    /// Shows a few members what is here.
-    pub(super) fn gossip(&mut self, now: Timestamp, standing: &dyn Standing) {
+    /// Shows a few members what is here. Only such as can be reached: in a meeting of which most are gone, whoever is left would
+    /// hardly ever be chosen.
+    pub(super) fn gossip(
+        &mut self,
+        now: Timestamp,
+        standing: &dyn Standing,
+        reaches: &dyn Fn(&MemberId) -> bool,
+    ) {
         if self.gossip_at.is_none_or(|at| at > now) {
             return;
         }
@@ -300,7 +306,7 @@ impl Conversation {
             .roster()
             .members
             .keys()
-            .filter(|id| **id != self.feed.author);
+            .filter(|id| **id != self.feed.author && reaches(id));
         let mut others: Vec<MemberId> = others.copied().collect();
         for _ in 0..GOSSIP_FANOUT.min(others.len()) {
             let index = (self.random.next_u64() % others.len() as u64) as usize;

@@ -230,7 +230,8 @@ impl Participant {
         self.publisher.handle_timeout(now.monotonic);
         self.send_source_authentication(now);
         if self.is_member() {
-            self.conversation.handle_timeout(now, &self.log);
+            let reaches = |member: &MemberId| self.peers.get(member).is_some_and(peer::Peer::has_way);
+            self.conversation.handle_timeout(now, &self.log, &reaches);
         }
         self.settle(now);
     }

@@ -146,6 +146,11 @@ impl Peer {
         self.blocked.retain(|_, until| *until > now);
     }
 
+    /// Whether it can be told anything, as far as people are told.
+    pub(super) fn has_way(&self) -> bool {
+        !self.paths.is_empty()
+    }
+
     /// All paths on which frames are still expected.
     pub(super) fn subscribed_paths(&self) -> impl Iterator<Item = Path> + '_ {
         let lingering = self.lingering.iter().flat_map(|(paths, _)| paths.iter().copied());

@@ -215,6 +215,22 @@ fn the_words_of_somebody_who_is_gone_reach_those_who_were_away() {
 }
 
 #[test]
+fn words_reach_those_who_were_away_though_most_members_are_gone() {
+    let mut world = World::new(31, 40);
+    world.split((0..40).map(|index| index > 1).collect());
+    world.say(1, "said in the small half");
+    world.run(Duration::from_secs(3));
+    // Two are left, one of each half; nobody has removed the others.
+    world.gone = (0..40)
+        .filter(|index| ![0, 2].contains(index))
+        .map(|index| world.nodes[index].id)
+        .collect();
+    world.heal();
+    world.run(Duration::from_secs(5));
+    assert_eq!(texts(&world, 2), ["said in the small half"]);
+}
+
+#[test]
 fn too_much_is_refused_with_a_reason_and_a_flood_is_not_taken() {
     let mut world = World::new(4, 3);
     for n in 0..11 {

@@ -1,6 +1,10 @@
 //! Members on a network in virtual time. Roster versions are numbered; each member knows them up to one.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::super::{
     Conversation, ConversationCommand, ConversationEvent, Said, Standing,
@@ -113,6 +117,8 @@ pub(super) struct World {
     pub(super) weather: Weather,
     /// Which side of a split each is on.
     pub(super) sides: Vec<bool>,
+    /// Those whose processes ended, although they never left.
+    pub(super) gone: BTreeSet<MemberId>,
     air: BTreeMap<(Timestamp, u64), (usize, Arrival)>,
     sent: u64,
 }
@@ -133,6 +139,7 @@ impl World {
                 ..Weather::default()
             },
             sides: Vec::new(),
+            gone: BTreeSet::new(),
             air: BTreeMap::new(),
             sent: 0,
         };
@@ -231,6 +238,10 @@ impl World {
         roster.members.contains_key(&self.nodes[index].id)
     }
 
+    fn is_up(&self, index: usize) -> bool {
+        self.is_in(index) && !self.gone.contains(&self.nodes[index].id)
+    }
+
     /// Its process starts again and knows nothing but the roster.
     pub(super) fn restart(&mut self, index: usize) {
         let random = self.random.fork("again");
@@ -245,7 +256,7 @@ impl World {
     /// All ways to and from it open anew.
     pub(super) fn reopen(&mut self, index: usize) {
         for other in 0..self.nodes.len() {
-            if other != index && self.sides[other] == self.sides[index] {
+            if other != index && self.reaches(other, index) && self.reaches(index, other) {
                 let (a, b) = (self.nodes[index].id, self.nodes[other].id);
                 let at = self.now + Duration::from_millis(50);
                 self.put(at, index, Arrival::Way(b));
@@ -369,7 +380,7 @@ impl World {
         };
         let copies = 1 + u64::from(self.chance(self.weather.doubled_percent));
         for _ in 0..copies {
-            let lost = self.chance(self.weather.lost_percent) || self.sides[from] != self.sides[to];
+            let lost = self.chance(self.weather.lost_percent) || !self.reaches(from, to);
             let delay = 5 + self.random.next_u64() % self.weather.delay_ms_max.max(1);
             if !lost {
                 let id = self.nodes[from].id;
@@ -377,6 +388,10 @@ impl World {
                 self.put(at, to, Arrival::Message(id, message.clone()));
             }
         }
+    }
+
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        self.sides[from] == self.sides[to] && !self.gone.contains(&self.nodes[to].id)
     }
 
     /// Lets time pass.
@@ -390,9 +405,13 @@ impl World {
             }
             for index in 0..self.nodes.len() {
                 let due = self.nodes[index].conversation.poll_timeout();
-                if self.is_in(index) && due.is_some_and(|due| due <= self.now) {
+                if self.is_up(index) && due.is_some_and(|due| due <= self.now) {
                     let now = self.clock();
-                    self.with(index, |conversation, view| conversation.handle_timeout(now, view));
+                    let ways = (0..self.nodes.len()).filter(|other| self.reaches(index, *other));
+                    let ways: BTreeSet<MemberId> = ways.map(|other| self.nodes[other].id).collect();
+                    self.with(index, |conversation, view| {
+                        conversation.handle_timeout(now, view, &|member| ways.contains(member));
+                    });
                     let due = self.nodes[index].conversation.poll_timeout();
                     assert!(due.is_none_or(|due| due > self.now), "a timer that never ends");
                 }
@@ -403,13 +422,16 @@ impl World {
 
     fn next_event(&self) -> Option<Timestamp> {
         let timers = (0..self.nodes.len())
-            .filter(|index| self.is_in(*index))
+            .filter(|index| self.is_up(*index))
             .filter_map(|index| self.nodes[index].conversation.poll_timeout());
         timers.chain(self.air.keys().next().map(|(at, _)| *at)).min()
     }
 
     fn arrive(&mut self, to: usize, arrival: Arrival) {
         let now = self.clock();
+        if self.gone.contains(&self.nodes[to].id) {
+            return;
+        }
         match arrival {
             Arrival::Roster(version) => self.learn(to, version),
             Arrival::Way(member) => self.with(to, |conversation, view| {
