@@ -5,11 +5,14 @@
 //!
 //! - `rooms`: 100 rooms of 10 members for 30 minutes, then three times what the relay manages, then as before.
 //! - `idle`: what 1,000 and 10,000 sessions cost that do nothing.
+//! - `flood`: what strangers and bad members can do to a call that is under way, in network namespaces (as root).
 //! - `stalled`: a listener that stops reading, and one that is slow, beside others in the same room.
 //!
 //! The relay has a core and the load has another. Whatever is not delivered is explained: by the relay's counters, or it
 //! was lost on the way.
 
+mod call;
+mod flood;
 mod idle;
 mod relay;
 mod rooms;
@@ -30,7 +33,7 @@ pub(crate) struct Options {
 }
 
 const USAGE: &str =
-    "one of: rooms, idle, stalled; with rooms: --minutes N, --rooms N, --members N, --unmuted N";
+    "one of: rooms, idle, stalled, flood; with rooms: --minutes N, --rooms N, --members N, --unmuted N";
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
@@ -65,6 +68,11 @@ fn options() -> Result<Options, String> {
 }
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(role) = arguments.first().and_then(|first| first.strip_prefix("--role=")) {
+        flood::play(role, &arguments[1..]);
+        return ExitCode::SUCCESS;
+    }
     let options = match options() {
         Ok(options) => options,
         Err(message) => {
@@ -77,6 +85,7 @@ fn main() -> ExitCode {
         "rooms" => rooms::run(&options),
         "idle" => idle::run(),
         "stalled" => stalled::run(),
+        "flood" => flood::run(),
         other => {
             eprintln!("error: there is no run '{other}'\n{USAGE}");
             return ExitCode::from(2);

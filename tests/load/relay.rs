@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -24,6 +24,9 @@ pub(crate) struct Relay {
     process: Child,
     folder: PathBuf,
     metrics: String,
+    namespace: Option<String>,
+    /// The line that names it.
+    pub(crate) descriptor: String,
     /// What clients dial.
     pub(crate) address: RelayAddress,
 }
@@ -42,20 +45,60 @@ fn binary() -> PathBuf {
     )
 }
 
+/// A command inside a network namespace, or not.
+pub(crate) fn within(namespace: Option<&str>, program: &Path) -> Command {
+    match namespace {
+        None => Command::new(program),
+        Some(namespace) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace]).arg(program);
+            command
+        }
+    }
+}
+
+/// What clients dial, by the relay's address and its descriptor's line.
+pub(crate) fn address(listen: &str, descriptor: &str) -> RelayAddress {
+    let signed = SignedDescriptor::from_text(descriptor).expect("a descriptor");
+    RelayAddress {
+        addr: listen.parse().expect("an address"),
+        relay: signed.unverified().relay,
+        static_key: signed.unverified().static_key,
+    }
+}
+
+/// What is told at `/metrics` of this address.
+pub(crate) fn scrape(at: &str) -> String {
+    let mut stream = TcpStream::connect(at).expect("metrics are told");
+    write!(
+        stream,
+        "GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
+    )
+    .expect("the relay listens");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    answer
+}
+
 impl Relay {
-    /// Starts one on the loopback interface, on the first core.
+    /// Starts one on the loopback interface, on the first core, whose limits are out of the way.
     pub(crate) fn start() -> Self {
+        Self::start_in(None, "127.0.0.1:0", LIMITS)
+    }
+
+    /// Starts one in a network namespace, at an address, on the first core.
+    pub(crate) fn start_in(namespace: Option<&str>, listen: &str, limits: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("subrosa-load-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).expect("the temporary directory is writable");
         let file = folder.join("relay.toml");
         let settings = format!(
-            "listen = '127.0.0.1:0'\nmetrics = '127.0.0.1:0'\ndata_dir = 'data'\nhosting = 'DE'\n\
+            "listen = '{listen}'\nmetrics = '127.0.0.1:0'\ndata_dir = 'data'\nhosting = 'DE'\n\
              [operator]\nname = 'load'\ncontact = 'relay@example.org'\nlegal_seat = 'DE'\n\
-             [discovery]\nenabled = false\n{LIMITS}"
+             [discovery]\nenabled = false\n{limits}"
         );
         fs::write(&file, settings).expect("writable");
-        let mut process = Command::new(binary())
+        let mut process = within(namespace, &binary())
             .args(["relay", "--json", "--config", &file.display().to_string()])
             .stdout(Stdio::piped())
             .spawn()
@@ -70,14 +113,11 @@ impl Relay {
         // Whoever does not read its statistics would stop it when the pipe is full.
         std::thread::spawn(move || lines.count());
         let text = |key: &str| ready[key].as_str().expect("a text").to_owned();
-        let signed = SignedDescriptor::from_text(&text("descriptor")).expect("a descriptor");
-        let address = RelayAddress {
-            addr: text("listen").parse().expect("an address"),
-            relay: signed.unverified().relay,
-            static_key: signed.unverified().static_key,
-        };
+        let address = address(&text("listen"), &text("descriptor"));
         Self {
             metrics: text("metrics"),
+            namespace: namespace.map(str::to_owned),
+            descriptor: text("descriptor"),
             process,
             folder,
             address,
@@ -94,14 +134,18 @@ impl Relay {
 
     /// What Prometheus would be told now.
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut stream = TcpStream::connect(&self.metrics).expect("metrics are told");
-        write!(
-            stream,
-            "GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
-        )
-        .expect("the relay listens");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("text");
+        let answer = match &self.namespace {
+            None => scrape(&self.metrics),
+            // They are told on the namespace's own loopback interface.
+            Some(namespace) => {
+                let this = std::env::current_exe().expect("this program has a path");
+                let told = within(Some(namespace), &this)
+                    .args(["--role=scrape", &self.metrics])
+                    .output()
+                    .expect("this program starts again");
+                String::from_utf8(told.stdout).expect("text")
+            }
+        };
         let values = answer.lines().filter_map(|line| {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_owned(), value.parse().ok()?))

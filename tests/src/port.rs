@@ -76,6 +76,17 @@ pub struct Client {
     touched: bool,
 }
 
+/// How a port treats the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// By the rules; a session that the relay ends is a fault.
+    Honest,
+    /// Begins handshakes and takes no answer but a Retry, so that none is ever finished.
+    Abandoning,
+    /// Expects to be thrown out: sessions that end are forgotten and counted.
+    Rude,
+}
+
 /// A socket with its endpoint and connections.
 pub struct Port {
     socket: UdpSocket,
@@ -86,6 +97,10 @@ pub struct Port {
     touched: Vec<ConnectionHandle>,
     /// Media frames received.
     pub frames: u64,
+    /// How it behaves.
+    pub manner: Manner,
+    /// Sessions that the relay ended.
+    pub ended: u64,
 }
 
 impl Port {
@@ -117,6 +132,8 @@ impl Port {
             clients: BTreeMap::new(),
             touched: Vec::new(),
             frames: 0,
+            manner: Manner::Honest,
+            ended: 0,
         }
     }
 
@@ -155,24 +172,33 @@ impl Port {
     /// # Panics
     /// If there is no such session, or its stream takes nothing.
     pub fn ask(&mut self, handle: ConnectionHandle, request: &RelayRequest) {
-        let client = self.clients.get_mut(&handle).expect("a client");
-        let Client {
-            connection, control, ..
-        } = client;
-        let id = *control.get_or_insert_with(|| connection.streams().open(Dir::Bi).expect("one stream"));
-        let frame = framing::frame(&request.encode());
-        let written = connection
-            .send_stream(id)
-            .write(&frame)
-            .expect("the relay takes requests");
-        assert_eq!(written, frame.len());
+        assert!(self.try_ask(handle, request), "the relay takes requests");
+    }
+
+    /// As [`Self::ask`]; whether the stream took it.
+    pub fn try_ask(&mut self, handle: ConnectionHandle, request: &RelayRequest) -> bool {
+        self.say(handle, &framing::frame(&request.encode()))
+    }
+
+    /// Writes these bytes to the session's control stream; whether it took them all.
+    pub fn say(&mut self, handle: ConnectionHandle, bytes: &[u8]) -> bool {
+        let Some(client) = self.clients.get_mut(&handle) else {
+            return false;
+        };
+        let connection = &mut client.connection;
+        if client.control.is_none() {
+            client.control = connection.streams().open(Dir::Bi);
+        }
+        let Some(id) = client.control else { return false };
+        let written = connection.send_stream(id).write(bytes);
         self.touch(handle);
+        written == Ok(bytes.len())
     }
 
     /// Receives, handles, answers. The times in microseconds since frames were sent go to `delays`; `start` is what senders count from.
     ///
     /// # Panics
-    /// If the relay ends a session.
+    /// If the relay ends a session and the port is honest.
     pub fn turn(&mut self, buffer: &mut [u8], start: Instant, delays: Option<&mut Vec<u32>>) {
         self.receive(Instant::now(), buffer);
         let now = Instant::now();
@@ -183,6 +209,7 @@ impl Port {
                 continue;
             };
             client.touched = false;
+            let mut lost = false;
             while let Some(event) = client.connection.poll_endpoint_events() {
                 if let Some(event) = self.endpoint.handle_event(handle, event) {
                     client.connection.handle_event(event);
@@ -192,7 +219,11 @@ impl Port {
                 match event {
                     Event::Connected => client.connected = true,
                     Event::ConnectionLost { reason } => {
-                        panic!("the relay ended a session, or died: {reason}")
+                        assert!(
+                            self.manner != Manner::Honest,
+                            "the relay ended a session, or died: {reason}"
+                        );
+                        lost = true;
                     }
                     Event::Stream(StreamEvent::Readable { id }) => {
                         let mut stream = client.connection.recv_stream(id);
@@ -214,6 +245,10 @@ impl Port {
                 }
             }
             send_all(&self.socket, &self.state, &mut client.connection, now);
+            if lost {
+                self.clients.remove(&handle);
+                self.ended += 1;
+            }
         }
         self.touched = touched;
     }
@@ -230,6 +265,9 @@ impl Port {
             let mut data = BytesMut::from(&slice[..meta.len]);
             while !data.is_empty() {
                 let datagram = data.split_to(meta.stride.min(data.len()));
+                if self.manner == Manner::Abandoning && !is_retry(&datagram) {
+                    continue;
+                }
                 let ecn = meta
                     .ecn
                     .and_then(|e| quinn_proto::EcnCodepoint::from_bits(e as u8));
@@ -250,6 +288,19 @@ impl Port {
         }
     }
 
+    /// What this connection would send now.
+    pub fn flight(&mut self, handle: ConnectionHandle) -> Vec<Vec<u8>> {
+        let mut datagrams = Vec::new();
+        if let Some(client) = self.clients.get_mut(&handle) {
+            let mut buffer = Vec::new();
+            while let Some(transmit) = client.connection.poll_transmit(Instant::now(), 1, &mut buffer) {
+                datagrams.push(buffer[..transmit.size].to_vec());
+                buffer.clear();
+            }
+        }
+        datagrams
+    }
+
     /// Does what is due.
     pub fn timeouts(&mut self) {
         let now = Instant::now();
@@ -263,6 +314,11 @@ impl Port {
             }
         }
     }
+}
+
+/// RFC 9000 §17.2.5.
+fn is_retry(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & 0xf0 == 0xf0)
 }
 
 fn send_all(socket: &UdpSocket, state: &UdpSocketState, connection: &mut Connection, now: Instant) {
