@@ -175,11 +175,16 @@ impl Metrics {
 
     /// Frames dropped since `before`, by reason.
     pub(crate) fn drops(&self, before: &Self) -> BTreeMap<String, f64> {
-        let prefix = "subrosa_relay_frames_dropped_total{reason=\"";
+        self.labelled(before, "frames_dropped_total", "reason")
+    }
+
+    /// What a counter with a label grew by since `before`, by the label's value.
+    pub(crate) fn labelled(&self, before: &Self, name: &str, label: &str) -> BTreeMap<String, f64> {
+        let prefix = format!("subrosa_relay_{name}{{{label}=\"");
         let grown = self.0.iter().filter_map(|(name, value)| {
-            let reason = name.strip_prefix(prefix)?.strip_suffix("\"}")?;
+            let of = name.strip_prefix(&prefix)?.strip_suffix("\"}")?;
             let grown = value - before.0.get(name).copied().unwrap_or(0.0);
-            (grown > 0.0).then(|| (reason.to_owned(), grown))
+            (grown > 0.0).then(|| (of.to_owned(), grown))
         });
         grown.collect()
     }

@@ -14,7 +14,10 @@ use subrosa_proto::{
     random::Random,
     wire::relay_message::{RefusalCode, RelayNotice, RelayRequest},
 };
-use subrosa_tests::relay_client::{RelayAddress, RelayClient, dial_config, media_packet};
+use subrosa_tests::{
+    port::{BUFFER_BYTES, Manner, Port},
+    relay_client::{RelayAddress, RelayClient, dial_config, media_packet},
+};
 
 use crate::support::{Scratch, operated::Operated};
 
@@ -338,4 +341,32 @@ async fn a_tokens_bitrate_and_traffic_bound_its_sessions_and_no_others() {
     assert_eq!(refused, Some(RefusalCode::TokenTraffic), "also after a restart");
     let (_, refused) = enter(again.address, 4, large).await;
     assert_eq!(refused, None);
+}
+
+/// Half-open handshakes take no place from those who mean it: there are more of them here than the relay has places.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_that_are_never_finished_keep_nobody_out() {
+    let home = Scratch::new();
+    let limits =
+        "[limits]\nsessions = 10\nhandshakes_per_s = 5000\nhandshakes_per_address_block_per_s = 5000\n";
+    let relay = Operated::start(&home, "relay", "metrics = '127.0.0.1:0'", limits);
+    let mut port = Port::new(1);
+    port.manner = Manner::Abandoning;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let start = Instant::now();
+    for seed in 0..1_500 {
+        port.dial(&relay.address, 10_000 + seed);
+        port.turn(&mut buffer, start, None);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let stats = relay.stats();
+    let started = stats["handshakes"]["started"].as_u64();
+    assert!(started > Some(800), "they did begin: {stats}");
+    let mut member = RelayClient::dial(&relay.address, 1)
+        .await
+        .expect("there is a place");
+    assert!(matches!(
+        member.join(room(1), Alias([1; 8])).await,
+        RelayNotice::Joined { .. }
+    ));
 }

@@ -107,9 +107,12 @@ struct Measured {
     /// Bytes per second that came to the relay and that it sent.
     bytes: [f64; 2],
     cpu: f64,
+    /// How handshakes ended.
+    handshakes: Value,
 }
 
 fn measure(lan: &Lan, relay: &Relay, call: &mut Role) -> Measured {
+    let before = relay.metrics();
     let (begun, bytes, cpu) = (Instant::now(), lan.relay_bytes(), relay.cpu());
     call.tell("speak");
     let mut resident_max = 0;
@@ -126,6 +129,7 @@ fn measure(lan: &Lan, relay: &Relay, call: &mut Role) -> Measured {
         resident_max,
         bytes: [0, 1].map(|way| (after[way] - bytes[way]) / seconds),
         cpu: relay.cpu().saturating_sub(cpu).as_secs_f64() / seconds,
+        handshakes: json!(relay.metrics().labelled(&before, "handshakes_total", "outcome")),
     }
 }
 
@@ -148,7 +152,7 @@ impl Measured {
                 "figure": "flood", "attack": name, "loss": self.loss(), "call": self.heard, "did": did,
                 "resident_bytes_before": resident_before, "resident_bytes_max": self.resident_max,
                 "bytes_in_per_s": self.bytes[0].round(), "bytes_out_per_s": self.bytes[1].round(),
-                "amplification": calm.map(|calm| self.amplification(calm)), "relay_cpu": self.cpu,
+                "amplification": calm.map(|calm| self.amplification(calm)), "relay_cpu": self.cpu, "handshakes": self.handshakes,
             })
         );
     }

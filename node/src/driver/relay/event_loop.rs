@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Command, DriverPolicy, DriverStats, Reconfiguration, RelayReport,
-    handshakes::Doorstep,
+    handshakes::{Doorstep, HALF_OPEN_MAX},
     link::{Link, LinkState},
     socket::{Received, RelaySocket},
     timers::Timers,
@@ -31,7 +31,7 @@ use super::{
 const BATCHES_PER_TURN: usize = 4;
 /// Dialling clients that wait for their turn; further ones are ignored, and dial again by themselves.
 const INCOMING_MAX: usize = 256;
-/// Connections beyond the sessions: those being told that there is no place, and those draining.
+/// Connections beyond the sessions and the half-open ones: those being told that there is no place, and those draining.
 const SPARE_CONNECTIONS: usize = 256;
 /// How often the load is measured and told to the machine.
 const LOAD_INTERVAL: Duration = Duration::from_millis(20);
@@ -48,6 +48,8 @@ pub(super) struct EventLoop {
     pub(super) links: Vec<Option<Box<Link>>>,
     pub(super) connections_max: usize,
     pub(super) handshaking: usize,
+    /// Handshakes under way, and some that ended, oldest first.
+    pub(super) half_open: VecDeque<(ConnectionHandle, Instant)>,
     pub(super) incoming: VecDeque<Incoming>,
     pub(super) timers: Timers,
     pub(super) touched: Vec<ConnectionHandle>,
@@ -86,8 +88,9 @@ impl EventLoop {
             endpoint: Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), true, None),
             relay,
             links: Vec::new(),
-            connections_max: sessions_max + SPARE_CONNECTIONS,
+            connections_max: sessions_max + HALF_OPEN_MAX + SPARE_CONNECTIONS,
             handshaking: 0,
+            half_open: VecDeque::new(),
             incoming: VecDeque::new(),
             timers: Timers::default(),
             touched: Vec::new(),
@@ -454,7 +457,7 @@ impl EventLoop {
 
     fn reconfigure(&mut self, at: Instant, settings: Reconfiguration) {
         let now = self.clock(at);
-        self.connections_max = settings.limits.sessions_max + SPARE_CONNECTIONS;
+        self.connections_max = settings.limits.sessions_max + HALF_OPEN_MAX + SPARE_CONNECTIONS;
         self.doorstep
             .set_limits(settings.policy.handshakes, now.monotonic);
         self.policy = settings.policy;

@@ -1,4 +1,4 @@
-//! Handshakes: who may begin one, and when a client must prove its address first.
+//! Handshakes: who may begin one, when a client must prove its address first, and how long it may take.
 
 use std::{
     collections::BTreeMap,
@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use quinn_proto::EndpointEvent;
 use subrosa_proto::{
     relay::{AddressBlock, Origin, RateLimiter, SessionId},
     time::{Now, Timestamp},
@@ -15,7 +16,7 @@ use subrosa_proto::{
 use super::{
     DriverPolicy,
     event_loop::{EventLoop, touch},
-    link::Link,
+    link::{Link, LinkState},
 };
 use crate::relay_config::HandshakeLimits;
 
@@ -23,6 +24,14 @@ use crate::relay_config::HandshakeLimits;
 const HANDSHAKES_PER_TURN: usize = 2;
 /// Half-open connections above which a client must prove its address first (RFC 9000 §8.1.2).
 const RETRY_ABOVE: usize = 32;
+/// Half-open connections at a time; the oldest goes when a further one begins. Reason: 8 MB, and at the default rate of
+/// handshakes a second for each, which is three round trips on a bad path.
+pub(super) const HALF_OPEN_MAX: usize = 512;
+/// Nobody who means it takes longer.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
+/// One in so many of all handshakes is kept for address blocks which have been quiet, so that a few that are not cannot keep the
+/// others out.
+const NEWCOMERS_SHARE: u64 = 4;
 /// Address blocks whose handshakes are counted. Reason: 1 MiB. Beyond it, those that have been quiet are forgotten, and if none
 /// has, all: then the limit in all has to do.
 const BLOCKS_MAX: usize = 8_192;
@@ -94,9 +103,30 @@ impl Buckets {
     }
 
     fn take(&mut self, now: Timestamp, block: AddressBlock, limits: HandshakeLimits) -> bool {
-        if !self.total.allows(now, 1) {
+        let quiet = self
+            .blocks
+            .get(&block)
+            .is_none_or(|(_, last)| now - *last >= QUIET);
+        let reserve = if quiet {
+            0
+        } else {
+            u64::from(limits.per_second) * BURST_SECONDS / NEWCOMERS_SHARE
+        };
+        if !self.total.allows(now, 1 + reserve) {
             return false;
         }
+        let (limiter, last) = self.entry(now, block, limits);
+        *last = now;
+        limiter.take(now, 1) && self.total.take(now, 1)
+    }
+
+    /// What is counted of a block.
+    fn entry(
+        &mut self,
+        now: Timestamp,
+        block: AddressBlock,
+        limits: HandshakeLimits,
+    ) -> &mut (RateLimiter, Timestamp) {
         if self.blocks.len() >= BLOCKS_MAX && !self.blocks.contains_key(&block) {
             self.blocks.retain(|_, (_, last)| now - *last < QUIET);
             if self.blocks.len() >= BLOCKS_MAX {
@@ -104,9 +134,7 @@ impl Buckets {
             }
         }
         let fresh = || (bucket(limits.per_address_block, BLOCK_BURST_SECONDS, now), now);
-        let (limiter, last) = self.blocks.entry(block).or_insert_with(fresh);
-        *last = now;
-        limiter.take(now, 1) && self.total.take(now, 1)
+        self.blocks.entry(block).or_insert_with(fresh)
     }
 }
 
@@ -124,7 +152,28 @@ impl DriverPolicy {
 }
 
 impl EventLoop {
+    /// Forgets handshakes that take too long, and the oldest if there are too many. Whoever began one is told nothing: an answer
+    /// would serve nobody but somebody who begins them for that.
+    fn abandon_handshakes(&mut self, at: Instant) {
+        while let Some(&(handle, begun)) = self.half_open.front() {
+            let link = self.links.get(handle.0).and_then(Option::as_ref);
+            let link = link.filter(|link| link.begun == begun && link.state == LinkState::Handshaking);
+            if let Some(link) = link {
+                if at - begun < HANDSHAKE_TIMEOUT && self.handshaking <= HALF_OPEN_MAX {
+                    return;
+                }
+                self.timers.remove(link.timer, handle);
+                self.endpoint.handle_event(handle, EndpointEvent::drained());
+                self.links[handle.0] = None;
+                self.handshaking -= 1;
+                self.stats.handshakes_failed += 1;
+            }
+            self.half_open.pop_front();
+        }
+    }
+
     pub(super) fn begin_handshakes(&mut self, now: Now, at: Instant) {
+        self.abandon_handshakes(at);
         for _ in 0..HANDSHAKES_PER_TURN {
             let Some(incoming) = self.incoming.pop_front() else {
                 return;
@@ -171,7 +220,9 @@ impl EventLoop {
                         self.links.resize_with(handle.0 + 1, || None);
                     }
                     let session = SessionId(u32::try_from(handle.0).unwrap_or(u32::MAX));
-                    let link = self.links[handle.0].insert(Box::new(Link::new(connection, session, origin)));
+                    let link = Link::new(connection, session, origin, at);
+                    let link = self.links[handle.0].insert(Box::new(link));
+                    self.half_open.push_back((handle, at));
                     touch(&mut self.touched, link, handle);
                 }
                 Err(error) => {
@@ -205,6 +256,30 @@ mod tests {
         assert!(
             doorstep.admits(now, other, true),
             "which costs nobody who proves where it is"
+        );
+    }
+
+    #[test]
+    fn a_quiet_block_comes_in_although_others_use_up_what_is_there_for_all() {
+        let limits = HandshakeLimits {
+            per_second: 100,
+            per_address_block: 50,
+        };
+        let mut doorstep = Doorstep::new(limits);
+        let mut now = Timestamp::ZERO;
+        let mut admitted = 0;
+        for round in 0..1_000 {
+            now = now + Duration::from_millis(20);
+            let noisy = (0..20).map(AddressBlock);
+            admitted += noisy.filter(|block| doorstep.admits(now, *block, true)).count();
+            let newcomer = AddressBlock(1_000 + round / 50);
+            if round % 50 == 0 {
+                assert!(doorstep.admits(now, newcomer, true), "round {round}");
+            }
+        }
+        assert!(
+            admitted < 20 * 100 + 200,
+            "the noisy ones get what is there for all: {admitted}"
         );
     }
 

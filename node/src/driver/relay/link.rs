@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) session: SessionId,
     pub(super) origin: Origin,
+    /// When its handshake began.
+    pub(super) begun: Instant,
     pub(super) state: LinkState,
     /// In the list of connections to transmit for.
     pub(super) queued: bool,
@@ -61,11 +63,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection, session: SessionId, origin: Origin) -> Self {
+    pub(super) fn new(connection: Connection, session: SessionId, origin: Origin, begun: Instant) -> Self {
         Self {
             connection,
             session,
             origin,
+            begun,
             state: LinkState::Handshaking,
             queued: false,
             touched: false,
