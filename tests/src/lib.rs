@@ -3,4 +3,5 @@
 pub mod idle;
 pub mod port;
 pub mod relay_client;
+mod unlimited;
 pub mod watch;

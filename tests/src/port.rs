@@ -13,7 +13,6 @@ use quinn::udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
 use quinn_proto::{
     AckFrequencyConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, Event, StreamEvent,
     StreamId, TransportConfig, VarInt,
-    congestion::{Controller, ControllerFactory},
 };
 use subrosa_proto::{
     noise,
@@ -21,37 +20,14 @@ use subrosa_proto::{
     wire::{framing, relay_message::RelayRequest},
 };
 
-use crate::relay_client::{RelayAddress, dial_config};
+use crate::{
+    relay_client::{RelayAddress, dial_config},
+    unlimited::Unlimited,
+};
 
 const RECEIVE_BYTES: usize = 64 * 1024;
 /// Bytes that a port's `turn` needs to receive into.
 pub const BUFFER_BYTES: usize = RECEIVE_BYTES * BATCH_SIZE;
-
-/// A congestion window that never closes: the publishers' overload must reach the relay.
-struct Unlimited;
-
-impl ControllerFactory for Unlimited {
-    fn build(self: Arc<Self>, _: Instant, _: u16) -> Box<dyn Controller> {
-        Box::new(Self)
-    }
-}
-
-impl Controller for Unlimited {
-    fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
-    fn on_mtu_update(&mut self, _: u16) {}
-    fn window(&self) -> u64 {
-        1 << 40
-    }
-    fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Self)
-    }
-    fn initial_window(&self) -> u64 {
-        1 << 40
-    }
-    fn into_any(self: Box<Self>) -> Box<dyn std::any::Any> {
-        self
-    }
-}
 
 fn transport() -> TransportConfig {
     let mut acks = AckFrequencyConfig::default();

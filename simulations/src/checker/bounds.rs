@@ -9,6 +9,9 @@ use crate::report::Figures;
 const CONTROL_BYTES_MAX: usize = 64 * 1_024;
 /// Control frames that one node sends in one second for each node of the world, at most.
 const CONTROL_RATE_MAX: u64 = 60;
+/// What each admission of that second and the one before may add to it: everybody is told of it, where the newcomer is, and a new key,
+/// acknowledges the others' keys, and has questions answered. Reason: after a partition a dozen may come in within a second.
+const CONTROL_PER_ADMISSION_MAX: u64 = 5;
 
 /// Dials to one node at a time: two rounds with each key that may open its port, and relays.
 const DIALS_PER_NODE_MAX: usize = 8 + 4;
@@ -18,6 +21,8 @@ pub(super) struct Bounds {
     nodes: usize,
     /// Control frames in the present second: which, how many.
     rate: Vec<(u64, u64)>,
+    /// Admissions that each node heard of: the present second, how many in it and in the one before.
+    admissions: Vec<(u64, [u64; 2])>,
     control_frames: u64,
     control_bytes: u64,
     control_rate_max: u64,
@@ -30,12 +35,29 @@ impl Bounds {
         Self {
             nodes,
             rate: vec![(0, 0); nodes],
+            admissions: vec![(0, [0; 2]); nodes],
             control_frames: 0,
             control_bytes: 0,
             control_rate_max: 0,
             channels_max: 0,
             links_max: 0,
         }
+    }
+
+    /// A node heard that somebody was admitted.
+    pub(super) fn admitted(&mut self, at: Timestamp, node: usize) {
+        self.recent_admissions(at, node);
+        self.admissions[node].1[0] += 1;
+    }
+
+    fn recent_admissions(&mut self, at: Timestamp, node: usize) -> u64 {
+        let second = at.as_micros() / 1_000_000;
+        let (of, counts) = &mut self.admissions[node];
+        if *of != second {
+            *counts = [0, if *of + 1 == second { counts[0] } else { 0 }];
+            *of = second;
+        }
+        counts.iter().sum()
     }
 
     pub(super) fn control(
@@ -49,13 +71,14 @@ impl Bounds {
         self.control_frames += 1;
         self.control_bytes += bytes as u64;
         let second = at.as_micros() / 1_000_000;
+        let each = CONTROL_RATE_MAX + CONTROL_PER_ADMISSION_MAX * self.recent_admissions(at, node);
         let rate = &mut self.rate[node];
         if rate.0 != second {
             *rate = (second, 0);
         }
         rate.1 += 1;
         self.control_rate_max = self.control_rate_max.max(rate.1);
-        if rate.1 > CONTROL_RATE_MAX * (self.nodes as u64 + 2) {
+        if rate.1 > each * (self.nodes as u64 + 2) {
             let what = format!("{} sends {} control frames in a second", names[node], rate.1);
             violations.add(at, "bounds", &what);
         }

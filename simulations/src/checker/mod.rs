@@ -262,6 +262,7 @@ impl Checkers {
                     .learns(at, node, who, *state == MemberState::Joined);
                 match state {
                     MemberState::Joined => {
+                        self.bounds.admitted(at, node);
                         let by = roster.and_then(|roster| roster.members.get(member));
                         self.confidentiality
                             .admitted(at, node, who, by.map(|member| member.since));

@@ -1,12 +1,10 @@
 //! Many rooms that talk.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+mod phase;
+
+use std::time::{Duration, Instant};
 
 use quinn_proto::ConnectionHandle;
-use serde_json::json;
 use subrosa_proto::{
     ids::{Alias, RoomId, TrackAlias},
     wire::relay_message::RelayRequest,
@@ -16,10 +14,8 @@ use subrosa_tests::{
     relay_client::{RelayAddress, media_packet},
 };
 
-use crate::{
-    Options, holds,
-    relay::{Metrics, Relay},
-};
+use crate::{Options, holds, relay::Relay};
+use phase::Phase;
 
 /// Frames per second of an open microphone, and bytes of each with its headers.
 const FRAMES_PER_SECOND: f64 = 50.0;
@@ -50,18 +46,6 @@ struct Rooms {
     unmuted: usize,
     buffer: Vec<u8>,
     start: Instant,
-}
-
-/// What happened in a phase.
-struct Phase {
-    published: u64,
-    delivered: u64,
-    wall: Duration,
-    cpu: Duration,
-    delays_us: Vec<u32>,
-    before: Metrics,
-    after: Metrics,
-    resident: u64,
 }
 
 fn track(member: usize) -> TrackAlias {
@@ -218,60 +202,6 @@ impl Rooms {
             after: relay.metrics(),
             resident: relay.resident_bytes(),
         }
-    }
-}
-
-impl Phase {
-    fn wanted(&self, members: usize) -> u64 {
-        self.published * (members as u64 - 1)
-    }
-
-    fn missing_share(&self, members: usize) -> f64 {
-        1.0 - self.delivered as f64 / self.wanted(members).max(1) as f64
-    }
-
-    fn forwarded(&self) -> f64 {
-        self.after.since(&self.before, "frames_forwarded_total")
-    }
-
-    fn forwarded_per_second(&self) -> f64 {
-        self.forwarded() / self.wall.as_secs_f64()
-    }
-
-    fn drops(&self) -> BTreeMap<String, f64> {
-        self.after.drops(&self.before)
-    }
-
-    fn delay_ms(&self, share: f64) -> f64 {
-        let last = self.delays_us.len().saturating_sub(1) as f64;
-        let at = self.delays_us.get((last * share) as usize);
-        at.map_or(0.0, |us| f64::from(*us) / 1e3)
-    }
-
-    fn print(&self, name: &str, members: usize) {
-        let per_cpu = self.forwarded() / self.cpu.as_secs_f64().max(0.01);
-        let cpu = self.cpu.as_secs_f64() / self.wall.as_secs_f64() * 100.0;
-        let queue = self.after.queue_delay_ms(&self.before, 0.99);
-        println!(
-            "| {name} | {:.0} | {:.0} | {cpu:.0} % | {per_cpu:.0} | {:.3} % | {:?} | {queue:.2} | {:.2} / {:.2} | {:.1} |",
-            self.published as f64 / self.wall.as_secs_f64(),
-            self.forwarded_per_second(),
-            self.missing_share(members) * 100.0,
-            self.drops(),
-            self.delay_ms(0.5),
-            self.delay_ms(0.99),
-            self.resident as f64 / 1e6,
-        );
-        println!(
-            "{}",
-            json!({
-                "figure": "relay_rooms", "run": name, "published": self.published, "wanted": self.wanted(members),
-                "forwarded": self.forwarded(), "delivered": self.delivered, "drops": self.drops(),
-                "seconds": self.wall.as_secs_f64(), "cpu_seconds": self.cpu.as_secs_f64(),
-                "frames_per_cpu_second": per_cpu.round(), "queue_ms_p99_below": queue,
-                "delay_ms_p50": self.delay_ms(0.5), "delay_ms_p99": self.delay_ms(0.99), "resident_bytes": self.resident,
-            })
-        );
     }
 }
 
