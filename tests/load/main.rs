@@ -6,6 +6,7 @@
 //! - `rooms`: 100 rooms of 10 members for 30 minutes, then three times what the relay manages, then as before.
 //! - `idle`: what 1,000 and 10,000 sessions cost that do nothing.
 //! - `flood`: what strangers and bad members can do to a call that is under way, in network namespaces (as root).
+//! - `voice`: 100 people of whom 3 speak, and the same on mumble-server (Debian's package, and python3-cryptography).
 //! - `stalled`: a listener that stops reading, and one that is slow, beside others in the same room.
 //!
 //! The relay has a core and the load has another. Whatever is not delivered is explained: by the relay's counters, or it
@@ -17,6 +18,7 @@ mod idle;
 mod relay;
 mod rooms;
 mod stalled;
+mod voice;
 
 use std::process::ExitCode;
 
@@ -32,8 +34,7 @@ pub(crate) struct Options {
     pub(crate) unmuted: usize,
 }
 
-const USAGE: &str =
-    "one of: rooms, idle, stalled, flood; with rooms: --minutes N, --rooms N, --members N, --unmuted N";
+const USAGE: &str = "one of: rooms, idle, stalled, flood, voice; with rooms: --minutes N, --rooms N, --members N, --unmuted N";
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         "idle" => idle::run(),
         "stalled" => stalled::run(),
         "flood" => flood::run(),
+        "voice" => voice::run(),
         other => {
             eprintln!("error: there is no run '{other}'\n{USAGE}");
             return ExitCode::from(2);

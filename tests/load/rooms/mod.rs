@@ -15,7 +15,7 @@ use subrosa_tests::{
 };
 
 use crate::{Options, holds, relay::Relay};
-use phase::Phase;
+pub(crate) use phase::Phase;
 
 /// Frames per second of an open microphone, and bytes of each with its headers.
 const FRAMES_PER_SECOND: f64 = 50.0;
@@ -233,6 +233,19 @@ pub(crate) fn run(options: &Options) -> bool {
     let after = rooms.phase(&relay, rate, minute);
     after.print("as before", members);
     verdict(&calm, &probe, &over, &after, members)
+}
+
+/// What `run` does in its calm minutes, for one room; the phase.
+pub(crate) fn one_room(relay: &Relay, members: usize, unmuted: usize, during: Duration) -> Phase {
+    let options = Options {
+        run: String::new(),
+        minutes: 0.0,
+        rooms: 1,
+        members,
+        unmuted,
+    };
+    let mut rooms = Rooms::open(&relay.address, &options);
+    rooms.phase(relay, unmuted as f64 * FRAMES_PER_SECOND, during)
 }
 
 fn verdict(calm: &[Phase], probe: &Phase, over: &Phase, after: &Phase, members: usize) -> bool {

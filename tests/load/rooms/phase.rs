@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::relay::Metrics;
 
 /// What happened, and what the relay's metrics were before and after.
-pub(super) struct Phase {
+pub(crate) struct Phase {
     pub(super) published: u64,
     pub(super) delivered: u64,
     pub(super) wall: Duration,
@@ -23,7 +23,7 @@ impl Phase {
         self.published * (members as u64 - 1)
     }
 
-    pub(super) fn missing_share(&self, members: usize) -> f64 {
+    pub(crate) fn missing_share(&self, members: usize) -> f64 {
         1.0 - self.delivered as f64 / self.wanted(members).max(1) as f64
     }
 
@@ -45,9 +45,18 @@ impl Phase {
         at.map_or(0.0, |us| f64::from(*us) / 1e3)
     }
 
+    /// Frames forwarded for each second of the relay's CPU time.
+    pub(crate) fn per_cpu_second(&self) -> f64 {
+        self.forwarded() / self.cpu.as_secs_f64().max(0.01)
+    }
+
+    /// The relay's share of a core, in percent.
+    pub(crate) fn cpu_percent(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.wall.as_secs_f64() * 100.0
+    }
+
     pub(super) fn print(&self, name: &str, members: usize) {
-        let per_cpu = self.forwarded() / self.cpu.as_secs_f64().max(0.01);
-        let cpu = self.cpu.as_secs_f64() / self.wall.as_secs_f64() * 100.0;
+        let (per_cpu, cpu) = (self.per_cpu_second(), self.cpu_percent());
         let queue = self.after.queue_delay_ms(&self.before, 0.99);
         println!(
             "| {name} | {:.0} | {:.0} | {cpu:.0} % | {per_cpu:.0} | {:.3} % | {:?} | {queue:.2} | {:.2} / {:.2} | {:.1} |",

@@ -269,7 +269,7 @@ mod tests {
         let mut now = Timestamp::ZERO;
         let mut admitted = 0;
         for round in 0..1_000 {
-            now = now + Duration::from_millis(20);
+            now += Duration::from_millis(20);
             let noisy = (0..20).map(AddressBlock);
             admitted += noisy.filter(|block| doorstep.admits(now, *block, true)).count();
             let newcomer = AddressBlock(1_000 + round / 50);
