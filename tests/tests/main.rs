@@ -40,4 +40,5 @@ mod the_door_is_watched;
 mod the_meeting_outlives_its_host;
 mod the_policy_decides_the_way;
 mod the_port_is_silent;
+mod those_in_charge_ask;
 mod those_in_charge_decide;
