@@ -103,10 +103,11 @@ impl Buckets {
     }
 
     fn take(&mut self, now: Timestamp, block: AddressBlock, limits: HandshakeLimits) -> bool {
+        // A block that is turned away again and again is not quiet.
         let quiet = self
             .blocks
-            .get(&block)
-            .is_none_or(|(_, last)| now - *last >= QUIET);
+            .get_mut(&block)
+            .is_none_or(|(_, last)| now - std::mem::replace(last, now) >= QUIET);
         let reserve = if quiet {
             0
         } else {
@@ -115,18 +116,6 @@ impl Buckets {
         if !self.total.allows(now, 1 + reserve) {
             return false;
         }
-        let (limiter, last) = self.entry(now, block, limits);
-        *last = now;
-        limiter.take(now, 1) && self.total.take(now, 1)
-    }
-
-    /// What is counted of a block.
-    fn entry(
-        &mut self,
-        now: Timestamp,
-        block: AddressBlock,
-        limits: HandshakeLimits,
-    ) -> &mut (RateLimiter, Timestamp) {
         if self.blocks.len() >= BLOCKS_MAX && !self.blocks.contains_key(&block) {
             self.blocks.retain(|_, (_, last)| now - *last < QUIET);
             if self.blocks.len() >= BLOCKS_MAX {
@@ -134,7 +123,8 @@ impl Buckets {
             }
         }
         let fresh = || (bucket(limits.per_address_block, BLOCK_BURST_SECONDS, now), now);
-        self.blocks.entry(block).or_insert_with(fresh)
+        let (limiter, _) = self.blocks.entry(block).or_insert_with(fresh);
+        limiter.take(now, 1) && self.total.take(now, 1)
     }
 }
 
