@@ -255,7 +255,8 @@ impl RosterLog {
         if self.are_beside(heads)
             && let Some(base) = &self.graph.base
         {
-            members.extend(base.roster.left.iter().chain(base.roster.removed.keys()));
+            let base = &base.roster;
+            members.extend(base.members.keys().chain(&base.left).chain(base.removed.keys()));
         }
         Some(members)
     }

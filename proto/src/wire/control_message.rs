@@ -41,6 +41,9 @@ pub const OPERATION_BATCH_BYTES_MAX: usize = 10 * 1_024;
 pub const PEERS_MAX: usize = 32;
 /// Heads of a roster log.
 pub const HEADS_MAX: usize = 8;
+/// Room secrets of before that a member keeps. Reason: with the present one and the lobby's, twice over at midnight, they
+/// make as many rooms as a session may have at a relay; with the lobby's key, they open a port.
+pub const FORMER_SECRETS_MAX: usize = 4;
 /// Bytes of a ticket's text.
 pub const TICKET_BYTES_MAX: usize = 6_144;
 
@@ -116,6 +119,33 @@ impl std::fmt::Debug for RoomSecretGrant {
     }
 }
 
+/// What somebody who comes in needs, beside the roster.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Welcome {
+    /// The present epoch's secret.
+    pub grant: RoomSecretGrant,
+    /// Those of before that members who cannot be reached may still use: the newcomer may reach them.
+    pub former: BoundedVec<FormerSecret, FORMER_SECRETS_MAX>,
+}
+
+/// The secret of an epoch that is over.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct FormerSecret {
+    /// The operation that began the epoch.
+    pub operation: OperationHash,
+    /// The secret.
+    pub secret: [u8; 32],
+}
+
+impl std::fmt::Debug for FormerSecret {
+    /// The epoch only.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FormerSecret")
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A part of a checkpoint of the roster log.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct CheckpointPart {
@@ -149,8 +179,8 @@ pub enum ControlMessage {
     Waiting,
     /// No.
     Refused(RefusalReason),
-    /// You are in: the roster's operations came before, this is the present epoch's secret.
-    Welcome(RoomSecretGrant),
+    /// You are in; the roster's operations came before.
+    Welcome(Box<Welcome>),
     /// Roster operations, parents before children.
     Operations(BoundedVec<SignedOperation, OPERATIONS_MAX>),
     /// The sender's heads; a receiver who lacks one asks, one who has more sends.

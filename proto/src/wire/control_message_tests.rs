@@ -47,12 +47,25 @@ fn message() -> impl Strategy<Value = ControlMessage> {
         secret,
         ticket: ticket.and_then(|text| BoundedText::exact(&text)),
     });
+    let former = (any::<[u8; 32]>(), any::<[u8; 32]>());
+    let former = former.prop_map(|(operation, secret)| FormerSecret {
+        operation: OperationHash(operation),
+        secret,
+    });
+    let welcome = (
+        grant.clone(),
+        proptest::collection::vec(former, 0..=FORMER_SECRETS_MAX),
+    );
+    let welcome = welcome.prop_map(|(grant, former)| Welcome {
+        grant,
+        former: former.try_into().unwrap(),
+    });
     prop_oneof![
         hello,
         Just(ControlMessage::Waiting),
         Just(ControlMessage::WantKey),
         Just(ControlMessage::Refused(RefusalReason::Locked)),
-        grant.clone().prop_map(ControlMessage::Welcome),
+        welcome.prop_map(|welcome| ControlMessage::Welcome(Box::new(welcome))),
         grant.prop_map(ControlMessage::RoomSecret),
         heads().prop_map(ControlMessage::Heads),
         heads().prop_map(ControlMessage::WantOperations),

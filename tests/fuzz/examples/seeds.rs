@@ -30,7 +30,9 @@ use subrosa_proto::{
     time::{Timestamp, UnixSeconds},
     wire::{
         codec,
-        control_message::{ControlMessage, Hello, PeerHint, RoomSecretGrant, WireAddress},
+        control_message::{
+            ControlMessage, FormerSecret, Hello, PeerHint, RoomSecretGrant, Welcome, WireAddress,
+        },
         media_packet::{MediaHeader, MediaKind},
         relay_message::{Refusable, RefusalCode, RelayNotice, RelayRequest},
         stream_object::StreamHeader,
@@ -203,7 +205,18 @@ fn control_messages() -> std::io::Result<()> {
         ),
         ("waiting", ControlMessage::Waiting),
         ("refused", ControlMessage::Refused(RefusalReason::ByHost)),
-        ("welcome", ControlMessage::Welcome(grant.clone())),
+        (
+            "welcome",
+            ControlMessage::Welcome(Box::new(Welcome {
+                grant: grant.clone(),
+                former: vec![FormerSecret {
+                    operation: OperationHash([5; 32]),
+                    secret: [4; 32],
+                }]
+                .try_into()
+                .expect("one"),
+            })),
+        ),
         (
             "operations",
             ControlMessage::Operations(operations().try_into().expect("few")),

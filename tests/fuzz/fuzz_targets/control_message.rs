@@ -20,8 +20,8 @@ use subrosa_proto::{
     },
     wire::{
         control_message::{
-            ADDRESSES_MAX, ControlMessage, HEADS_MAX, OPERATIONS_MAX, PEERS_MAX, RELAYS_MAX,
-            TICKET_BYTES_MAX, WireAddress,
+            ADDRESSES_MAX, ControlMessage, FORMER_SECRETS_MAX, HEADS_MAX, OPERATIONS_MAX, PEERS_MAX,
+            RELAYS_MAX, RoomSecretGrant, TICKET_BYTES_MAX, WireAddress,
         },
         door_message::{CREDENTIAL_BYTES_MAX, DoorMessage, PASSPHRASE_MESSAGE_BYTES_MAX, REFUSAL_WORDS_MAX},
     },
@@ -57,11 +57,11 @@ fuzz_target!(|data: &[u8]| {
         ControlMessage::Heads(heads) | ControlMessage::WantOperations(heads) => {
             assert!(heads.len() <= HEADS_MAX);
         }
-        ControlMessage::Welcome(grant) | ControlMessage::RoomSecret(grant) => {
-            assert!(grant.ticket.is_none_or(|ticket| {
-                ticket.len() <= TICKET_BYTES_MAX && !ticket.chars().any(char::is_control)
-            }));
+        ControlMessage::Welcome(welcome) => {
+            assert!(welcome.former.len() <= FORMER_SECRETS_MAX);
+            granted(&welcome.grant);
         }
+        ControlMessage::RoomSecret(grant) => granted(&grant),
         ControlMessage::Peers(hints) => {
             assert!(hints.len() <= PEERS_MAX);
             for hint in hints.iter() {
@@ -102,6 +102,11 @@ fn door(message: &DoorMessage) {
         | DoorMessage::PassphraseRecord(bytes) => assert!(bytes.len() <= PASSPHRASE_MESSAGE_BYTES_MAX),
         _ => {}
     }
+}
+
+fn granted(grant: &RoomSecretGrant) {
+    let is_line = |ticket: &str| ticket.len() <= TICKET_BYTES_MAX && !ticket.chars().any(char::is_control);
+    assert!(grant.ticket.as_ref().is_none_or(|ticket| is_line(ticket)));
 }
 
 fn conversation(message: ConversationMessage) {

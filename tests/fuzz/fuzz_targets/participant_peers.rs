@@ -20,7 +20,10 @@ use subrosa_proto::{
     random::Random,
     sframe::{KeyId, MediaContext},
     wire::{
-        control_message::{ControlMessage, Hello, PeerHint, RoomSecretGrant, WireAddress},
+        control_message::{
+            ControlMessage, FORMER_SECRETS_MAX, FormerSecret, Hello, PeerHint, RoomSecretGrant, Welcome,
+            WireAddress,
+        },
         door_message::DoorMessage,
         media_packet::{MediaHeader, MediaKind},
     },
@@ -351,7 +354,19 @@ impl World {
             0 | 1 => self.hello(u)?,
             2 => ControlMessage::Waiting,
             3 => ControlMessage::Refused(RefusalReason::ByHost),
-            4 => ControlMessage::Welcome(grant),
+            4 => ControlMessage::Welcome(Box::new(Welcome {
+                former: (0..u.int_in_range(0..=FORMER_SECRETS_MAX)?)
+                    .map(|_| {
+                        Ok(FormerSecret {
+                            operation: self.hash(u)?,
+                            secret: [u.arbitrary()?; 32],
+                        })
+                    })
+                    .collect::<Result<Vec<_>>>()?
+                    .try_into()
+                    .expect("few"),
+                grant,
+            })),
             5..=7 => ControlMessage::Operations(self.operations(u)?.try_into().expect("few")),
             8 => ControlMessage::Heads(heads),
             9 => ControlMessage::WantOperations(if u.arbitrary()? {
@@ -438,7 +453,10 @@ impl World {
             .filter(|n| *n == HOST || u.ratio(1, 4).unwrap_or(false))
             .map(member)
             .collect();
-        let _ = self.mallory.publisher.set_recipients(now, &recipients, &heads, false);
+        let _ = self
+            .mallory
+            .publisher
+            .set_recipients(now, &recipients, &heads, false);
         for _ in 0..8 {
             match self.mallory.publisher.poll_transmit(now) {
                 Some((to, message)) if to == member(HOST) => return Ok(Some(message)),
@@ -561,12 +579,15 @@ impl World {
                     let _ = self.mallory.log.insert(operation);
                 }
             }
-            ControlMessage::Welcome(grant) | ControlMessage::RoomSecret(grant) => {
-                self.mallory.secret = Some(RoomSecret::from_bytes(grant.secret));
-                self.mallory.epoch = Some(grant.operation);
-            }
+            ControlMessage::Welcome(welcome) => self.take_grant(&welcome.grant),
+            ControlMessage::RoomSecret(grant) => self.take_grant(&grant),
             _ => {}
         }
+    }
+
+    fn take_grant(&mut self, grant: &RoomSecretGrant) {
+        self.mallory.secret = Some(RoomSecret::from_bytes(grant.secret));
+        self.mallory.epoch = Some(grant.operation);
     }
 }
 

@@ -98,7 +98,9 @@ impl World {
                     .filter(|_| u.arbitrary().unwrap_or(false))
                     .map(member)
                     .collect();
-                let set = self.publisher.set_recipients(self.time(), &recipients, &[HEAD], false);
+                let set = self
+                    .publisher
+                    .set_recipients(self.time(), &recipients, &[HEAD], false);
                 assert!(set.is_ok());
             }
             1 => self.advance(u.int_in_range(0..=6_000_000)?),

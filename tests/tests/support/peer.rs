@@ -262,8 +262,10 @@ impl Peer {
             Happened::Accepted(connection) => self.take_in(None, connection, false),
             Happened::Control(link, bytes) => {
                 let message = ControlMessage::decode(&bytes);
-                if let Ok(ControlMessage::Welcome(grant) | ControlMessage::RoomSecret(grant)) = &message {
-                    self.grants.push(grant.clone());
+                match &message {
+                    Ok(ControlMessage::Welcome(welcome)) => self.grants.push(welcome.grant.clone()),
+                    Ok(ControlMessage::RoomSecret(grant)) => self.grants.push(grant.clone()),
+                    _ => {}
                 }
                 if let Ok(ControlMessage::Operations(operations)) = &message {
                     self.operations.extend(operations.iter().cloned());

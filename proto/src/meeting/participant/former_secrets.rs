@@ -7,11 +7,15 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::timers::{FORMER_ROOMS_LINGER, FORMER_SECRET_MAX};
-use crate::{ids::OperationHash, meeting::room_secret::RoomSecret, time::Timestamp};
-
-/// Former secrets that are kept. Reason: with the present one and the lobby's, twice over at midnight, they make as many
-/// rooms as a session may have at a relay; with the lobby's key, they open a port.
-pub(super) const FORMER_SECRETS_MAX: usize = 4;
+use crate::{
+    ids::OperationHash,
+    meeting::room_secret::RoomSecret,
+    time::Timestamp,
+    wire::{
+        bounded::BoundedVec,
+        control_message::{FORMER_SECRETS_MAX, FormerSecret},
+    },
+};
 
 /// So long after a member was last heard it may still have learned another secret. Reason: longer than a link takes to be
 /// given up, and a secret to reach it by way of others.
@@ -56,6 +60,15 @@ impl FormerSecrets {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &RoomSecret> {
         self.0.iter().map(|former| &former.secret)
+    }
+
+    /// As it is told to somebody who comes in.
+    pub(super) fn to_wire(&self) -> BoundedVec<FormerSecret, FORMER_SECRETS_MAX> {
+        let told = self.0.iter().map(|former| FormerSecret {
+            operation: former.operation,
+            secret: *former.secret.expose(),
+        });
+        told.collect::<Vec<_>>().try_into().unwrap_or_default()
     }
 
     /// The secret of an epoch that is in use again.

@@ -222,58 +222,30 @@ impl Participant {
 mod tests {
     use super::*;
     use crate::{
-        identity::Identity,
-        meeting::{admission::AdmissionMode, name::Name, operation::RemoveReason},
+        meeting::{
+            operation::RemoveReason,
+            participant::fixture::{NOW, admit, host, identity, outputs},
+        },
         noise::Psk,
-        policy::{DiscoveryRule, Preset},
-        random::Random,
-        time::{Timestamp, UnixSeconds},
         wire::control_message::ControlMessage,
     };
 
-    const NOW: Now = Now {
-        monotonic: Timestamp::ZERO,
-        unix: UnixSeconds(1_795_293_120),
-    };
-
-    fn host() -> Participant {
-        let config = super::super::ParticipantConfig {
-            identity: Identity::from_seed(&[1; 32]),
-            name: Name::new("Ada").unwrap(),
-            addresses: vec!["192.0.2.1:4433".parse().unwrap()],
-            direct: true,
-            relays: Vec::new(),
-            discovery: DiscoveryRule::Off,
-        };
-        let terms = super::super::FoundingTerms {
-            policy: Preset::Any.into(),
-            admission: AdmissionMode::Ask,
-        };
-        Participant::found(NOW, config, terms, Random::from_seed([2; 32])).unwrap()
-    }
-
     /// What the host does when somebody proves to know `psk`.
     fn greeted(host: &mut Participant, psk: &Psk) -> Vec<Output> {
-        while host.poll_output().is_some() {}
-        let stranger = LinkPeer::Member(Identity::from_seed(&[3; 32]).member_id());
+        drop(outputs(host));
+        let stranger = LinkPeer::Member(identity(3).member_id());
         let remote = "192.0.2.66:4433".parse().unwrap();
         host.handle_link_up(NOW, None, LinkId(7), stranger, Some(psk.id()), remote);
-        std::iter::from_fn(|| host.poll_output()).collect()
+        outputs(host)
     }
 
     #[test]
     fn a_key_that_was_voided_while_a_handshake_was_under_way_opens_nothing() {
         let mut host = host();
         let door = host.secrets.lobby_psk(&host.meeting);
-        let guest = Identity::from_seed(&[4; 32]).member_id();
-        let admit = crate::meeting::operation::Op::Admit {
-            member: guest,
-            name: Name::new("Bea").unwrap(),
-            role: crate::meeting::role::Role::Speaker,
-        };
-        host.author(NOW, admit).unwrap();
-        host.settle(NOW);
-        host.remove_member(NOW, guest, RemoveReason::Unstated);
+        let guest = identity(4);
+        admit(&mut host, &guest);
+        host.remove_member(NOW, guest.member_id(), RemoveReason::Unstated);
         let outputs = greeted(&mut host, &door);
         let closed = |output: &Output| matches!(output, Output::Close { link } if *link == LinkId(7));
         assert!(outputs.iter().any(closed), "{outputs:?}");

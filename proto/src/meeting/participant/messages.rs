@@ -73,7 +73,7 @@ impl Participant {
                 self.insert_operations(now, from, conduit, operations.into_inner());
             }
             ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, *part),
-            ControlMessage::Welcome(grant) => self.handle_welcome(now, from, &grant),
+            ControlMessage::Welcome(welcome) => self.handle_welcome(now, from, welcome),
             _ => {}
         }
     }
@@ -107,9 +107,8 @@ impl Participant {
             ControlMessage::CheckpointPart(part) => self.handle_checkpoint_part(now, from, *part),
             ControlMessage::WantCheckpoint(want) => self.handle_want_checkpoint(now, from, conduit, &want),
             ControlMessage::WantOperations(heads) => self.send_operations_since(conduit, &heads),
-            ControlMessage::RoomSecret(grant) | ControlMessage::Welcome(grant) => {
-                self.handle_grant(now, &grant);
-            }
+            ControlMessage::RoomSecret(grant) => self.handle_grant(now, &grant),
+            ControlMessage::Welcome(welcome) => self.handle_grant(now, &welcome.grant),
             ControlMessage::WantRoomSecret(operation) => {
                 // Only members get here, and a removed one is none: what they lack they may have.
                 let named = self

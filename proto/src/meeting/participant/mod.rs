@@ -42,6 +42,8 @@ mod dirty;
 mod discovery;
 mod door;
 mod doorway;
+#[cfg(test)]
+mod fixture;
 mod former_secrets;
 mod founding;
 mod inspection;

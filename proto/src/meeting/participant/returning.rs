@@ -42,20 +42,19 @@ impl Participant {
         let me = config.identity.member_id();
         let mut log = RosterLog::new(terms.meeting, ticket.host());
         let mut secrets = Secrets::new(TicketSecret::from_bytes(*terms.secret), terms.epoch);
-        let (mut peers, mut record) = (Vec::new(), None);
+        let (mut peers, mut record, mut rooms) = (Vec::new(), None, Vec::new());
         for entry in kept {
             match entry {
                 // What does not fit any more is refused like anybody's.
                 KeptRecord::Checkpoint(checkpoint) => drop(log.take_checkpoint(*checkpoint)),
                 KeptRecord::Operation(operation) => drop(log.insert(*operation)),
-                KeptRecord::RoomSecret { operation, secret } => {
-                    secrets.grant(operation, RoomSecret::from_bytes(secret));
-                }
+                KeptRecord::RoomSecret { operation, secret } => rooms.push((operation, secret)),
                 KeptRecord::Peer(hint) => peers.push(hint),
                 KeptRecord::Passphrase(bytes) => record = Record::from_bytes(&bytes),
             }
         }
         let roster = log.view();
+        secrets.take_kept(now.monotonic, &roster.room_epochs, rooms);
         let leads = roster.role(&me).is_some_and(|role| role.is_in_charge());
         let epoch = roster.room_epoch().map(|epoch| epoch.operation);
         let complete = epoch.is_some_and(|epoch| secrets.get(&epoch).is_some());
@@ -125,12 +124,11 @@ impl Participant {
             let operations = batch.operations.into_iter().map(Box::new);
             records.extend(operations.map(KeptRecord::Operation));
         }
-        for operation in self.secrets.epochs() {
-            if let Some(secret) = self.secrets.get(&operation) {
-                let secret = *secret.expose();
-                records.push(KeptRecord::RoomSecret { operation, secret });
-            }
-        }
+        records.extend(
+            self.secrets
+                .to_keep()
+                .map(|(operation, secret)| KeptRecord::RoomSecret { operation, secret }),
+        );
         self.doorway.kept_peers = 0;
         for member in self.log.view().members.keys().filter(|id| **id != self.me) {
             records.extend(self.peer_hint(*member).map(KeptRecord::Peer));
@@ -248,5 +246,44 @@ impl Participant {
         self.emit(Event::SentBack);
         self.accept_keys();
         self.dirty.rooms();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        meeting::participant::fixture::{NOW, admit, config, host, identity, outputs},
+        wire::control_message::FORMER_SECRETS_MAX,
+    };
+
+    /// A founder that let so many people in and put them out again, and what it kept.
+    fn after_removals(count: u8) -> (Participant, Vec<KeptRecord>) {
+        let mut founder = host();
+        let mut kept = Vec::new();
+        for seed in 0..count {
+            let guest = identity(100 + seed);
+            admit(&mut founder, &guest);
+            founder.remove_member(NOW, guest.member_id(), RemoveReason::Unstated);
+            for output in outputs(&mut founder) {
+                match output {
+                    Output::Keep(record) => kept.push(record),
+                    Output::KeepAnew(records) => kept = records,
+                    _ => {}
+                }
+            }
+        }
+        (founder, kept)
+    }
+
+    #[test]
+    fn the_founder_comes_back_after_any_number_of_removals_with_the_last_secrets() {
+        let (before, kept) = after_removals(60);
+        let ticket = before.ticket().clone();
+        let random = Random::from_seed([9; 32]);
+        let after = Participant::resume(NOW, config(1), ticket, kept, random);
+        assert!(after.is_member());
+        assert_eq!(after.secrets.current_epoch(), before.secrets.current_epoch());
+        assert_eq!(after.secrets.former().count(), FORMER_SECRETS_MAX);
     }
 }

@@ -185,43 +185,19 @@ pub(super) fn bounded_heads(mut heads: Vec<OperationHash>) -> crate::wire::contr
 mod tests {
     use super::*;
     use crate::{
-        identity::Identity,
         ids::LinkId,
-        meeting::{
-            admission::AdmissionMode,
-            name::Name,
-            participant::{FoundingTerms, LinkPeer, Output, ParticipantConfig},
+        meeting::participant::{
+            LinkPeer, Output,
+            fixture::{NOW, config, host, identity, outputs},
         },
-        policy::{DiscoveryRule, Preset},
         random::Random,
-        time::{Timestamp, UnixSeconds},
     };
-
-    const NOW: Now = Now {
-        monotonic: Timestamp::ZERO,
-        unix: UnixSeconds(1_795_293_120),
-    };
-
-    fn config(seed: u8) -> ParticipantConfig {
-        ParticipantConfig {
-            identity: Identity::from_seed(&[seed; 32]),
-            name: Name::new("Ada").unwrap(),
-            addresses: vec!["192.0.2.1:4433".parse().unwrap()],
-            direct: true,
-            relays: Vec::new(),
-            discovery: DiscoveryRule::Off,
-        }
-    }
 
     /// What a guest at the door says when somebody shows it an operation that rests on one it does not have.
     fn guest_shown_half_the_log(by: u8) -> Vec<ControlMessage> {
-        let terms = FoundingTerms {
-            policy: Preset::Any.into(),
-            admission: AdmissionMode::Ask,
-        };
-        let host = Participant::found(NOW, config(1), terms, Random::from_seed([2; 32])).unwrap();
+        let host = host();
         let mut guest = Participant::join(NOW, config(3), host.ticket().clone(), Random::from_seed([4; 32]));
-        let peer = Identity::from_seed(&[by; 32]);
+        let peer = identity(by);
         let door = host.secrets.lobby_psk(&host.meeting).id();
         let remote = "192.0.2.66:4433".parse().unwrap();
         guest.handle_link_up(
@@ -236,8 +212,7 @@ mod tests {
         let half = SignedOperation::sign(&peer, host.meeting, 1, vec![parent], Op::Leave).unwrap();
         let shown = ControlMessage::Operations(fit(vec![half]));
         guest.handle_control(NOW, LinkId(7), &shown.encode());
-        let outputs = std::iter::from_fn(|| guest.poll_output());
-        let said = outputs.filter_map(|output| match output {
+        let said = outputs(&mut guest).into_iter().filter_map(|output| match output {
             Output::Control { bytes, .. } => Some(ControlMessage::decode(&bytes).unwrap()),
             _ => None,
         });

@@ -17,8 +17,8 @@ use crate::{
     noise::Psk,
     time::{Now, Timestamp},
     wire::{
-        bounded::BoundedText,
-        control_message::{ControlMessage, RoomSecretGrant},
+        bounded::{BoundedText, BoundedVec},
+        control_message::{ControlMessage, FORMER_SECRETS_MAX, FormerSecret, RoomSecretGrant},
         ticket::Ticket,
     },
 };
@@ -77,6 +77,19 @@ impl Secrets {
         self.former.iter()
     }
 
+    /// As [`Self::former`], for somebody who comes in.
+    pub(super) fn former_to_wire(&self) -> BoundedVec<FormerSecret, FORMER_SECRETS_MAX> {
+        self.former.to_wire()
+    }
+
+    /// Keeps a secret of before that was not in use here.
+    pub(super) fn keep_former(&mut self, now: Timestamp, operation: OperationHash, secret: RoomSecret) {
+        if self.current_epoch() != Some(operation) {
+            self.former.take_back(operation);
+            self.former.keep(now, operation, secret, now);
+        }
+    }
+
     /// Keeps a secret for when the roster names its epoch.
     pub(super) fn grant(&mut self, operation: OperationHash, secret: RoomSecret) {
         if self.granted.len() < SECRETS_MAX || self.granted.contains_key(&operation) {
@@ -84,9 +97,31 @@ impl Secrets {
         }
     }
 
-    /// The epochs whose secrets are here.
-    pub(super) fn epochs(&self) -> impl Iterator<Item = OperationHash> + '_ {
-        self.granted.keys().copied()
+    /// What the founder keeps on disk, those of before first.
+    pub(super) fn to_keep(&self) -> impl Iterator<Item = (OperationHash, [u8; 32])> + '_ {
+        let former = self.former.to_wire().into_inner().into_iter();
+        let former = former.map(|former| (former.operation, former.secret));
+        let granted = self.granted.iter();
+        former.chain(granted.map(|(operation, secret)| (*operation, *secret.expose())))
+    }
+
+    /// Takes what the founder kept, oldest first: those of the epochs that the roster names, and the last of before, which
+    /// members beyond a partition may use.
+    pub(super) fn take_kept(
+        &mut self,
+        now: Timestamp,
+        named: &[RoomEpoch],
+        kept: Vec<(OperationHash, [u8; 32])>,
+    ) {
+        let is_named = |operation: &OperationHash| named.iter().any(|epoch| epoch.operation == *operation);
+        let (present, before): (Vec<_>, Vec<_>) =
+            kept.into_iter().partition(|(operation, _)| is_named(operation));
+        for (operation, secret) in present {
+            self.grant(operation, RoomSecret::from_bytes(secret));
+        }
+        for (operation, secret) in before.into_iter().rev().take(FORMER_SECRETS_MAX).rev() {
+            self.keep_former(now, operation, RoomSecret::from_bytes(secret));
+        }
     }
 
     pub(super) fn get(&self, operation: &OperationHash) -> Option<&RoomSecret> {
@@ -163,6 +198,15 @@ impl Participant {
             self.timers
                 .set_if_unset(Timer::RoomSecret, now.monotonic + ROOM_SECRET_PATIENCE);
         }
+    }
+
+    /// This node came in while others cannot be reached by those who were in: it may reach them, with what they use.
+    pub(super) fn take_former_secrets(&mut self, now: Now, former: &[FormerSecret]) {
+        for FormerSecret { operation, secret } in former {
+            let secret = RoomSecret::from_bytes(*secret);
+            self.secrets.keep_former(now.monotonic, *operation, secret);
+        }
+        self.forget_former_secrets(now);
     }
 
     /// Leaves the rooms of secrets that nobody needs any more.

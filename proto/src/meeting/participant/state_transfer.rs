@@ -13,7 +13,7 @@ use crate::{
     ids::{MemberId, OperationHash},
     meeting::checkpoint::{Checkpoint, PART_BYTES_MAX, PARTS_MAX},
     time::{Now, Timestamp},
-    wire::control_message::{CheckpointPart, ControlMessage, RoomSecretGrant, WantCheckpoint},
+    wire::control_message::{CheckpointPart, ControlMessage, WantCheckpoint, Welcome},
 };
 
 /// How long operations before a checkpoint may be under way before its state is asked for.
@@ -34,7 +34,7 @@ pub(super) struct Transfers {
     /// Who sent what waits for a state: it has that, most likely.
     source: Option<MemberId>,
     /// A welcome that came before the state was whole.
-    pub(super) welcome: Option<(MemberId, RoomSecretGrant)>,
+    pub(super) welcome: Option<(MemberId, Box<Welcome>)>,
 }
 
 /// A state under way.
@@ -235,8 +235,8 @@ impl Participant {
             .set_if_unset(Timer::Gossip, now.monotonic + GOSSIP_DELAY);
         self.settle(now);
         self.retry_pending_keys(now);
-        if let Some((host, grant)) = self.checkpoints.transfers.welcome.take() {
-            self.handle_welcome(now, host, &grant);
+        if let Some((host, welcome)) = self.checkpoints.transfers.welcome.take() {
+            self.handle_welcome(now, host, welcome);
         }
     }
 

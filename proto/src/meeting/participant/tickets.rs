@@ -140,52 +140,29 @@ mod tests {
     use super::*;
     use crate::{
         identity::Identity,
-        meeting::{admission::AdmissionMode, name::Name, operation::Op, role::Role},
-        policy::{DiscoveryRule, Preset},
-        random::Random,
-        time::{Timestamp, UnixSeconds},
-    };
-
-    const NOW: Now = Now {
-        monotonic: Timestamp::ZERO,
-        unix: UnixSeconds(1_795_293_120),
+        meeting::{
+            operation::Op,
+            participant::fixture::{NOW, admit, host, identity},
+            role::Role,
+        },
     };
 
     /// A founder that has handed its meeting to `heir`.
     fn handed_to(heir: &Identity) -> Participant {
-        let config = super::super::ParticipantConfig {
-            identity: Identity::from_seed(&[1; 32]),
-            name: Name::new("Ada").unwrap(),
-            addresses: vec!["192.0.2.1:4433".parse().unwrap()],
-            direct: true,
-            relays: Vec::new(),
-            discovery: DiscoveryRule::Off,
-        };
-        let terms = super::super::FoundingTerms {
-            policy: Preset::Any.into(),
-            admission: AdmissionMode::Ask,
-        };
-        let mut founder = Participant::found(NOW, config, terms, Random::from_seed([2; 32])).unwrap();
-        let member = heir.member_id();
-        let admit = Op::Admit {
-            member,
-            name: Name::new("Bea").unwrap(),
-            role: Role::Speaker,
-        };
+        let mut founder = host();
+        admit(&mut founder, heir);
         let hand_over = Op::Role {
-            member,
+            member: heir.member_id(),
             role: Role::Host,
         };
-        for op in [admit, hand_over] {
-            founder.author(NOW, op).unwrap();
-        }
+        founder.author(NOW, hand_over).unwrap();
         founder.settle(NOW);
         founder
     }
 
     #[test]
     fn a_ticket_of_another_door_is_not_taken_whoever_signed_it() {
-        let heir = Identity::from_seed(&[4; 32]);
+        let heir = identity(4);
         let mut founder = handed_to(&heir);
         let charge = founder.log.charge_of(heir.member_id()).unwrap();
         let good = TicketTerms {
@@ -211,7 +188,7 @@ mod tests {
 
     #[test]
     fn whoever_issues_the_ticket_takes_nobody_else_s() {
-        let heir = Identity::from_seed(&[4; 32]);
+        let heir = identity(4);
         let mut founder = handed_to(&heir);
         let charge = founder.log.charge_of(heir.member_id()).unwrap();
         // Back again: the founder hosts.

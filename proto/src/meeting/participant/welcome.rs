@@ -11,15 +11,15 @@ use crate::{
     ids::{MemberId, OperationHash},
     meeting::roster::RoomEpoch,
     time::Now,
-    wire::control_message::{ControlMessage, PEERS_MAX, RoomSecretGrant},
+    wire::control_message::{ControlMessage, PEERS_MAX, Welcome},
 };
 
 impl Participant {
     /// Somebody let us in. The roster came before; without it the welcome means nothing yet and is said again. It is the
     /// log, rooted in the host's signature, that says that we are in, and that commits to the secret: it does not matter
     /// who passes them on, as long as it is a member.
-    pub(super) fn handle_welcome(&mut self, now: Now, from: MemberId, grant: &RoomSecretGrant) {
-        self.handle_grant(now, grant);
+    pub(super) fn handle_welcome(&mut self, now: Now, from: MemberId, welcome: Box<Welcome>) {
+        self.handle_grant(now, &welcome.grant);
         let roster = self.log.view();
         let admitted = roster.members.contains_key(&self.me) && roster.members.contains_key(&from);
         if matches!(self.phase, Phase::Lobby { .. }) && admitted && self.secrets.current().is_some() {
@@ -29,11 +29,12 @@ impl Participant {
             self.doorkeepers.clear();
             self.timers.set(Timer::Lobby, now.monotonic + LOBBY_LINGER);
             self.raise_scope(from);
+            self.take_former_secrets(now, &welcome.former);
             self.accept_keys();
             self.dirty.roster();
             self.dirty.rooms();
         } else if matches!(self.phase, Phase::Lobby { .. }) && !admitted {
-            self.checkpoints.transfers.welcome = Some((from, grant.clone()));
+            self.checkpoints.transfers.welcome = Some((from, welcome));
         }
     }
 
@@ -62,7 +63,11 @@ impl Participant {
         self.send_on(conduit, &hello);
         self.send_checkpoint(conduit, u64::MAX);
         self.send_operations_since(conduit, &[]);
-        self.send_on(conduit, &ControlMessage::Welcome(grant));
+        let former = self.secrets.former_to_wire();
+        self.send_on(
+            conduit,
+            &ControlMessage::Welcome(Box::new(Welcome { grant, former })),
+        );
         let hints = self.peer_hints(member);
         for batch in hints.chunks(PEERS_MAX) {
             self.send_on(conduit, &ControlMessage::Peers(fit(batch.to_vec())));

@@ -232,8 +232,9 @@ impl RosterLog {
         past
     }
 
-    /// The roster as somebody saw it who did not know the base, as far as that is still known; and everybody who may have
-    /// been in then.
+    /// The roster as somebody saw it who did not know the base: as far as that is still known; else as the base says, with
+    /// those let in beside it, and without those put out beside it, even if that has no force: whoever saw them put out says
+    /// nothing to them.
     pub(super) fn view_beside(&self, heads: &[OperationHash], set: &PlaceSet) -> Arc<Roster> {
         let former = self.former_views.iter().rev().find(|(of, _)| of == heads);
         if let Some((_, roster)) = former {
@@ -242,16 +243,20 @@ impl RosterLog {
         let mut roster = Roster::clone(&self.roster_of(heads, set));
         for place in set.iter() {
             let entry = self.graph.entry(place);
-            if let (true, Op::Admit { member, name, role }) = (entry.void, entry.op())
-                && !roster.removed.contains_key(member)
-            {
-                let hash = entry.signed.hash();
-                roster.members.entry(*member).or_insert_with(|| Member {
-                    name: name.clone(),
-                    role: *role,
-                    since: hash,
-                    role_since: hash,
-                });
+            match entry.op() {
+                Op::Admit { member, name, role } if entry.void && !roster.removed.contains_key(member) => {
+                    let hash = entry.signed.hash();
+                    roster.members.entry(*member).or_insert_with(|| Member {
+                        name: name.clone(),
+                        role: *role,
+                        since: hash,
+                        role_since: hash,
+                    });
+                }
+                Op::Remove { member, .. } if entry.void => {
+                    roster.members.remove(member);
+                }
+                _ => {}
             }
         }
         Arc::new(roster)

@@ -255,6 +255,24 @@ fn what_was_under_way_is_judged_by_the_roster_of_its_time() {
 }
 
 #[test]
+fn whoever_was_put_out_beside_a_checkpoint_was_out_for_those_who_saw_it_though_it_has_no_force() {
+    let mut world = World::usual(6);
+    // Beyond a partition a co-host puts somebody out; the host puts the co-host out, so that its word is void.
+    let out = world.must(1, world.remove(4)).hash();
+    world.must(0, world.remove(1));
+    world.checkpoint(0).unwrap();
+    let put_out = world.logs[1].operations(&[out]);
+    for operation in put_out {
+        world.logs[0].insert(operation).unwrap();
+    }
+    assert!(world.is_in(0, 4), "the removal is void");
+    let seen = world.logs[0].view_at(&[out]).unwrap();
+    assert!(!seen.members.contains_key(&world.id(4)) && seen.members.contains_key(&world.id(3)));
+    // Of keys that went to somebody in that time nobody says that they went to a ghost.
+    assert!(world.logs[0].members_at(&[out]).unwrap().contains(&world.id(4)));
+}
+
+#[test]
 fn a_co_host_can_still_prove_that_it_is_in_charge() {
     let (world, _) = compacted();
     let appointed = world.view(0).members[&world.id(1)].role_since;
