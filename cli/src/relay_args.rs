@@ -69,6 +69,34 @@ pub(crate) enum RelayAction {
         #[command(subcommand)]
         what: TokenAction,
     },
+    /// Say which relays are yours: a family's key signs for each of them. Needs no network.
+    Family {
+        /// What.
+        #[command(subcommand)]
+        what: FamilyAction,
+    },
+}
+
+/// `subrosa relay family`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FamilyAction {
+    /// Make a family's key; prints its public half.
+    NewKey {
+        /// The file for the secret key; must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Sign that a relay belongs to the family; prints what goes into `family` of that relay's file.
+    Sign {
+        /// The relay: its descriptor, a file with it, or its identity in hexadecimal.
+        relay: String,
+        /// The family's secret key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// For how long it holds.
+        #[arg(long, value_name = "DAYS", default_value_t = 365)]
+        days: u64,
+    },
 }
 
 /// `subrosa relay init`.

@@ -86,6 +86,46 @@ fn an_issuers_word_travels_in_the_descriptor_and_is_checked_by_members() {
 }
 
 #[test]
+fn a_relay_is_of_a_family_if_both_say_so() {
+    let home = Scratch::new();
+    let key = home.path().join("family.key").display().to_string();
+    let family = run(&home, &["relay", "family", "new-key", "--out", &key]).stdout;
+    let mut relay = Operated::start(&home, "kin", "", "");
+    let sign = |relay: &str| {
+        let signed = run(&home, &["relay", "family", "sign", relay, "--key", &key]);
+        assert_eq!(signed.status, 0, "{signed:?}");
+        signed.stdout.trim().to_owned()
+    };
+    // For another relay: refused, and what was in force stays.
+    let stolen = sign(&"ab".repeat(32));
+    let refused = relay.reload("DE", &format!("family = '{stolen}'"), "");
+    assert_eq!(refused["event"], "relay_reload_failed", "{refused}");
+    assert!(
+        refused["message"].as_str().unwrap().contains("family"),
+        "{refused}"
+    );
+    let own = sign(&relay.descriptor);
+    let taken = relay.reload("DE", &format!("family = '{own}'"), "");
+    assert_eq!(taken["descriptor"], true, "{taken}");
+    relay.wait("the family in the descriptor", |event| {
+        let text = event["descriptor"]
+            .as_str()
+            .filter(|_| event["event"] == "relay_ready");
+        let signed = text.and_then(|text| SignedDescriptor::from_text(text).ok());
+        let of = signed.and_then(|signed| {
+            signed
+                .unverified()
+                .family
+                .as_ref()
+                .map(|of| of.family().to_string())
+        });
+        of.as_deref() == Some(family.trim())
+    });
+    relay.signal("TERM");
+    relay.wait_end();
+}
+
+#[test]
 fn descriptors_are_chained_over_a_restart_and_hold_for_a_day_at_most() {
     let home = Scratch::new();
     let now = || UnixSeconds(unix_now() as u64);

@@ -15,11 +15,11 @@ use subrosa_proto::policy::{
     attestation_request::{self, AttestationRequest, RequestTerms},
 };
 
-use super::{relay, secret_file};
-use crate::{
-    output,
-    relay_args::{AttestAction, AttestArgs, ClaimKind, SettingsArgs},
+use super::{
+    relay::{self, print},
+    secret_file,
 };
+use crate::relay_args::{AttestAction, AttestArgs, ClaimKind, SettingsArgs};
 
 /// The longest that an attestation may hold, in days: what was true two years ago is not evidence.
 const DAYS_MAX: u64 = 730;
@@ -48,16 +48,6 @@ pub(super) fn run(args: &AttestArgs) -> Result<u8, NodeError> {
 
 fn wrong(message: impl Into<String>, hint: &str) -> NodeError {
     NodeError::new(ErrorKind::Config, message.into(), hint)
-}
-
-fn print(text: &str) -> Result<u8, NodeError> {
-    output::line(text).map(|()| 0).map_err(|e| {
-        NodeError::new(
-            ErrorKind::Storage,
-            format!("cannot write to stdout: {e}"),
-            "free some space where stdout goes",
-        )
-    })
 }
 
 fn words(claim: &Claim) -> String {

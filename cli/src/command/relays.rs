@@ -235,7 +235,7 @@ fn in_json(relay: &Listed, rtt: &BTreeMap<RelayId, Duration>) -> Value {
         "legal_seat": descriptor.operator.legal_seat.code(),
         "parent_seat": descriptor.operator.parent_seat.code(),
         "asn": descriptor.asn,
-        "family": descriptor.family.as_ref().map(ToString::to_string),
+        "family": descriptor.family.as_ref().map(|of| of.family().to_string()),
         "addresses": descriptor.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "logs_addresses": descriptor.log_policy != LogPolicy::CountersOnly,
         "sessions_max": descriptor.limits.sessions_max,

@@ -55,7 +55,7 @@ pub(super) fn load(path: &Path) -> Result<Identity, NodeError> {
         NodeError::new(
             ErrorKind::Config,
             format!("cannot use the key {}: {why}", path.display()),
-            "give a file that `subrosa relay token new-key` made",
+            "give a file that `subrosa relay token new-key` or `family new-key` made",
         )
     };
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?);

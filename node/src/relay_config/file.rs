@@ -8,7 +8,8 @@ use subrosa_proto::{
     policy::{
         Country, SignedDescriptor,
         attestation::Attestation,
-        descriptor::{ATTESTATIONS_MAX, Contact, Family, LogPolicy, Operator, OperatorName},
+        descriptor::{ATTESTATIONS_MAX, Contact, LogPolicy, Operator, OperatorName},
+        family::Membership,
     },
     wire::relay_message::REDIRECT_MAX,
 };
@@ -117,7 +118,11 @@ impl File {
             hosting: country(&self.hosting)?,
             asn: self.asn,
             operator,
-            family: self.family.as_ref().map(parsed::<Family>).transpose()?,
+            family: self
+                .family
+                .as_ref()
+                .map(|line| Membership::from_text(line.get_ref()).map_err(|e| Mistake::of(line, &e)))
+                .transpose()?,
             log_policy,
             metrics,
             access: self.access.check()?,

@@ -22,7 +22,8 @@ use subrosa_proto::{
     policy::{
         Country, SignedDescriptor,
         attestation::{Attestation, IssuerId},
-        descriptor::{Family, LogPolicy, Operator},
+        descriptor::{LogPolicy, Operator},
+        family::Membership,
     },
     relay::{RelayLimits, token::TokenId},
 };
@@ -52,8 +53,8 @@ pub struct RelaySettings {
     pub asn: Option<u32>,
     /// Who runs the relay, and under which law.
     pub operator: Operator,
-    /// The name that all relays of one operator share.
-    pub family: Option<Family>,
+    /// The family's word that the relay belongs to it.
+    pub family: Option<Membership>,
     /// What the relay's logs hold.
     pub log_policy: LogPolicy,
     /// Where counters and health are told: a loopback address. `None`: nowhere.

@@ -34,7 +34,7 @@ impl RelaySettings {
             set("asn", number(asn));
         }
         if let Some(family) = &self.family {
-            set("family", family.as_str().into());
+            set("family", family.to_text().into());
         }
         if let Some(metrics) = self.metrics {
             set("metrics", metrics.to_string().into());

@@ -8,7 +8,7 @@ use crate::{
     ids::RelayId,
     policy::{
         Country, CountryRule, DescriptorBook, DescriptorError, Permit, Refusal, RouteJudge, RoutePolicy,
-        SignedDescriptor, VerifiedDescriptor,
+        SignedDescriptor, VerifiedDescriptor, family::Membership,
     },
     time::UnixSeconds,
 };
@@ -124,7 +124,8 @@ pub fn choose(mut candidates: Vec<(VerifiedDescriptor, Duration)>, count: usize)
 }
 
 fn are_related(a: &VerifiedDescriptor, b: &VerifiedDescriptor) -> bool {
-    a.operator.name == b.operator.name || (a.family.is_some() && a.family == b.family)
+    let family = |of: &VerifiedDescriptor| of.family.as_ref().map(Membership::family);
+    a.operator.name == b.operator.name || family(a).is_some() && family(a) == family(b)
 }
 
 #[cfg(test)]
@@ -253,6 +254,30 @@ mod tests {
         assert_eq!(choose(candidates.clone(), 1)[0], candidates[1].0);
         assert_eq!(names(2), ["a", "b"]);
         assert_eq!(names(9), ["a", "b", "a"]);
+    }
+
+    #[test]
+    fn relays_of_one_family_are_one_operator_whatever_they_are_called() {
+        let family = Identity::from_seed(&[50; 32]);
+        let in_family = |number: u8, operator: &str| {
+            let identity = Identity::from_seed(&[number; 32]);
+            let mut descriptor = Descriptor {
+                relay: identity.relay_id(),
+                ..descriptor_in("DE")
+            };
+            descriptor.operator.name = operator.parse().unwrap();
+            descriptor.family = Some(Membership::sign(&family, descriptor.relay, after(90_000)));
+            let signed = SignedDescriptor::sign(descriptor, &identity).unwrap();
+            signed.verify(NOW).unwrap()
+        };
+        let ms = Duration::from_millis;
+        let candidates = vec![
+            (in_family(1, "a"), ms(1)),
+            (in_family(2, "b"), ms(2)),
+            (of(3, "FR", "c"), ms(30)),
+        ];
+        let chosen = choose(candidates.clone(), 2);
+        assert_eq!(chosen, [candidates[0].0.clone(), candidates[2].0.clone()]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bincode::{Decode, Encode};
 
-use super::{Country, attestation::Attestation, label::Label};
+use super::{Country, attestation::Attestation, family::Membership, label::Label};
 use crate::{ids::RelayId, time::UnixSeconds};
 
 /// Most addresses in a descriptor. Reason: IPv4 and IPv6 on a few ports or uplinks; each one is dialled in parallel.
@@ -22,9 +22,6 @@ pub const RELAY_PROTOCOL_VERSION: u16 = 1;
 pub type OperatorName = Label<64>;
 /// How to reach the operator (mail address or web address), at most 128 bytes.
 pub type Contact = Label<128>;
-/// The name that all relays of one operator share, at most 32 bytes: paths that shall be disjoint take different
-/// families.
-pub type Family = Label<32>;
 
 /// SHA-256 of a descriptor's statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -81,8 +78,8 @@ pub struct Descriptor {
     pub hosting: Country,
     /// Who runs it.
     pub operator: Operator,
-    /// See [`Family`].
-    pub family: Option<Family>,
+    /// The family to which it belongs, which signed for it; holds as long as the descriptor at least.
+    pub family: Option<Membership>,
     /// See [`LogPolicy`].
     pub log_policy: LogPolicy,
     /// See [`Limits`].
@@ -117,6 +114,9 @@ pub enum DescriptorFault {
     /// Attestations that do not stand in the order of their issuers' keys, or two of one issuer.
     #[error("its attestations are not one for each issuer in the order of the issuers' keys")]
     AttestationOrder,
+    /// The family signed for less time than the descriptor holds.
+    #[error("its family signed for it until {0} only, before the descriptor ends")]
+    FamilyEnds(UnixSeconds),
     /// The identity that signs is not the relay's.
     #[error("the identity that signs is not the relay that it names")]
     OtherRelay,
@@ -139,6 +139,11 @@ impl Descriptor {
         }
         if !self.attestations.is_sorted_by(|a, b| a.issuer() < b.issuer()) {
             return Err(DescriptorFault::AttestationOrder);
+        }
+        if let Some(family) = &self.family
+            && family.valid_until() < self.valid_until
+        {
+            return Err(DescriptorFault::FamilyEnds(family.valid_until()));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::{
     RoutePolicy, SignedDescriptor, SignedPolicy, VerifiedDescriptor, VerifiedPolicy,
     attestation::{Attestation, Claim, IssuerId},
     descriptor::{Limits, LogPolicy, Operator, RELAY_PROTOCOL_VERSION},
+    family::Membership,
 };
 use crate::{identity::Identity, ids::MeetingId, time::UnixSeconds};
 
@@ -178,7 +179,7 @@ pub(crate) fn any_descriptor() -> impl Strategy<Value = Descriptor> {
         any_country(),
         any_country(),
         "[a-zA-Zäß]{1,30}",
-        option::of("[a-z]{1,32}"),
+        option::of(0_u8..9),
     );
     let numbers = (
         option::of(any::<u32>()),
@@ -201,7 +202,13 @@ pub(crate) fn any_descriptor() -> impl Strategy<Value = Descriptor> {
             descriptor.operator.legal_seat = seat;
             descriptor.operator.parent_seat = parent;
             descriptor.operator.name = name.parse().unwrap();
-            descriptor.family = family.map(|family| family.parse().unwrap());
+            descriptor.family = family.map(|number| {
+                Membership::sign(
+                    &issuer(number),
+                    relay().relay_id(),
+                    after(u64::from(number) + 100_000),
+                )
+            });
             descriptor.static_key = static_key;
             descriptor.addresses = addresses;
             descriptor.asn = asn;

@@ -12,6 +12,7 @@ mod country_table;
 pub mod descriptor;
 pub mod descriptor_book;
 pub mod evidence;
+pub mod family;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod label;

@@ -67,6 +67,9 @@ pub enum DescriptorError {
         "the relay descriptor is forged: an attestation in it is not signed by its issuer for this relay"
     )]
     ForgedAttestation,
+    /// The family that it names did not sign for this relay.
+    #[error("the relay descriptor is forged: the family that it names did not sign for this relay")]
+    ForgedFamily,
     /// It does not hold yet.
     #[error("the relay descriptor holds from {0} only; check both clocks")]
     NotYetValid(UnixSeconds),
@@ -103,6 +106,7 @@ impl DescriptorError {
             Self::Malformed | Self::Fault(_) => "malformed",
             Self::Forged => "forged",
             Self::ForgedAttestation => "forged_attestation",
+            Self::ForgedFamily => "forged_family",
             Self::NotYetValid(_) => "not_yet_valid",
             Self::Expired(_) => "expired",
             Self::ValidTooLong(_) => "valid_too_long",
@@ -118,14 +122,14 @@ impl SignedDescriptor {
     ///
     /// # Errors
     /// [`DescriptorError::Fault`] if a bound does not hold or `relay` is not the relay that the descriptor names,
-    /// [`DescriptorError::ForgedAttestation`] or [`DescriptorError::ValidTooLong`] as in [`Self::verify`].
+    /// [`DescriptorError::ForgedAttestation`], [`DescriptorError::ForgedFamily`] or [`DescriptorError::ValidTooLong`] as in [`Self::verify`].
     pub fn sign(descriptor: Descriptor, relay: &Identity) -> Result<Self, DescriptorError> {
         descriptor.check()?;
         if descriptor.relay != relay.relay_id() {
             return Err(DescriptorFault::OtherRelay.into());
         }
         check_validity(&descriptor)?;
-        check_attestations(&descriptor)?;
+        check_others(&descriptor)?;
         let signature = relay.sign(DOMAIN, &codec::encode(&descriptor));
         Ok(Self {
             descriptor,
@@ -149,7 +153,7 @@ impl SignedDescriptor {
         if descriptor.valid_until <= now {
             return Err(DescriptorError::Expired(descriptor.valid_until));
         }
-        check_attestations(descriptor)?;
+        check_others(descriptor)?;
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(DOMAIN.as_bytes());
         hash.update(&[0]);
@@ -214,13 +218,17 @@ fn check_validity(descriptor: &Descriptor) -> Result<(), DescriptorError> {
 }
 
 /// A relay that shows a false attestation lies: the whole descriptor falls, not the attestation alone.
-fn check_attestations(descriptor: &Descriptor) -> Result<(), DescriptorError> {
+/// What others signed in it.
+fn check_others(descriptor: &Descriptor) -> Result<(), DescriptorError> {
     let genuine = |attestation: &super::attestation::Attestation| attestation.is_signed_for(descriptor.relay);
-    if descriptor.attestations.iter().all(genuine) {
-        Ok(())
-    } else {
-        Err(DescriptorError::ForgedAttestation)
+    if !descriptor.attestations.iter().all(genuine) {
+        return Err(DescriptorError::ForgedAttestation);
     }
+    let family = descriptor.family.as_ref();
+    if family.is_some_and(|family| !family.is_signed_for(descriptor.relay)) {
+        return Err(DescriptorError::ForgedFamily);
+    }
+    Ok(())
 }
 
 impl<C> Decode<C> for SignedDescriptor {

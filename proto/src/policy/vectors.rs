@@ -9,7 +9,10 @@ use super::{
     Country, DeniedAsns, Descriptor, DiscoveryRule, EvidenceRule, Preset, RoutePolicy, SignedDescriptor,
     SignedPolicy,
     descriptor::{DescriptorHash, LogPolicy},
-    fixture::{MEETING, NOW, after, attested, claim_of, country, descriptor_in, host, issuer_rule, relay},
+    family::Membership,
+    fixture::{
+        MEETING, NOW, after, attested, claim_of, country, descriptor_in, host, issuer, issuer_rule, relay,
+    },
 };
 use crate::{
     identity::Identity,
@@ -75,7 +78,7 @@ fn full_descriptor() -> Descriptor {
             "203.0.113.7:4433".parse().unwrap(),
             "[2001:db8::7]:443".parse().unwrap(),
         ],
-        family: Some("example".parse().unwrap()),
+        family: Some(Membership::sign(&issuer(9), relay().relay_id(), after(90_000))),
         log_policy: LogPolicy::Addresses { days: 7 },
         sequence: u64::from(u32::MAX) + 1,
         previous: Some(DescriptorHash([4; 32])),

@@ -433,7 +433,8 @@ fn descriptors() -> std::io::Result<()> {
     };
     let attestation = Attestation::sign(identity(12), relay.relay_id(), claim, UnixSeconds(UNIX.0 + 3_600));
     descriptor.attestations.push(attestation.clone());
-    descriptor.family = "example".parse().ok();
+    let family = Membership::sign(identity(13), relay.relay_id(), UnixSeconds(UNIX.0 + 100_000));
+    descriptor.family = Some(family);
     write_for(target, 4, "unsigned", &codec::encode(&descriptor))?;
     let signed = SignedDescriptor::sign(descriptor, relay).expect("valid");
     write_for(target, 0, "signed", &signed.to_bytes())?;

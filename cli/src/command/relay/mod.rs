@@ -1,5 +1,6 @@
 //! `subrosa relay`: its settings, its tokens, and the relay itself.
 
+mod family;
 mod init;
 mod printer;
 mod run;
@@ -8,11 +9,14 @@ mod settings;
 mod signals;
 mod token;
 
-use subrosa_node::error::NodeError;
+use subrosa_node::error::{ErrorKind, NodeError};
 
 pub(super) use settings::load;
 
-use crate::relay_args::{RelayAction, RelayArgs};
+use crate::{
+    output,
+    relay_args::{RelayAction, RelayArgs},
+};
 
 /// Does what the arguments say.
 ///
@@ -25,5 +29,20 @@ pub(super) fn run(args: &RelayArgs) -> Result<u8, NodeError> {
         Some(RelayAction::Check { settings, json }) => settings::check(settings, *json),
         Some(RelayAction::Show { settings, json }) => settings::show(settings, *json),
         Some(RelayAction::Token { what }) => token::run(what),
+        Some(RelayAction::Family { what }) => family::run(what),
     }
+}
+
+/// A line on stdout.
+///
+/// # Errors
+/// If stdout cannot be written to.
+pub(super) fn print(text: &str) -> Result<u8, NodeError> {
+    output::line(text).map(|()| 0).map_err(|e| {
+        NodeError::new(
+            ErrorKind::Storage,
+            format!("cannot write to stdout: {e}"),
+            "free some space where stdout goes",
+        )
+    })
 }

@@ -6,7 +6,8 @@ use subrosa_node::{
     relay_config::{Override, RelayConfigError, RelaySettings},
 };
 
-use crate::{output, relay_args::SettingsArgs};
+use super::print;
+use crate::relay_args::SettingsArgs;
 
 /// The settings: flags over the environment over the file.
 ///
@@ -32,16 +33,6 @@ fn try_load(args: &SettingsArgs) -> Result<RelaySettings, RelayConfigError> {
         overrides.push(Override::from_flag(text)?);
     }
     RelaySettings::load_with(&file, &overrides)
-}
-
-fn print(text: &str) -> Result<u8, NodeError> {
-    output::line(text).map(|()| 0).map_err(|e| {
-        NodeError::new(
-            ErrorKind::Storage,
-            format!("cannot write to stdout: {e}"),
-            "free some space where stdout goes",
-        )
-    })
 }
 
 /// `subrosa relay check`.

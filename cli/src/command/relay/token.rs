@@ -12,11 +12,8 @@ use subrosa_proto::{
     relay::token::{AccessToken, TEXT_PREFIX, TOKEN_RELAYS_MAX, TokenQuota, TokenTerms},
 };
 
-use super::super::secret_file;
-use crate::{
-    output,
-    relay_args::{IssueArgs, TokenAction},
-};
+use super::{super::secret_file, print};
+use crate::relay_args::{IssueArgs, TokenAction};
 
 /// Does what the arguments say.
 ///
@@ -31,16 +28,6 @@ pub(super) fn run(what: &TokenAction) -> Result<u8, NodeError> {
         TokenAction::Issue(args) => issue(args),
         TokenAction::Show { token, json } => show(token, *json),
     }
-}
-
-fn print(text: &str) -> Result<u8, NodeError> {
-    output::line(text).map(|()| 0).map_err(|e| {
-        NodeError::new(
-            ErrorKind::Storage,
-            format!("cannot write to stdout: {e}"),
-            "free some space where stdout goes",
-        )
-    })
 }
 
 fn usage(message: String, hint: &str) -> NodeError {

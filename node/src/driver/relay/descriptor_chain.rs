@@ -12,6 +12,7 @@ use subrosa_proto::{
     time::UnixSeconds,
     wire::relay_message::DescriptorBytes,
 };
+use tracing::warn;
 
 use super::data_dir::RelayState;
 use crate::relay_config::RelaySettings;
@@ -47,12 +48,19 @@ impl Signer {
         } else {
             now.0
         };
+        let valid_until = now.after(Duration::from_secs(VALIDITY_SECONDS_MAX));
+        if let Some(family) = settings
+            .family
+            .as_ref()
+            .filter(|of| of.valid_until() < valid_until)
+        {
+            warn!(until = %family.valid_until(), "the family's signature ends: the descriptor leaves the family out; sign a new one");
+        }
         let descriptor = Descriptor {
             sequence,
             previous,
             valid_from: now,
-            valid_until: now.after(Duration::from_secs(VALIDITY_SECONDS_MAX)),
-            ..self.statement(settings)
+            ..self.statement(settings, valid_until)
         };
         let signed = SignedDescriptor::sign(descriptor, &self.identity)?;
         let hash = signed.clone().verify(now)?.hash();
@@ -64,8 +72,8 @@ impl Signer {
         Ok((signed, state))
     }
 
-    /// What the settings say, without number and time.
-    pub(super) fn statement(&self, settings: &RelaySettings) -> Descriptor {
+    /// What the settings say until then, without number and beginning.
+    fn statement(&self, settings: &RelaySettings, valid_until: UnixSeconds) -> Descriptor {
         let limit = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let addresses = if settings.public_addresses.is_empty() {
             vec![self.bound]
@@ -79,7 +87,10 @@ impl Signer {
             asn: settings.asn,
             hosting: settings.hosting,
             operator: settings.operator.clone(),
-            family: settings.family.clone(),
+            family: settings
+                .family
+                .clone()
+                .filter(|of| of.valid_until() >= valid_until),
             log_policy: settings.log_policy,
             limits: Limits {
                 sessions_max: limit(settings.limits.sessions_max),
@@ -92,7 +103,7 @@ impl Signer {
             sequence: 0,
             previous: None,
             valid_from: UnixSeconds(0),
-            valid_until: UnixSeconds(0),
+            valid_until,
         }
     }
 
@@ -103,8 +114,7 @@ impl Signer {
             sequence: old.sequence,
             previous: old.previous,
             valid_from: old.valid_from,
-            valid_until: old.valid_until,
-            ..self.statement(settings)
+            ..self.statement(settings, old.valid_until)
         };
         *old != new
     }

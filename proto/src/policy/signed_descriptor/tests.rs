@@ -4,6 +4,7 @@ use super::*;
 use crate::policy::{
     attestation::Attestation,
     descriptor::ADDRESSES_MAX,
+    family::Membership,
     fixture::{NOW, after, any_descriptor, attested, claim_of, descriptor_in, relay},
 };
 
@@ -98,6 +99,36 @@ fn a_false_attestation_fells_the_descriptor() {
     }
     .verify(NOW);
     assert_eq!(verified, Err(DescriptorError::ForgedAttestation));
+}
+
+#[test]
+fn nobody_joins_a_family_that_did_not_sign_for_it() {
+    let family = Identity::from_seed(&[100; 32]);
+    let other_relay = Identity::from_seed(&[66; 32]).relay_id();
+    let in_family = |membership| Descriptor {
+        family: Some(membership),
+        ..descriptor_in("DE")
+    };
+    let end = descriptor_in("DE").valid_until;
+    let stolen = in_family(Membership::sign(&family, other_relay, end));
+    assert_eq!(
+        SignedDescriptor::sign(stolen.clone(), &relay()),
+        Err(DescriptorError::ForgedFamily)
+    );
+    let signature = relay().sign(DOMAIN, &codec::encode(&stolen));
+    let signed = SignedDescriptor {
+        descriptor: stolen,
+        signature,
+    };
+    assert_eq!(signed.verify(NOW), Err(DescriptorError::ForgedFamily));
+    let own = in_family(Membership::sign(&family, relay().relay_id(), end));
+    assert!(SignedDescriptor::sign(own, &relay()).unwrap().verify(NOW).is_ok());
+    let short = UnixSeconds(end.0 - 1);
+    let ends = in_family(Membership::sign(&family, relay().relay_id(), short));
+    assert_eq!(
+        SignedDescriptor::sign(ends, &relay()),
+        Err(DescriptorError::Fault(DescriptorFault::FamilyEnds(short)))
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::policy::{
     Preset,
+    family::Membership,
     fixture::{MEETING, NOW, after, any_addresses, any_descriptor, any_policy, descriptor_in, host, relay},
 };
 use crate::{
@@ -100,7 +101,11 @@ fn the_largest_ticket_fits_the_line() {
     descriptor.addresses.clone_from(&addresses);
     descriptor.operator.name = "n".repeat(64).parse().unwrap();
     descriptor.operator.contact = "c".repeat(128).parse().unwrap();
-    descriptor.family = Some("f".repeat(32).parse().unwrap());
+    descriptor.family = Some(Membership::sign(
+        &fixture::issuer(1),
+        descriptor.relay,
+        crate::time::UnixSeconds(u64::MAX / 2),
+    ));
     descriptor.sequence = u64::MAX;
     descriptor.previous = Some(crate::policy::descriptor::DescriptorHash([1; 32]));
     let claim = fixture::claim_of(&descriptor);
