@@ -59,7 +59,8 @@ pub(crate) enum Action {
     Contacts(ContactsArgs),
     /// Run an organisation that certifies people, or trust one.
     Org(OrgArgs),
-    /// Check network, clock, sound and relays.
+    /// Check network, clock, sound and relays, and say in one sentence what is wrong and who can mend it.
+    #[command(visible_alias = "doctor")]
     Netcheck(NetcheckArgs),
     /// Print the completion script for a shell.
     Completions {

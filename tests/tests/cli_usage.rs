@@ -148,6 +148,13 @@ fn netcheck_passes_on_loopback_and_sends_nothing_to_what_it_does_not_believe() {
             .any(|check| check["what"] == "IPv4" && check["verdict"] == "ok"),
         "{report}"
     );
+    // A machine without IPv6 is not at its best.
+    assert!(
+        report["in_short"].as_str().unwrap().starts_with("ready"),
+        "{report}"
+    );
+    let doctor = run(&home, &["doctor", "--audio", "null"]);
+    assert!(doctor.stdout.contains("in short: ready"), "{doctor:?}");
     let bad = run(
         &home,
         &["netcheck", "--audio", "null", "--relay", "subrosa-relay:AAAA"],

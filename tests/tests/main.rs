@@ -22,6 +22,8 @@ mod discovery_relays;
 mod documentation;
 mod ghosts_are_named;
 mod keys_follow_the_roster;
+mod members_behind_nats;
+mod members_change_networks;
 mod members_converse;
 mod members_hear_each_other;
 mod members_send_files;

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -74,6 +75,8 @@ pub enum SessionEvent {
     Redirect(Vec<Vec<u8>>),
     /// The relay's newest descriptor.
     Descriptor(Vec<u8>),
+    /// Where the relay sees this client.
+    Observed(SocketAddr),
     /// The relay refused something; [`RefusalCode::name`] and sentence.
     Refused(String, String),
     /// The relay ends soon.
@@ -405,6 +408,7 @@ impl RelaySession {
                 self.monitor()?.handle_pong(now, nonce);
                 None
             }
+            RelayNotice::Observed { address } => Some(SessionEvent::Observed(address.into())),
             RelayNotice::TrackGone { .. } => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Sessions: welcomed or refused, and forgotten.
 
+use std::net::SocketAddr;
+
 use crate::{
     ids::RoomId,
     relay::{
@@ -80,6 +82,12 @@ impl Relay {
             limits: self.limits.session(),
         };
         self.notify(id, &welcome);
+    }
+
+    /// Where a session's packets come from: told to it, kept nowhere.
+    pub fn handle_session_seen_at(&mut self, id: SessionId, address: SocketAddr) {
+        let address = address.into();
+        self.notify(id, &RelayNotice::Observed { address });
     }
 
     /// Tells every session descriptor and limits anew: its meeting's policy may no longer permit what they say.

@@ -10,6 +10,7 @@ use crate::{
     wire::{
         bounded::{BoundedBytes, BoundedText, BoundedVec},
         codec::{self, DecodeError},
+        control_message::WireAddress,
     },
 };
 
@@ -181,6 +182,11 @@ pub enum RelayNotice {
     Pong {
         /// The number from the request.
         nonce: u64,
+    },
+    /// Where the client's packets come from: after the first [`RelayNotice::Welcome`], and when it changes.
+    Observed {
+        /// The address beyond its NAT.
+        address: WireAddress,
     },
 }
 

@@ -79,6 +79,12 @@ fn notice() -> impl Strategy<Value = RelayNotice> {
             relays: relays.try_into().unwrap()
         }),
         any::<u32>().prop_map(|deadline_s| RelayNotice::Draining { deadline_s }),
+        any::<([u8; 4], u16)>().prop_map(|(ip, port)| RelayNotice::Observed {
+            address: WireAddress::V4(ip, port)
+        }),
+        any::<([u8; 16], u16)>().prop_map(|(ip, port)| RelayNotice::Observed {
+            address: WireAddress::V6(ip, port)
+        }),
     ]
 }
 

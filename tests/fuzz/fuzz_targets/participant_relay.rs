@@ -17,6 +17,7 @@ use subrosa_proto::{
     relay::RelayLimits,
     wire::{
         bounded::BoundedText,
+        control_message::WireAddress,
         media_packet::{MediaHeader, MediaKind},
         relay_message::{Refusable, RefusalCode, RelayNotice, RelayRequest},
     },
@@ -231,7 +232,7 @@ impl World {
             .to_bytes();
         let descriptor: subrosa_proto::wire::relay_message::DescriptorBytes =
             descriptor.try_into().expect("fits");
-        Ok(match u.int_in_range(0..=11_u8)? {
+        Ok(match u.int_in_range(0..=12_u8)? {
             0 => RelayNotice::Welcome {
                 descriptor,
                 limits: RelayLimits::default().session(),
@@ -268,8 +269,15 @@ impl World {
             10 => RelayNotice::Draining {
                 deadline_s: u.arbitrary()?,
             },
-            _ => RelayNotice::Pong {
+            11 => RelayNotice::Pong {
                 nonce: u.arbitrary()?,
+            },
+            _ => RelayNotice::Observed {
+                address: if u.arbitrary()? {
+                    WireAddress::V4(u.arbitrary()?, u.arbitrary()?)
+                } else {
+                    WireAddress::V6(u.arbitrary()?, u.arbitrary()?)
+                },
             },
         })
     }

@@ -14,7 +14,11 @@ pub(crate) struct Lan {
     switch: String,
 }
 
-fn ip(arguments: &str) -> Result<(), String> {
+/// Runs `ip`.
+///
+/// # Errors
+/// What it said.
+pub(super) fn ip(arguments: &str) -> Result<(), String> {
     let output = Command::new("ip")
         .args(arguments.split_whitespace())
         .stdin(Stdio::null())

@@ -7,6 +7,7 @@ pub(crate) mod hostile_relay;
 pub(crate) mod lan;
 pub(crate) mod markers;
 pub(crate) mod member;
+pub(crate) mod nat;
 pub(crate) mod operated;
 pub(crate) mod peer;
 pub(crate) mod process;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use subrosa_proto::policy::SignedDescriptor;
 use subrosa_tests::relay_client::RelayAddress;
 
-use super::{Scratch, member::text, process::Process};
+use super::{Scratch, binary, isolated, member::text, process::Process};
 
 /// A `subrosa relay --json`. It ends with this value.
 pub(crate) struct Operated {
@@ -55,10 +55,29 @@ impl Operated {
 
     /// As [`Self::start`], at an address.
     pub(crate) fn start_at(home: &Scratch, name: &str, listen: &str, top: &str, tables: &str) -> Self {
+        let command = isolated(Command::new(binary()), home);
+        Self::start_with(command, home, name, &settings(name, "DE", listen, top, tables))
+    }
+
+    /// As [`Self::start_at`], in a network namespace.
+    pub(crate) fn start_in(
+        home: &Scratch,
+        namespace: &str,
+        name: &str,
+        listen: &str,
+        top: &str,
+        tables: &str,
+    ) -> Self {
+        let mut command = isolated(Command::new("ip"), home);
+        command.args(["netns", "exec", namespace]).arg(binary());
+        Self::start_with(command, home, name, &settings(name, "DE", listen, top, tables))
+    }
+
+    fn start_with(command: Command, home: &Scratch, name: &str, settings: &str) -> Self {
         let file = home.path().join(format!("{name}.toml"));
-        std::fs::write(&file, settings(name, "DE", listen, top, tables)).expect("writable");
+        std::fs::write(&file, settings).expect("writable");
         let arguments = ["relay", "--json", "-v", "--config", &file.display().to_string()].map(str::to_owned);
-        let process = Process::start(home, name, &arguments);
+        let process = Process::start_with(command, home, name, &arguments);
         let ready = process
             .wait("descriptor", |event| event["event"] == "relay_ready")
             .event;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use subrosa_node::discovery::{Multiaddr, Reach, Role, Service, ServiceConfig, bootstrap_address};
 use subrosa_proto::policy::{DiscoveryRule, RouteJudge};
 
-use super::{Finding, Verdict};
+use super::{Finding, Mender, Verdict};
 
 /// Nodes that answer later are too slow to find anybody with.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -75,7 +75,8 @@ async fn answers(service: &Service, named: usize) -> Finding {
                 Verdict::Failed,
                 format!("none of the {named} nodes answers"),
                 "check that TCP to them is allowed here; else they are down",
-            );
+            )
+            .mended_by(Mender::Operator);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -1,14 +1,13 @@
 //! Checks of relays: believed, permitted, reachable, in this order. A relay that is not permitted gets no packet.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::SocketAddr,
     path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use subrosa_node::{
     error::{ErrorKind, NodeError},
-    quic::endpoint::{Endpoint, EndpointOptions},
     store::identity_file,
 };
 use subrosa_proto::{
@@ -20,12 +19,12 @@ use subrosa_proto::{
     time::UnixSeconds,
 };
 
-use super::{Finding, Verdict};
+use super::{Finding, Mender, Verdict, outside::Outside};
 
 /// Largest file that is read as a policy or a descriptor.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
-/// How long a closed connection's goodbye may take.
-const GOODBYE_DEADLINE: Duration = Duration::from_millis(500);
+/// How long a TCP connection may take that tells whether only UDP is blocked.
+const TCP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A judge under a preset or a policy file.
 ///
@@ -86,12 +85,12 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 /// Looks at one relay.
-pub(super) async fn check(given: &str, judge: &RouteJudge) -> Finding {
+pub(super) async fn check(given: &str, judge: &RouteJudge, outside: &mut Outside) -> Finding {
     let descriptor = match believe(given) {
         Ok(descriptor) => descriptor,
         Err(why) => {
             let hint = "ask the relay's operator for its present descriptor line";
-            return Finding::new("relay", Verdict::Failed, why, hint);
+            return Finding::new("relay", Verdict::Failed, why, hint).mended_by(Mender::Operator);
         }
     };
     let what = format!("relay {}", descriptor.operator.name);
@@ -106,15 +105,15 @@ pub(super) async fn check(given: &str, judge: &RouteJudge) -> Finding {
             "choose another relay or another --policy",
         );
     }
-    reach(what, &descriptor).await
+    reach(what, &descriptor, outside).await
 }
 
-/// Whether the relay answers on one of its addresses: a whole handshake, which proves its identity, and nothing more.
-async fn reach(what: String, descriptor: &VerifiedDescriptor) -> Finding {
+/// Whether the relay answers on one of its addresses.
+async fn reach(what: String, descriptor: &VerifiedDescriptor, outside: &mut Outside) -> Finding {
     let mut failures = Vec::new();
     for &address in &descriptor.addresses {
         let began = Instant::now();
-        match handshake(address, descriptor).await {
+        match outside.ask(address, descriptor).await {
             Ok(()) => {
                 let took = began.elapsed().as_secs_f64() * 1e3;
                 return Finding::ok(
@@ -125,30 +124,30 @@ async fn reach(what: String, descriptor: &VerifiedDescriptor) -> Finding {
             Err(why) => failures.push(format!("{address}: {why}")),
         }
     }
+    let why = failures.join("; ");
+    // A relay also answers on TCP, for discovery.
+    if answers_on_tcp(&descriptor.addresses).await {
+        let found = format!("permitted, but UDP to it is blocked on the way, while TCP comes through: {why}");
+        let hint = "allow UDP to the relay's port in the firewall";
+        return Finding::new(what, Verdict::Failed, found, hint).mended_by(Mender::Network);
+    }
     Finding::new(
         what,
         Verdict::Failed,
-        format!("permitted, but out of reach: {}", failures.join("; ")),
+        format!("permitted, but out of reach: {why}"),
         "check that UDP to it is allowed here; else the relay is down",
     )
+    .mended_by(Mender::Operator)
 }
 
-async fn handshake(address: SocketAddr, descriptor: &VerifiedDescriptor) -> Result<(), String> {
-    let any: IpAddr = match address {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).map_err(|e| e.to_string())?;
-    // An identity of its own: the relay must not recognise this computer later.
-    let identity = identity_file::fresh().map_err(|e| e.to_string())?;
-    let options = EndpointOptions::default();
-    let endpoint = Endpoint::member(socket, identity.clone(), &[], &options).map_err(|e| e.to_string())?;
-    let dialled = endpoint.connect_relay(address, descriptor.relay, descriptor.static_key, &identity);
-    let result = dialled.await.map(|_| ()).map_err(|e| e.to_string());
-    endpoint.close(0, "netcheck");
-    // The goodbye must leave before the socket goes.
-    let _ = tokio::time::timeout(GOODBYE_DEADLINE, endpoint.wait_idle()).await;
-    result
+async fn answers_on_tcp(addresses: &[SocketAddr]) -> bool {
+    for address in addresses {
+        let dialled = tokio::net::TcpStream::connect(address);
+        if let Ok(Ok(_)) = tokio::time::timeout(TCP_DEADLINE, dialled).await {
+            return true;
+        }
+    }
+    false
 }
 
 fn believe(given: &str) -> Result<VerifiedDescriptor, String> {

@@ -28,7 +28,7 @@ use self::{
     links::Links,
     user::UserSide,
 };
-use super::{clock::Clock, link::LinkEvent};
+use super::{addresses::dialable, clock::Clock, link::LinkEvent};
 use crate::{
     audio::{AudioEvent, AudioHandle},
     command::Command,
@@ -57,6 +57,10 @@ pub(crate) async fn start(config: NodeConfig) -> Result<Node, NodeError> {
     tokio::spawn(driver.run());
     Ok(Node::from_channels(command_sender, events))
 }
+
+/// How often the addresses of this computer's interfaces are looked at. Reason: whoever changes its network is silent until
+/// the others are told; a look takes some 50 µs.
+const ADDRESSES_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The loop's state.
 struct Driver {
@@ -104,15 +108,25 @@ enum Wake {
     File(Answer),
     Timer,
     Stats,
+    Addresses,
     LeaveAfter,
+}
+
+/// What is done now and then.
+struct Ticks {
+    stats: tokio::time::Interval,
+    addresses: tokio::time::Interval,
 }
 
 impl Driver {
     async fn run(mut self) {
         self.drain();
-        let mut stats = tokio::time::interval(user::STATS_INTERVAL);
+        let mut ticks = Ticks {
+            stats: tokio::time::interval(user::STATS_INTERVAL),
+            addresses: tokio::time::interval(ADDRESSES_INTERVAL),
+        };
         while self.left.is_none() {
-            match self.wait(&mut stats).await {
+            match self.wait(&mut ticks).await {
                 Wake::Link(event) => self.handle_link_event(event),
                 Wake::Dialled(result) => self.handle_dialled(result),
                 Wake::Accepted(Some(connection)) => self.handle_accepted(connection),
@@ -128,6 +142,7 @@ impl Driver {
                 Wake::File(answer) => self.handle_file_answer(answer),
                 Wake::Timer => self.participant.handle_timeout(self.clock.now()),
                 Wake::Stats => self.user.tell_stats(self.participant.counters()),
+                Wake::Addresses => self.watch_addresses(),
                 Wake::LeaveAfter => {
                     self.leave_at = None;
                     self.user.leaving_because("leave_after");
@@ -139,7 +154,14 @@ impl Driver {
         self.end().await;
     }
 
-    async fn wait(&mut self, stats: &mut tokio::time::Interval) -> Wake {
+    /// Another network, or an interface that came or went: others are told where this node is now.
+    fn watch_addresses(&mut self) {
+        if let Ok(local) = self.endpoint.local_addr() {
+            self.participant.set_addresses(self.clock.now(), dialable(local));
+        }
+    }
+
+    async fn wait(&mut self, ticks: &mut Ticks) -> Wake {
         let timer = self
             .participant
             .poll_timeout()
@@ -155,7 +177,8 @@ impl Driver {
             command = self.commands.recv() => Wake::Command(command),
             () = sleep_until(timer) => Wake::Timer,
             () = sleep_until(leave_at) => Wake::LeaveAfter,
-            _ = stats.tick() => Wake::Stats,
+            _ = ticks.stats.tick() => Wake::Stats,
+            _ = ticks.addresses.tick() => Wake::Addresses,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -60,6 +61,8 @@ pub(super) struct Link {
     incoming: BTreeMap<StreamId, Option<Vec<u8>>>,
     pub(super) forwards: ForwardStreams,
     pub(super) closing: Option<(CloseReason, Instant)>,
+    /// Where the client was last told that it is seen.
+    seen_at: Option<SocketAddr>,
 }
 
 impl Link {
@@ -81,6 +84,7 @@ impl Link {
             incoming: BTreeMap::new(),
             forwards: ForwardStreams::default(),
             closing: None,
+            seen_at: None,
         }
     }
 
@@ -91,6 +95,7 @@ impl Link {
                 Event::Connected => {
                     self.state = LinkState::Up;
                     relay.handle_session_up(now, self.session, self.origin);
+                    self.tell_address(relay);
                 }
                 Event::ConnectionLost { .. } => {
                     if self.state == LinkState::Up {
@@ -102,6 +107,16 @@ impl Link {
                 Event::Stream(event) => self.handle_stream_event(now, at, &event, relay),
                 Event::HandshakeDataReady | Event::DatagramsUnblocked => {}
             }
+        }
+        self.tell_address(relay);
+    }
+
+    /// Tells the client where it is seen, at first and when its path moved.
+    fn tell_address(&mut self, relay: &mut Relay) {
+        let remote = self.connection.remote_address();
+        if self.state == LinkState::Up && self.seen_at != Some(remote) {
+            self.seen_at = Some(remote);
+            relay.handle_session_seen_at(self.session, remote);
         }
     }
 

@@ -168,10 +168,7 @@ impl Participant {
 
     /// Who this is. Addresses only if direct links are wanted.
     pub(super) fn hello(&self) -> ControlMessage {
-        let addresses = self
-            .addresses
-            .iter()
-            .take(crate::wire::control_message::ADDRESSES_MAX);
+        let addresses = self.advertised().into_iter();
         let descriptors = self
             .relays
             .values()
@@ -181,7 +178,7 @@ impl Participant {
             .take(RELAYS_MAX);
         ControlMessage::Hello(Hello {
             name: self.name.clone(),
-            addresses: fit(addresses.map(|address| (*address).into()).collect()),
+            addresses: fit(addresses.map(Into::into).collect()),
             relays: fit(descriptors.map(fit).collect()),
         })
     }

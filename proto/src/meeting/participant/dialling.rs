@@ -1,6 +1,6 @@
 //! Whom to dial, when, and with which keys.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     DialId, DialTarget, Output, Participant,
@@ -35,6 +35,8 @@ pub(super) struct Redial {
     rounds: u32,
     /// Dials that neither succeeded nor failed yet.
     in_flight: u8,
+    /// The links there are were made by the other side, which sends to where this node no longer is.
+    moved: bool,
 }
 
 impl Redial {
@@ -44,6 +46,7 @@ impl Redial {
             pause: DIAL_RETRY_FIRST,
             rounds: 0,
             in_flight: 0,
+            moved: false,
         }
     }
 
@@ -51,6 +54,7 @@ impl Redial {
     pub(super) fn linked(&mut self) {
         self.rounds = 0;
         self.pause = DIAL_RETRY_FIRST;
+        self.moved = false;
     }
 
     /// The last link ended.
@@ -128,7 +132,7 @@ impl Participant {
             let Some(peer) = self.peers.get_mut(&member) else {
                 continue;
             };
-            if !peer.links.is_empty() || peer.addresses.is_empty() {
+            if !peer.links.is_empty() && !peer.redial.moved || peer.addresses.is_empty() {
                 continue;
             }
             let Some(round) = peer.redial.begin_round(now.monotonic) else {
@@ -190,11 +194,19 @@ impl Participant {
         self.outputs.push_back(Output::Dial { dial, target });
     }
 
-    /// A member became known: the one with the lesser id dials at once, the other after a moment.
+    /// A member became known: dials it, unless that is under way.
     pub(super) fn plan_first_dial(&mut self, now: Now, member: MemberId) {
+        if !self.peer_mut(now, member).redial.is_dialling() {
+            self.dial_where_it_is_now(now, member);
+        }
+    }
+
+    /// A member can be dialled, or elsewhere than before: the one with the lesser id dials at once, the other after a moment.
+    /// What is under way at other addresses is not waited for: behind NATs both must dial at about the same time.
+    pub(super) fn dial_where_it_is_now(&mut self, now: Now, member: MemberId) {
         let me = self.me;
         let peer = self.peer_mut(now, member);
-        if peer.links.is_empty() && !peer.redial.is_dialling() {
+        if peer.links.is_empty() {
             let courtesy = if me < member {
                 Duration::ZERO
             } else {
@@ -202,6 +214,24 @@ impl Participant {
             };
             peer.redial.restart(now.monotonic + courtesy);
         }
+    }
+
+    /// This node is elsewhere than before. Links that it dialled move with it (RFC 9000 §9); whoever dialled it goes on
+    /// sending to the old place, so that it dials them.
+    pub(super) fn dial_from_new_place(&mut self, now: Now) {
+        let dialled: BTreeSet<MemberId> = self
+            .links
+            .values()
+            .filter(|link| link.dialled)
+            .map(|link| link.member)
+            .collect();
+        for (member, peer) in &mut self.peers {
+            if !peer.links.is_empty() && !dialled.contains(member) {
+                peer.redial.moved = true;
+                peer.redial.restart(now.monotonic);
+            }
+        }
+        self.dirty.routes();
     }
 
     /// Another room secret is in use: whoever was dialled in vain may open its port now.

@@ -114,11 +114,12 @@ impl Participant {
             .map(|session| session.descriptor().clone())
             .collect();
         let countries = self.wanted_relay_countries(rule);
+        let advertised = self.advertised();
         let situation = Situation {
             meeting: self.meeting,
             identity: &self.identity,
             publish: &publish,
-            addresses: &self.addresses,
+            addresses: &advertised,
             relays: &relays,
             wanted: &wanted,
             countries: &countries,

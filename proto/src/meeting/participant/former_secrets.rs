@@ -24,10 +24,30 @@ const LATE_NEWS: Duration = Duration::from_secs(10);
 /// What is known of a member's place among the epochs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Whereabouts {
-    /// The secret that it said to use, by the operation that began its epoch, and when it said so.
-    pub(super) said: Option<(OperationHash, Timestamp)>,
+    /// The secret that it said to use, by the operation that began its epoch, and when it said so: the last one that is here,
+    /// too.
+    said: Option<(OperationHash, Timestamp)>,
+    /// One that it said to use since, and that never came here. Until it does, the other side knows nothing newer of this one
+    /// than what it said before: that is kept as well.
+    ahead: Option<(OperationHash, Timestamp)>,
     /// When anything last came from it.
     pub(super) heard_at: Option<Timestamp>,
+}
+
+impl Whereabouts {
+    /// The member said what it uses; `is_here`: this node has that secret.
+    pub(super) fn note(&mut self, now: Timestamp, operation: OperationHash, is_here: bool) {
+        if is_here {
+            (self.said, self.ahead) = (Some((operation, now)), None);
+        } else {
+            self.ahead = Some((operation, now));
+        }
+    }
+
+    /// The epoch that it uses.
+    pub(super) fn epoch(&self) -> Option<OperationHash> {
+        self.ahead.or(self.said).map(|(operation, _)| operation)
+    }
 }
 
 /// A room secret that was in use here.
@@ -41,11 +61,12 @@ struct Former {
 impl Former {
     /// Whether a member may know no newer secret.
     fn may_be_used_by(&self, member: &Whereabouts) -> bool {
-        let Some((operation, said_at)) = member.said else {
-            return true;
+        let may_follow = |(operation, said_at): (OperationHash, Timestamp)| {
+            let heard_at = member.heard_at.unwrap_or(said_at).max(said_at);
+            operation == self.operation || self.ended >= said_at && self.began <= heard_at + LATE_NEWS
         };
-        let heard_at = member.heard_at.unwrap_or(said_at).max(said_at);
-        operation == self.operation || self.ended >= said_at && self.began <= heard_at + LATE_NEWS
+        let said = member.said.into_iter().chain(member.ahead);
+        member.epoch().is_none() || said.into_iter().any(may_follow)
     }
 }
 
@@ -69,6 +90,10 @@ impl FormerSecrets {
             secret: *former.secret.expose(),
         });
         told.collect::<Vec<_>>().try_into().unwrap_or_default()
+    }
+
+    pub(super) fn holds(&self, operation: &OperationHash) -> bool {
+        self.0.iter().any(|former| former.operation == *operation)
     }
 
     /// The secret of an epoch that is in use again.
@@ -141,10 +166,12 @@ mod tests {
     }
 
     fn said(n: u8, said_at: u64, heard_at: u64) -> Whereabouts {
-        Whereabouts {
-            said: Some((hash(n), at(said_at))),
+        let mut member = Whereabouts {
             heard_at: Some(at(heard_at)),
-        }
+            ..Whereabouts::default()
+        };
+        member.note(at(said_at), hash(n), true);
+        member
     }
 
     #[test]
@@ -182,6 +209,19 @@ mod tests {
         let mut former = ended_at(&[10, 20, 30, 40]);
         former.forget_unneeded(at(60), &[ahead]);
         assert_eq!(kept(&former), [1, 2]);
+    }
+
+    #[test]
+    fn whoever_went_ahead_unheard_still_knows_of_us_what_we_used_with_it() {
+        // It said 0, and just before it was parted again 99, whose secret never came; we had gone on to 1.
+        let mut ahead = said(0, 12, 50);
+        ahead.note(at(50), hash(99), false);
+        let mut former = ended_at(&[40]);
+        assert!(!former.forget_unneeded(at(60), &[ahead]));
+        assert_eq!(kept(&former), [0]);
+        // When it has said so with the secret here, nothing of before is needed.
+        ahead.note(at(61), hash(99), true);
+        assert!(former.forget_unneeded(at(62), &[ahead]));
     }
 
     #[test]

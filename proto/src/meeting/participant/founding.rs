@@ -209,6 +209,7 @@ impl Participant {
             } else {
                 Vec::new()
             },
+            reflexive: std::collections::BTreeMap::new(),
             direct: config.direct,
             judge: RouteJudge::new(policy),
             random,

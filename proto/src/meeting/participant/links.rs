@@ -142,9 +142,13 @@ impl Participant {
     /// Where this node can be dialled has changed.
     pub fn set_addresses(&mut self, now: Now, addresses: Vec<SocketAddr>) {
         if self.direct && addresses != self.addresses {
+            let left = self.addresses.iter().any(|address| !addresses.contains(address));
             self.addresses = addresses;
             self.say_hello_to_all();
             self.renew_ticket(now);
+            if left {
+                self.dial_from_new_place(now);
+            }
         }
         self.settle(now);
     }

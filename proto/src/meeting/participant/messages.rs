@@ -62,7 +62,7 @@ impl Participant {
     /// operations, and a secret that they commit to) from anybody.
     fn handle_as_guest(&mut self, now: Now, from: MemberId, conduit: Conduit, message: ControlMessage) {
         match message {
-            ControlMessage::Hello(hello) => self.note_hello(now, from, &hello),
+            ControlMessage::Hello(hello) => drop(self.note_hello(now, from, &hello)),
             ControlMessage::Waiting if self.is_doorkeeper(from) => self.handle_waiting(now),
             ControlMessage::Refused(reason) if self.is_doorkeeper(from) => {
                 self.handle_refusal(reason, "");
@@ -122,7 +122,9 @@ impl Participant {
                 }
             }
             ControlMessage::Moved(operation) => {
-                self.peer_mut(now, from).place.said = Some((operation, now.monotonic));
+                let is_here = self.secrets.holds(&operation);
+                let place = &mut self.peer_mut(now, from).place;
+                place.note(now.monotonic, operation, is_here);
             }
             ControlMessage::Peers(hints) => self.handle_hints(now, &hints),
             ControlMessage::WantPeers(members) => self.handle_want_peers(now, from, conduit, &members),
@@ -150,11 +152,13 @@ impl Participant {
 
     fn handle_hello(&mut self, now: Now, from: MemberId, conduit: Conduit, hello: &Hello) {
         let member = self.log.view().members.contains_key(&from);
-        self.note_hello(now, from, hello);
+        let moved = self.note_hello(now, from, hello);
         if self.scope_of(conduit) == Scope::Lobby {
             self.handle_knock(now, from, conduit, hello);
         }
-        if member {
+        if member && moved {
+            self.dial_where_it_is_now(now, from);
+        } else if member {
             self.plan_first_dial(now, from);
         }
         // Relays that a member brings are judged like any other; those of strangers are ignored.
@@ -165,13 +169,16 @@ impl Participant {
         }
     }
 
-    fn note_hello(&mut self, now: Now, from: MemberId, hello: &Hello) {
+    /// Whether the sender is somewhere else than was known.
+    fn note_hello(&mut self, now: Now, from: MemberId, hello: &Hello) -> bool {
         let addresses = hello.addresses.iter().map(|address| (*address).into()).collect();
         let peer = self.peer_mut(now, from);
         if (!hello.addresses.is_empty() || peer.links.is_empty()) && peer.addresses != addresses {
             peer.addresses = addresses;
             self.keep_peer(from);
+            return true;
         }
+        false
     }
 
     fn handle_pong(&mut self, now: Now, conduit: Conduit, nonce: u64) {

@@ -17,6 +17,7 @@
 //! | `moderation` | mute requests, acts that are forbidden, nobody in charge |
 //! | `links`, `dialling` | direct links to members, and whom to dial with which keys |
 //! | `addresses` | where members can be dialled |
+//! | `reflexive` | where this node is seen from outside |
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
 //! | `messages` | what a message means, and who may say it |
@@ -58,6 +59,7 @@ mod moderation;
 pub mod output;
 mod passphrase;
 mod peer;
+mod reflexive;
 mod relays;
 mod returning;
 mod rooms;
@@ -124,6 +126,8 @@ pub struct Participant {
     name: Name,
     /// Where others can dial this node; empty if it wants no direct links.
     addresses: Vec<SocketAddr>,
+    /// Where relays see it.
+    reflexive: reflexive::Reflexive,
     direct: bool,
     judge: RouteJudge,
     random: Random,

@@ -124,6 +124,13 @@ impl Secrets {
         }
     }
 
+    /// Whether the secret of an epoch is here, in use, of before, or to come.
+    pub(super) fn holds(&self, operation: &OperationHash) -> bool {
+        self.granted.contains_key(operation)
+            || self.current_epoch() == Some(*operation)
+            || self.former.holds(operation)
+    }
+
     pub(super) fn get(&self, operation: &OperationHash) -> Option<&RoomSecret> {
         self.granted.get(operation)
     }
@@ -226,7 +233,7 @@ impl Participant {
                 .get(id)
                 .map_or_else(Whereabouts::default, |peer| peer.place)
         });
-        let behind = places.filter(|place| place.said.map(|(operation, _)| operation) != current);
+        let behind = places.filter(|place| place.epoch() != current);
         let behind: Vec<Whereabouts> = behind.collect();
         let forgot = self.secrets.former.forget_unneeded(now.monotonic, &behind);
         if !self.secrets.former.is_empty() {

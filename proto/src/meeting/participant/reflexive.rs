@@ -1,0 +1,109 @@
+//! Where this node is seen from outside: its server-reflexive addresses (RFC 8445 §2.1).
+//!
+//! Behind a NAT nobody can dial a node's own addresses. Relays say where its packets come from; others dial that, and it
+//! dials them: each first packet opens the sender's NAT for the answer (RFC 5128 §3.3). Where a NAT gives every destination
+//! another port, what relays see helps only if the other side's NAT looks at addresses and not at ports.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::Participant;
+use crate::{ids::RelayId, wire::control_message::ADDRESSES_MAX};
+
+/// Reflexive addresses that are told to others. Reason: one for each address family; more only tell that the NAT gives
+/// every destination another port.
+const REFLEXIVE_MAX: usize = 2;
+
+/// What each relay sees.
+pub(super) type Reflexive = BTreeMap<RelayId, SocketAddr>;
+
+impl Participant {
+    /// A relay says where this node's packets come from.
+    pub(super) fn note_observed(&mut self, relay: RelayId, address: SocketAddr) {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        if !self.direct || !can_be_dialled(address) {
+            return;
+        }
+        let before = self.advertised();
+        self.reflexive.insert(relay, address);
+        if self.advertised() != before {
+            self.say_hello_to_all();
+        }
+    }
+
+    /// Where others may try to dial this node: its own addresses, and where it is seen.
+    pub(super) fn advertised(&self) -> Vec<SocketAddr> {
+        let seen = self.reflexive.iter();
+        let seen = seen.filter(|(relay, _)| self.relays.contains_key(relay));
+        let mut outside: Vec<SocketAddr> = Vec::new();
+        for (_, address) in seen {
+            if !self.addresses.contains(address)
+                && !outside.contains(address)
+                && outside.len() < REFLEXIVE_MAX
+            {
+                outside.push(*address);
+            }
+        }
+        let own = self.addresses.iter().copied().take(ADDRESSES_MAX - outside.len());
+        own.chain(outside).collect()
+    }
+}
+
+/// Whether others could reach it: a relay that lies must not send them to nowhere.
+fn can_be_dialled(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    let local = match ip {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback() && !local
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        meeting::participant::fixture::{NOW, host},
+        policy::{SignedDescriptor, fixture},
+    };
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_relays_see_is_told_beside_the_own_addresses_while_they_are_used() {
+        let mut host = host();
+        let own = host.advertised();
+        let used = fixture::relay().relay_id();
+        host.note_observed(used, at("198.51.100.7:40000"));
+        assert_eq!(
+            host.advertised(),
+            own,
+            "a relay that is not used counts for nothing"
+        );
+        let signed = SignedDescriptor::sign(fixture::descriptor_in("DE"), &fixture::relay()).unwrap();
+        host.consider_relay(NOW, signed.verify(NOW.unix).unwrap());
+        assert_eq!(
+            host.advertised(),
+            [own.clone(), vec![at("198.51.100.7:40000")]].concat()
+        );
+        // IPv4 as IPv6 is IPv4; nonsense is not told; what is known is not told twice.
+        host.note_observed(used, at("[::ffff:198.51.100.8]:40001"));
+        assert_eq!(host.advertised().last(), Some(&at("198.51.100.8:40001")));
+        for nonsense in [
+            "0.0.0.0:1",
+            "127.0.0.1:1",
+            "224.0.0.1:1",
+            "198.51.100.9:0",
+            "[fe80::1]:1",
+        ] {
+            host.note_observed(used, at(nonsense));
+            assert_eq!(host.advertised().last(), Some(&at("198.51.100.8:40001")));
+        }
+        host.note_observed(used, own[0]);
+        assert_eq!(host.advertised(), own);
+    }
+}

@@ -1,0 +1,224 @@
+//! Members behind NATs of each kind: over a relay at once, directly as soon as it can be. Needs root, iproute2 and nftables;
+//! says so loudly where they are missing.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    Scratch, binary,
+    hearing::{babble, write_clip},
+    isolated,
+    member::{Member, Options},
+    nat::{Internet, Nat, internet_for},
+    operated::Operated,
+};
+
+/// Within so long after it joined, a pair that can be direct is.
+const DIRECT_WITHIN: Duration = Duration::from_secs(10);
+/// So long a pair that cannot be direct is watched.
+const WATCHED: Duration = Duration::from_secs(6);
+/// Where the relay is.
+const RELAY: u8 = 250;
+
+fn relay_in(home: &Scratch, namespace: &str) -> Operated {
+    Operated::start_in(
+        home,
+        namespace,
+        "backbone",
+        &format!("198.51.100.{RELAY}:4433"),
+        "",
+        "",
+    )
+}
+
+fn inside(namespace: &str, options: Options) -> Options {
+    Options {
+        namespace: Some(namespace.to_owned()),
+        ..options.with(&["--listen", "0.0.0.0:0", "--discovery", "off"])
+    }
+}
+
+/// A host and a guest in their places.
+struct Pair {
+    nats: (Nat, Nat),
+    host: Member,
+    guest: Member,
+}
+
+impl Pair {
+    fn meet(home: &Scratch, relay: &str, nats: (Nat, Nat), places: &(String, String)) -> Self {
+        let name = |role: &str| format!("{role} {} {}", nats.0, nats.1);
+        let options = inside(&places.0, Options::silent().relay(relay));
+        let host = Member::found(home, &name("host"), &options);
+        let guest = Member::join(
+            home,
+            &name("guest"),
+            &host.ticket(),
+            &inside(&places.1, Options::silent()),
+        );
+        Self { nats, host, guest }
+    }
+
+    /// When the guest first had a path, and a direct one, in seconds after it joined.
+    fn times(&self) -> (f64, Option<f64>) {
+        let joined = self.guest.wait_joined().unix;
+        let first = self
+            .guest
+            .wait("a path", |e| e["event"] == "route" && e["path"] != "none");
+        let patience = if self.nats.0.meets(self.nats.1) {
+            DIRECT_WITHIN
+        } else {
+            WATCHED
+        };
+        let direct = self
+            .guest
+            .look_for(0, patience, |e| e["event"] == "route" && e["path"] == "direct");
+        (first.unix - joined, direct.map(|said| said.unix - joined))
+    }
+}
+
+#[test]
+fn every_pair_of_nats_meets_directly_where_it_can_and_over_the_relay_where_not() {
+    let name = "every_pair_of_nats_meets_directly_where_it_can_and_over_the_relay_where_not";
+    let pairs: Vec<(Nat, Nat)> = Nat::ALL
+        .iter()
+        .enumerate()
+        .flat_map(|(at, a)| Nat::ALL[at..].iter().map(|b| (*a, *b)))
+        .collect();
+    // Sites of their own, so that no pair opens another's NAT.
+    let lay = |internet: &mut Internet| {
+        let relay = internet.machine(RELAY)?;
+        let sites = pairs
+            .iter()
+            .zip((1..).step_by(2))
+            .map(|((a, b), number)| Ok((internet.site(number, *a)?, internet.site(number + 1, *b)?)));
+        Ok((relay, sites.collect::<Result<Vec<_>, String>>()?))
+    };
+    let Some((_internet, (relay, sites))) = internet_for(name, lay) else {
+        return;
+    };
+    let home = Scratch::new();
+    let relay = relay_in(&home, &relay);
+    println!("{:<20}{:<20}{:>10}{:>10}", "host", "guest", "path s", "direct s");
+    let mut wrong = Vec::new();
+    // A few at a time: the machine may be small.
+    for batch in pairs.iter().zip(&sites).collect::<Vec<_>>().chunks(5) {
+        let meet = |(nats, places): &(&(Nat, Nat), &(String, String))| {
+            Pair::meet(&home, &relay.descriptor, **nats, places)
+        };
+        let met: Vec<Pair> = batch.iter().map(meet).collect();
+        for mut pair in met {
+            let (first, direct) = pair.times();
+            let shown = direct.map_or("-".to_owned(), |at| format!("{at:.2}"));
+            println!("{:<20}{:<20}{first:>10.2}{shown:>10}", pair.nats.0, pair.nats.1);
+            if direct.is_some() != pair.nats.0.meets(pair.nats.1) {
+                wrong.push(format!(
+                    "{} – {}: {shown}\n{}",
+                    pair.nats.0,
+                    pair.nats.1,
+                    pair.guest.story()
+                ));
+            }
+            pair.guest.leave();
+            pair.host.leave();
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_change_from_relay_to_direct_is_not_heard() {
+    let lay = |internet: &mut Internet| {
+        let relay = internet.machine(RELAY)?;
+        Ok((
+            relay,
+            internet.site(1, Nat::PortRestricted)?,
+            internet.site(2, Nat::PortRestricted)?,
+        ))
+    };
+    let Some((_internet, (relay, here, there))) =
+        internet_for("the_change_from_relay_to_direct_is_not_heard", lay)
+    else {
+        return;
+    };
+    let home = Scratch::new();
+    let relay = relay_in(&home, &relay);
+    let clip = home.path().join("clip.wav");
+    write_clip(&clip, &babble("alice", 30.0));
+    let host = Member::found(
+        &home,
+        "host",
+        &inside(&here, Options::says(&clip).relay(&relay.descriptor)),
+    );
+    let guest = Member::join(&home, "guest", &host.ticket(), &inside(&there, Options::silent()));
+    guest.wait("a path over the relay", |e| {
+        e["event"] == "route" && e["path"] == "relay"
+    });
+    let began = Instant::now();
+    guest.wait("a direct path", |e| {
+        e["event"] == "route" && e["path"] == "direct"
+    });
+    println!("direct {:.2} s after the relay", began.elapsed().as_secs_f64());
+    std::thread::sleep(Duration::from_secs(5));
+    let speaker = host.id();
+    let (received, lost) = (
+        guest.reception(&speaker, "received"),
+        guest.reception(&speaker, "lost"),
+    );
+    assert!(received > 150, "{received} received: {}", guest.story());
+    assert_eq!(lost, 0, "{}", guest.story());
+}
+
+#[test]
+fn netcheck_tells_the_kind_of_nat_and_a_block_of_udp() {
+    let lay = |internet: &mut Internet| {
+        Ok((
+            [internet.machine(RELAY)?, internet.machine(RELAY - 1)?],
+            [
+                internet.machine(1)?,
+                internet.site(2, Nat::PortRestricted)?,
+                internet.site(3, Nat::Symmetric)?,
+                internet.site(4, Nat::FullCone)?,
+            ],
+        ))
+    };
+    let name = "netcheck_tells_the_kind_of_nat_and_a_block_of_udp";
+    let Some((internet, (relay_places, places))) = internet_for(name, lay) else {
+        return;
+    };
+    internet.block_udp(4);
+    let home = Scratch::new();
+    let relays: Vec<Operated> = relay_places
+        .iter()
+        .zip([RELAY, RELAY - 1])
+        .map(|(place, number)| {
+            let listen = format!("198.51.100.{number}:4433");
+            Operated::start_in(&home, place, &format!("relay{number}"), &listen, "", "")
+        })
+        .collect();
+    let check = |place: &str| {
+        let mut command = isolated(Command::new("ip"), &home);
+        command.args(["netns", "exec", place]).arg(binary());
+        command.args(["netcheck", "--audio", "null"]);
+        for relay in &relays {
+            command.args(["--relay", &relay.descriptor]);
+        }
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let found = places.each_ref().map(|place| check(place));
+    for (found, wanted) in found.iter().zip([
+        "none: seen at 198.51.100.1",
+        "keeps its port for everybody, seen at 198.51.100.2",
+        "another port for each destination",
+        "UDP to it is blocked on the way",
+    ]) {
+        assert!(found.contains(wanted), "{wanted}:\n{found}");
+    }
+    assert!(
+        found[3].contains("whoever runs this network can mend that"),
+        "{}",
+        found[3]
+    );
+}

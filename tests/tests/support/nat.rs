@@ -1,0 +1,226 @@
+//! A small internet of network namespaces: a backbone, a relay on it, and sites behind NATs of each kind. Needs root,
+//! iproute2 and nftables.
+
+use std::{
+    fmt,
+    io::Write,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::{lan::ip, skipped};
+
+/// How a site is connected. The names are those of RFC 3489, which everybody knows; RFC 4787 tells mapping and filtering apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Nat {
+    /// A public address.
+    Open,
+    /// Endpoint-independent mapping and filtering.
+    FullCone,
+    /// Endpoint-independent mapping, address-dependent filtering.
+    AddressRestricted,
+    /// Endpoint-independent mapping, address and port-dependent filtering.
+    PortRestricted,
+    /// Address and port-dependent mapping and filtering: another random port for each destination.
+    Symmetric,
+}
+
+impl Nat {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Open,
+        Self::FullCone,
+        Self::AddressRestricted,
+        Self::PortRestricted,
+        Self::Symmetric,
+    ];
+
+    /// Whether two nodes can reach each other if both dial where a relay sees the other.
+    pub(crate) fn meets(self, other: Self) -> bool {
+        let (open, closed) = (self.min(other), self.max(other));
+        closed != Self::Symmetric || open < Self::PortRestricted
+    }
+
+    /// The rules of its router, whose inside is `host`.
+    fn rules(self, host: &str) -> String {
+        // What nobody asked for is dropped before it is tracked: a tracked packet would take the port from the host's own.
+        let closed = "chain input { type filter hook input priority 0; iifname wan ct state new drop; }";
+        let masquerade = match self {
+            Self::Symmetric => "masquerade fully-random",
+            _ => "masquerade",
+        };
+        let inward = match self {
+            Self::FullCone => format!("iifname wan udp dport 1024-65535 dnat to {host};"),
+            Self::AddressRestricted => {
+                format!("iifname wan ip saddr @heard udp dport 1024-65535 dnat to {host};")
+            }
+            Self::Open | Self::PortRestricted | Self::Symmetric => String::new(),
+        };
+        format!(
+            "table ip site {{
+                set heard {{ type ipv4_addr; flags dynamic,timeout; timeout 2m; }}
+                {closed}
+                chain forward {{ type filter hook forward priority 0; oifname wan update @heard {{ ip daddr }}; }}
+                chain prerouting {{ type nat hook prerouting priority dstnat; {inward} }}
+                chain postrouting {{ type nat hook postrouting priority srcnat; oifname wan {masquerade}; }}
+            }}"
+        )
+    }
+}
+
+impl fmt::Display for Nat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Open => "open",
+            Self::FullCone => "full cone",
+            Self::AddressRestricted => "address-restricted",
+            Self::PortRestricted => "port-restricted",
+            Self::Symmetric => "symmetric",
+        })
+    }
+}
+
+/// See the module. The namespaces go with this value.
+pub(crate) struct Internet {
+    id: String,
+    namespaces: Vec<String>,
+}
+
+fn feed(namespace: &str, rules: &str) -> Result<(), String> {
+    let mut child = Command::new("ip")
+        .args(["netns", "exec", namespace, "nft", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("ip: {error}"))?;
+    let written = child
+        .stdin
+        .take()
+        .map(|mut stdin| stdin.write_all(rules.as_bytes()));
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    if output.status.success() && matches!(written, Some(Ok(()))) {
+        return Ok(());
+    }
+    Err(format!("nft: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+impl Internet {
+    /// The backbone, 198.51.100.0/24.
+    ///
+    /// # Errors
+    /// What is missing on this machine.
+    fn lay() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let id = format!("{}n{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut internet = Self {
+            id,
+            namespaces: Vec::new(),
+        };
+        let backbone = internet.add("backbone")?;
+        ip(&format!("-n {backbone} link add switch type bridge"))?;
+        ip(&format!("-n {backbone} link set switch up"))?;
+        Ok(internet)
+    }
+
+    fn add(&mut self, what: &str) -> Result<String, String> {
+        let name = format!("subrosa-{what}-{}", self.id);
+        ip(&format!("netns add {name}"))?;
+        self.namespaces.push(name.clone());
+        ip(&format!("-n {name} link set lo up"))?;
+        Ok(name)
+    }
+
+    /// Connects a namespace to the backbone as `wan`, at 198.51.100.`host`.
+    fn connect(&self, name: &str, host: u8) -> Result<(), String> {
+        let backbone = &self.namespaces[0];
+        ip(&format!(
+            "-n {name} link add wan type veth peer name port{host} netns {backbone}"
+        ))?;
+        ip(&format!("-n {backbone} link set port{host} master switch up"))?;
+        ip(&format!("-n {name} addr add 198.51.100.{host}/24 dev wan"))?;
+        ip(&format!("-n {name} link set wan up"))
+    }
+
+    /// A machine with a public address, 198.51.100.`number`; its namespace.
+    ///
+    /// # Errors
+    /// What is missing on this machine.
+    pub(crate) fn machine(&mut self, number: u8) -> Result<String, String> {
+        let name = self.add(&format!("m{number}"))?;
+        self.connect(&name, number)?;
+        Ok(name)
+    }
+
+    /// Lets no UDP through the router of site `number`.
+    pub(crate) fn block_udp(&self, number: u8) {
+        let router = format!("subrosa-r{number}-{}", self.id);
+        let rules = "table ip blocked { chain forward { type filter hook forward priority -10; meta l4proto udp drop; }; }";
+        feed(&router, rules).expect("the router is there");
+    }
+
+    /// Moves a [`Self::machine`] from 198.51.100.`from` to 198.51.100.`to`, as if it had changed its network.
+    pub(crate) fn renumber(&self, namespace: &str, from: u8, to: u8) {
+        // In this order: with the first address of a network Linux takes away those that came after it.
+        for change in [
+            format!("del 198.51.100.{from}/24"),
+            format!("add 198.51.100.{to}/24"),
+        ] {
+            ip(&format!("-n {namespace} addr {change} dev wan")).expect("the machine is there");
+        }
+    }
+
+    /// A machine connected as `nat` says; its namespace. Numbers are 1 to 250, each once.
+    ///
+    /// # Errors
+    /// What is missing on this machine.
+    pub(crate) fn site(&mut self, number: u8, nat: Nat) -> Result<String, String> {
+        if nat == Nat::Open {
+            return self.machine(number);
+        }
+        let router = self.add(&format!("r{number}"))?;
+        let host = self.add(&format!("h{number}"))?;
+        self.connect(&router, number)?;
+        ip(&format!(
+            "-n {host} link add lan type veth peer name lan netns {router}"
+        ))?;
+        ip(&format!("-n {router} addr add 10.9.{number}.1/24 dev lan"))?;
+        ip(&format!("-n {router} link set lan up"))?;
+        ip(&format!("-n {host} addr add 10.9.{number}.2/24 dev lan"))?;
+        ip(&format!("-n {host} link set lan up"))?;
+        ip(&format!("-n {host} route add default via 10.9.{number}.1"))?;
+        let forward = Command::new("ip")
+            .args(["netns", "exec", &router, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
+            .status();
+        if !forward.is_ok_and(|status| status.success()) {
+            return Err("the router cannot be made to forward".to_owned());
+        }
+        feed(&router, &nat.rules(&format!("10.9.{number}.2")))?;
+        Ok(host)
+    }
+}
+
+impl Drop for Internet {
+    fn drop(&mut self) {
+        for name in &self.namespaces {
+            let _ = ip(&format!("netns del {name}"));
+        }
+    }
+}
+
+/// An [`Internet`] as `lay` adds to it, for the test `name`; says so loudly if there can be none here.
+pub(crate) fn internet_for<T>(
+    name: &str,
+    lay: impl FnOnce(&mut Internet) -> Result<T, String>,
+) -> Option<(Internet, T)> {
+    let laid = Internet::lay().and_then(|mut internet| {
+        let sites = lay(&mut internet)?;
+        Ok((internet, sites))
+    });
+    match laid {
+        Ok(laid) => Some(laid),
+        Err(why) => {
+            skipped(name, &why);
+            None
+        }
+    }
+}
