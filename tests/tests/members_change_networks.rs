@@ -125,10 +125,10 @@ fn a_host_that_changes_its_network_is_heard_again_though_there_is_no_relay() {
         return;
     };
     meeting.survives("the host moves", |internet| {
-        internet.renumber(&meeting.places.0, 1, 101)
+        internet.renumber(&meeting.places.0, 1, 101);
     });
     meeting.survives("the guest moves", |internet| {
-        internet.renumber(&meeting.places.1, 2, 102)
+        internet.renumber(&meeting.places.1, 2, 102);
     });
 }
 

@@ -23,6 +23,7 @@ use subrosa_proto::{
     policy::{
         Preset, RoutePolicy, SignedDescriptor, SignedPolicy,
         attestation::{self, Attestation, Claim},
+        family::Membership,
     },
     random::Random,
     relay::RelayLimits,
