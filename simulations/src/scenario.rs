@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::world::planted::Planted;
+
 /// Clocks that are more wrong than that are no clocks.
 const CLOCK_SKEW_MAX_S: u64 = 86_400;
 
@@ -324,6 +326,13 @@ pub enum Action {
         /// Which.
         relay: String,
     },
+    /// Something is wrong with somebody's machine from now on: a checker must catch it.
+    Plant {
+        /// Whose.
+        who: String,
+        /// What.
+        fault: Planted,
+    },
     /// These (members and relays) and the others reach each other no more.
     Partition {
         /// One side.
@@ -472,6 +481,7 @@ impl Action {
             | Self::Crash { who }
             | Self::SayPassphrase { who, .. }
             | Self::AskToSpeak { who }
+            | Self::Plant { who, .. }
             | Self::Restart { who, .. } => vec![who],
             Self::Admit { who, by }
             | Self::Refuse { who, by }

@@ -52,6 +52,7 @@ scenarios! {
     those_in_charge two_cohosts host_returns_among_guests hand_outlives_its_process door_over_three_relays
     rooms_moved_on_both_sides rooms_moved_thrice handed_over
     checkpoints checkpoints_over_relays checkpoint_beyond_partition admitted_beside_checkpoint
+    restart_beyond_partition void_removal_beside_checkpoint
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Over real sockets and the real handshake: two members and a relay.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use subrosa_proto::{
@@ -39,6 +39,10 @@ async fn a_relay_carries_media_and_envelopes_between_two_members() {
         panic!("no welcome")
     };
     assert_eq!(&descriptor[..], &[5; 300]);
+    let Some(RelayNotice::Observed { address }) = alice.notice().await else {
+        panic!("it is told where it is seen");
+    };
+    assert_eq!(SocketAddr::from(address), alice.endpoint.local_addr().unwrap());
     assert!(matches!(alice.notice().await, Some(RelayNotice::Joined { present, .. }) if present.is_empty()));
     let joined = bob.join(ROOM, BOB).await;
     assert!(matches!(joined, RelayNotice::Joined { present, .. } if present[..] == [ALICE]));

@@ -2,6 +2,7 @@
 
 pub(crate) mod node;
 mod outputs;
+pub(crate) mod planted;
 mod relay_site;
 mod script;
 mod transport;

@@ -11,6 +11,7 @@ use subrosa_proto::{
     wire::ticket::Ticket,
 };
 
+use super::planted::Planted;
 use crate::{
     pipe::{PipeId, Side},
     scenario::MemberSpec,
@@ -48,6 +49,10 @@ pub(crate) struct Node {
     pub(crate) ticket: Option<Ticket>,
     /// The removed member that does not go: it hears everything and does nothing.
     pub(crate) is_spy: bool,
+    /// What is wrong with it.
+    pub(crate) planted: Option<Planted>,
+    /// Media packets since.
+    pub(crate) planted_count: u32,
     /// This machine's monotonic clock began so much before the world's.
     clock_offset: Duration,
 }
@@ -73,6 +78,8 @@ impl Node {
             spoken: 0,
             ticket: None,
             is_spy: false,
+            planted: None,
+            planted_count: 0,
             clock_offset: Duration::from_secs(1_000 * (index as u64 + 1)),
         }
     }

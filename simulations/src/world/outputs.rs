@@ -1,6 +1,7 @@
 //! Doing what the machines ask for.
 
 use subrosa_proto::{
+    ids::LinkId,
     meeting::participant::{Event, Output, Participant},
     relay::RelayOutput,
 };
@@ -30,11 +31,11 @@ impl World<'_> {
         match output {
             Output::Dial { dial, target } => self.dial(index, dial, &target),
             Output::Control { link, bytes } => {
-                self.checkers.control_sent(self.now, index, &bytes);
-                if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
-                    self.send_control(pipe, side, bytes);
+                for _ in 0..self.copies_of_control(index) {
+                    self.send_frame(index, link, bytes.clone());
                 }
             }
+            Output::Datagram { .. } if self.sends_no_media(index) => {}
             Output::Datagram { link, bytes } => {
                 self.overhear(index, &bytes);
                 if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
@@ -58,17 +59,29 @@ impl World<'_> {
                 let Some(voice) = Voice::decode(&frame.payload) else {
                     return;
                 };
-                let claimed = self.nodes.iter().position(|node| node.id() == frame.member);
+                let from = self.hears_as(index, frame.member);
+                let claimed = self.nodes.iter().position(|node| node.id() == from);
                 self.checkers.heard(self.now, index, claimed, voice);
             }
             Output::Event(event) => {
                 self.keep_ticket(index, &event);
                 let roster = self.nodes[index].participant.as_ref().map(Participant::roster);
                 self.checkers.told(self.now, index, &event, roster);
+                if self.shows_twice(index, &event) {
+                    self.checkers.told(self.now, index, &event, roster);
+                }
                 self.trace
                     .note(self.now, index as u32, "event", format!("{event:?}").as_bytes());
             }
             _ => {}
+        }
+    }
+
+    /// Sends a control frame on a participant's link.
+    pub(crate) fn send_frame(&mut self, index: usize, link: LinkId, bytes: Vec<u8>) {
+        self.checkers.control_sent(self.now, index, &bytes);
+        if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
+            self.send_control(pipe, side, bytes);
         }
     }
 
@@ -105,17 +118,18 @@ impl World<'_> {
     }
 
     pub(crate) fn plan_node_timer(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
+        let node = &self.nodes[index];
         let Some(at) = node
             .participant
             .as_ref()
             .filter(|_| !node.is_spy)
             .and_then(|p| p.poll_timeout())
         else {
-            node.timer_at = None;
+            self.nodes[index].timer_at = None;
             return;
         };
-        let at = node.world_time(at).max(self.now);
+        let at = self.fires_at(index, node.world_time(at).max(self.now));
+        let node = &mut self.nodes[index];
         if node.timer_at == Some(at) {
             return;
         }

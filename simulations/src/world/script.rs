@@ -141,6 +141,10 @@ impl World<'_> {
                 let index = scenario.relay(relay).unwrap_or_default();
                 self.relays[index].tampers = true;
             }
+            Action::Plant { who, fault } => {
+                let index = scenario.member(who).unwrap_or_default();
+                self.plant(index, *fault);
+            }
             Action::Partition { side } => {
                 let places = side.iter().filter_map(|name| self.place(name)).collect();
                 self.network.partition(places);

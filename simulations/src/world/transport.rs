@@ -231,6 +231,7 @@ impl World<'_> {
             return;
         };
         match (place, handle) {
+            (Place::Node(index), Handle::Link(_)) if self.ignores_control(index, bytes) => {}
             (Place::Node(index), Handle::Link(link)) => {
                 let node = &mut self.nodes[index];
                 let now = node.now(self.now);
@@ -256,6 +257,7 @@ impl World<'_> {
             return;
         };
         match (place, handle) {
+            (Place::Node(index), Handle::Link(_)) if self.loses_datagram(index) => {}
             (Place::Node(index), Handle::Link(link)) => {
                 let node = &mut self.nodes[index];
                 let now = node.now(self.now);
