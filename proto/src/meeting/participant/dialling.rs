@@ -20,7 +20,8 @@ const DIAL_COURTESY: Duration = Duration::from_secs(1);
 const DIAL_RETRY_FIRST: Duration = Duration::from_secs(1);
 /// Longest time from one dial to the next. Reason: a partition heals within 5 s.
 const DIAL_RETRY_MAX: Duration = Duration::from_secs(4);
-/// A link that ended is not dialled again sooner: a peer that takes each link and closes it would keep us dialling.
+/// A member is not dialled again sooner: one that takes each link and closes it, or says every moment that it is elsewhere, would
+/// keep us dialling.
 const DIAL_AGAIN: Duration = Duration::from_millis(500);
 /// Dials to one member at a time: two rounds with each key that may open its port.
 const DIALS_PER_MEMBER_MAX: u8 = 12;
@@ -35,6 +36,8 @@ pub(super) struct Redial {
     rounds: u32,
     /// Dials that neither succeeded nor failed yet.
     in_flight: u8,
+    /// When the last round began.
+    began: Option<Timestamp>,
     /// The links there are were made by the other side, which sends to where this node no longer is.
     moved: bool,
 }
@@ -46,6 +49,7 @@ impl Redial {
             pause: DIAL_RETRY_FIRST,
             rounds: 0,
             in_flight: 0,
+            began: None,
             moved: false,
         }
     }
@@ -62,9 +66,10 @@ impl Redial {
         self.at = now + DIAL_AGAIN;
     }
 
-    /// What is known of the way has changed: dials at `at`, whatever was planned.
+    /// What is known of the way has changed: dials at `at`, whatever was planned; but no sooner than [`DIAL_AGAIN`] after the
+    /// last round.
     pub(super) fn restart(&mut self, at: Timestamp) {
-        self.at = at;
+        self.at = self.began.map_or(at, |began| at.max(began + DIAL_AGAIN));
         self.pause = DIAL_RETRY_FIRST;
     }
 
@@ -87,6 +92,7 @@ impl Redial {
         if self.at > now {
             return None;
         }
+        self.began = Some(now);
         self.at = now + self.pause;
         self.pause = (self.pause * 2).min(DIAL_RETRY_MAX);
         self.rounds = self.rounds.saturating_add(1);

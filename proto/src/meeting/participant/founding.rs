@@ -209,7 +209,7 @@ impl Participant {
             } else {
                 Vec::new()
             },
-            reflexive: std::collections::BTreeMap::new(),
+            reflexive: super::reflexive::Reflexive::default(),
             direct: config.direct,
             judge: RouteJudge::new(policy),
             random,

@@ -7,35 +7,64 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
-use super::Participant;
-use crate::{ids::RelayId, wire::control_message::ADDRESSES_MAX};
+use super::{Participant, timers::Timer};
+use crate::{
+    ids::RelayId,
+    time::{Now, Timestamp},
+    wire::control_message::ADDRESSES_MAX,
+};
 
 /// Reflexive addresses that are told to others. Reason: one for each address family; more only tell that the NAT gives
 /// every destination another port.
 const REFLEXIVE_MAX: usize = 2;
 
-/// What each relay sees.
-pub(super) type Reflexive = BTreeMap<RelayId, SocketAddr>;
+/// Members are told of a change no more often. Reason: each is told, and dials; a relay could say another address every moment.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Reflexive {
+    /// What each relay sees.
+    seen: BTreeMap<RelayId, SocketAddr>,
+    /// When members were last told of a change.
+    told_at: Option<Timestamp>,
+}
+
+impl Reflexive {
+    /// A relay is not used any more.
+    pub(super) fn forget(&mut self, relay: &RelayId) {
+        self.seen.remove(relay);
+    }
+}
 
 impl Participant {
     /// A relay says where this node's packets come from.
-    pub(super) fn note_observed(&mut self, relay: RelayId, address: SocketAddr) {
+    pub(super) fn note_observed(&mut self, now: Now, relay: RelayId, address: SocketAddr) {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         if !self.direct || !can_be_dialled(address) {
             return;
         }
         let before = self.advertised();
-        self.reflexive.insert(relay, address);
+        self.reflexive.seen.insert(relay, address);
         if self.advertised() != before {
-            self.say_hello_to_all();
+            let told_at = self.reflexive.told_at;
+            let due = told_at.map_or(now.monotonic, |at| now.monotonic.max(at + TELL_INTERVAL));
+            self.timers.set_if_unset(Timer::Reflexive, due);
         }
+    }
+
+    /// Members learn where this node is seen.
+    pub(super) fn tell_reflexive(&mut self, now: Now) {
+        self.reflexive.told_at = Some(now.monotonic);
+        self.say_hello_to_all();
     }
 
     /// Where others may try to dial this node: its own addresses, and where it is seen.
     pub(super) fn advertised(&self) -> Vec<SocketAddr> {
-        let seen = self.reflexive.iter();
+        let seen = self.reflexive.seen.iter();
         let seen = seen.filter(|(relay, _)| self.relays.contains_key(relay));
         let mut outside: Vec<SocketAddr> = Vec::new();
         for (_, address) in seen {
@@ -78,7 +107,7 @@ mod tests {
         let mut host = host();
         let own = host.advertised();
         let used = fixture::relay().relay_id();
-        host.note_observed(used, at("198.51.100.7:40000"));
+        host.note_observed(NOW, used, at("198.51.100.7:40000"));
         assert_eq!(
             host.advertised(),
             own,
@@ -91,7 +120,7 @@ mod tests {
             [own.clone(), vec![at("198.51.100.7:40000")]].concat()
         );
         // IPv4 as IPv6 is IPv4; nonsense is not told; what is known is not told twice.
-        host.note_observed(used, at("[::ffff:198.51.100.8]:40001"));
+        host.note_observed(NOW, used, at("[::ffff:198.51.100.8]:40001"));
         assert_eq!(host.advertised().last(), Some(&at("198.51.100.8:40001")));
         for nonsense in [
             "0.0.0.0:1",
@@ -100,10 +129,34 @@ mod tests {
             "198.51.100.9:0",
             "[fe80::1]:1",
         ] {
-            host.note_observed(used, at(nonsense));
+            host.note_observed(NOW, used, at(nonsense));
             assert_eq!(host.advertised().last(), Some(&at("198.51.100.8:40001")));
         }
-        host.note_observed(used, own[0]);
+        host.note_observed(NOW, used, own[0]);
         assert_eq!(host.advertised(), own);
+    }
+
+    #[test]
+    fn a_relay_that_says_another_address_every_moment_makes_nobody_busy() {
+        let mut host = host();
+        let signed = SignedDescriptor::sign(fixture::descriptor_in("DE"), &fixture::relay()).unwrap();
+        host.consider_relay(NOW, signed.verify(NOW.unix).unwrap());
+        let mut told = 0;
+        // Ten seconds in which it says a thousand.
+        for moment in 0..1_000_u16 {
+            let now = Now {
+                monotonic: NOW.monotonic + Duration::from_millis(u64::from(moment) * 10),
+                ..NOW
+            };
+            host.note_observed(
+                now,
+                fixture::relay().relay_id(),
+                ([198, 51, 100, 7], 1_000 + moment).into(),
+            );
+            let before = host.reflexive.told_at;
+            host.handle_timeout(now);
+            told += u32::from(host.reflexive.told_at != before);
+        }
+        assert!((9..=11).contains(&told), "{told}");
     }
 }

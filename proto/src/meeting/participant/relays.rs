@@ -113,7 +113,7 @@ impl Participant {
 
     fn stop_using(&mut self, relay: RelayId) {
         if let Some(session) = self.relays.remove(&relay) {
-            self.reflexive.remove(&relay);
+            self.reflexive.forget(&relay);
             if let Some(link) = session.any_link() {
                 self.relay_links.remove(&link);
                 self.outputs.push_back(Output::Close { link });
@@ -186,7 +186,7 @@ impl Participant {
                 }
             }
             SessionEvent::Descriptor(bytes) => self.handle_own_descriptor(now, relay, &bytes),
-            SessionEvent::Observed(address) => self.note_observed(relay, address),
+            SessionEvent::Observed(address) => self.note_observed(now, relay, address),
             SessionEvent::Refused(clause, reason) => {
                 self.emit(Event::Refused {
                     what: "relay_request",

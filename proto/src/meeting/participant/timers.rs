@@ -32,6 +32,8 @@ pub(super) enum Timer {
     Checkpoint,
     /// When those whom a checkpoint put out, and whom nobody admitted again, are out.
     Readmission,
+    /// When to tell members that this node is seen elsewhere.
+    Reflexive,
     /// When to look at links, permits, the day and waiting packets.
     Watch,
 }
@@ -133,6 +135,7 @@ impl Participant {
                 Timer::SafetyCode => self.tell_safety_code(now),
                 Timer::Checkpoint => self.ask_for_checkpoint(now),
                 Timer::Readmission => self.give_up_suspended(),
+                Timer::Reflexive => self.tell_reflexive(now),
                 Timer::Watch => self.watch(now),
             }
         }
