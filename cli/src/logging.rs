@@ -14,10 +14,17 @@ pub(crate) fn start(verbose: u8) {
     };
     let filter = match std::env::var("SUBROSA_LOG") {
         Ok(filter) => EnvFilter::new(filter),
-        // Dependencies stay at warnings: what they say is of no use to people.
-        Err(_) => EnvFilter::new(format!(
-            "warn,subrosa={level},subrosa_node={level},subrosa_proto={level}"
-        )),
+        // What dependencies warn of is of no use to people (that there is no other node to learn of yet, for one).
+        Err(_) => {
+            let others = if verbose == 0 {
+                LevelFilter::ERROR
+            } else {
+                LevelFilter::WARN
+            };
+            EnvFilter::new(format!(
+                "{others},subrosa={level},subrosa_node={level},subrosa_proto={level}"
+            ))
+        }
     };
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     tracing_subscriber::fmt()
