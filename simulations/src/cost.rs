@@ -106,6 +106,7 @@ fn member(index: usize, joins_at_ms: u64) -> MemberSpec {
         direct: true,
         speaks: false,
         relays: Vec::new(),
+        cannot_reach: Vec::new(),
         patience_s: 10,
         passphrase: None,
         joins_at_ms: Some(joins_at_ms + 1),

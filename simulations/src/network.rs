@@ -26,6 +26,8 @@ pub struct Network {
     side: BTreeSet<Place>,
     /// These do not reach each other.
     cut: BTreeSet<Place>,
+    /// What a place does not reach from the beginning: a firewall.
+    walls: BTreeSet<(Place, Place)>,
 }
 
 impl Network {
@@ -37,6 +39,7 @@ impl Network {
             random,
             side: BTreeSet::new(),
             cut: BTreeSet::new(),
+            walls: BTreeSet::new(),
         }
     }
 
@@ -50,10 +53,18 @@ impl Network {
         self.cut = among;
     }
 
+    /// From now on `place` reaches all but these.
+    pub fn wall_off(&mut self, place: Place, from: Vec<Place>) {
+        self.walls.retain(|(behind, _)| *behind != place);
+        self.walls.extend(from.into_iter().map(|other| (place, other)));
+    }
+
     /// Whether packets travel between two places at all.
     #[must_use]
     pub fn is_joined(&self, a: Place, b: Place) -> bool {
-        self.side.contains(&a) == self.side.contains(&b) && !(self.cut.contains(&a) && self.cut.contains(&b))
+        let cut = self.cut.contains(&a) && self.cut.contains(&b);
+        let walled = self.walls.contains(&(a, b)) || self.walls.contains(&(b, a));
+        self.side.contains(&a) == self.side.contains(&b) && !cut && !walled
     }
 
     /// Whether the network is parted.

@@ -99,6 +99,9 @@ pub struct RelaySpec {
     pub hosting: String,
     /// Where its operator has its seat; where it is hosted unless said otherwise.
     pub legal_seat: Option<String>,
+    /// Relays to which it carries its clients, and whose clients it takes.
+    #[serde(default)]
+    pub cascade: Vec<String>,
 }
 
 /// A participant.
@@ -116,6 +119,9 @@ pub struct MemberSpec {
     /// Relays that it knows of itself.
     #[serde(default)]
     pub relays: Vec<String>,
+    /// Relays that it does not reach, say, for a firewall.
+    #[serde(default)]
+    pub cannot_reach: Vec<String>,
     /// How many seconds it stays at the door while nobody in charge answers.
     #[serde(default = "ten")]
     pub patience_s: u64,
@@ -157,6 +163,11 @@ pub struct TimedAction {
 pub enum Action {
     /// Somebody joins with its own ticket, or the one of who invited it.
     Join {
+        /// Who.
+        who: String,
+    },
+    /// Nothing is in the way of somebody any more: it reaches every relay.
+    Reach {
         /// Who.
         who: String,
     },
@@ -450,6 +461,8 @@ impl Scenario {
         let mut names: Vec<&String> = expected.chain(&self.expect.members).collect();
         names.extend(self.members.iter().flat_map(|member| &member.relays));
         names.extend(self.members.iter().flat_map(|member| &member.invited_by));
+        names.extend(self.members.iter().flat_map(|member| &member.cannot_reach));
+        names.extend(self.relays.iter().flat_map(|relay| &relay.cascade));
         for action in &self.actions {
             names.extend(action.action.names());
         }
@@ -474,6 +487,7 @@ impl Action {
         match self {
             Self::Join { who }
             | Self::Leave { who }
+            | Self::Reach { who }
             | Self::Mute { who }
             | Self::Unmute { who }
             | Self::Hand { who, .. }

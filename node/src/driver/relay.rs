@@ -18,8 +18,10 @@ mod observe;
 mod socket;
 mod timers;
 mod transport;
+mod upstreams;
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{SocketAddr, UdpSocket},
     sync::Arc,
@@ -29,6 +31,7 @@ use std::{
 use ipnet::IpNet;
 use quinn_proto::{EndpointConfig, ServerConfig};
 use subrosa_proto::{
+    ids::RelayId,
     relay::{Access, Relay, RelayConfig, RelayLimits, RelayStats, TokenUsage},
     wire::{
         bounded::BoundedVec,
@@ -37,6 +40,7 @@ use subrosa_proto::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::upstreams::Dialler;
 use crate::relay_config::HandshakeLimits;
 
 pub use congestion::MediaWindow;
@@ -108,6 +112,8 @@ pub struct Reconfiguration {
     pub access: Access,
     /// Relays to which clients are redirected.
     pub alternates: BoundedVec<DescriptorBytes, REDIRECT_MAX>,
+    /// Relays of the cascade.
+    pub cascade: BTreeSet<RelayId>,
     /// See [`DriverPolicy`].
     pub policy: DriverPolicy,
 }
@@ -158,19 +164,20 @@ impl RelayDriver {
             handshakes,
             ..DriverPolicy::default()
         };
-        Self::start_with(socket, endpoint, server, relay, policy)
+        Self::start_with(socket, endpoint, server, relay, policy, None)
     }
 
-    /// As [`start`](Self::start), with the driver's own part of the settings.
+    /// As [`start`](Self::start), with the driver's own part of the settings, and what it takes to dial other relays.
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub fn start_with(
+    pub(crate) fn start_with(
         socket: UdpSocket,
         endpoint: EndpointConfig,
         mut server: ServerConfig,
         relay: RelayConfig,
         policy: DriverPolicy,
+        dialler: Option<Dialler>,
     ) -> io::Result<Self> {
         server.transport_config(Arc::new(transport_config()));
         // A relay's clients move between networks; their sessions move with them.
@@ -189,7 +196,7 @@ impl RelayDriver {
         };
         std::thread::Builder::new().name("relay".into()).spawn(move || {
             let mut event_loop =
-                event_loop::EventLoop::new(socket, endpoint, server, relay, sessions_max, policy);
+                event_loop::EventLoop::new(socket, endpoint, server, relay, sessions_max, policy, dialler);
             runtime.block_on(event_loop.run(inbox));
             let (report, token_usage) = event_loop.last_words();
             let _ = end.send(Some(Arc::new(Last { report, token_usage })));

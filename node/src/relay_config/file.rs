@@ -5,12 +5,14 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 use ipnet::IpNet;
 use serde::Deserialize;
 use subrosa_proto::{
+    ids::RelayId,
     policy::{
         Country, SignedDescriptor,
         attestation::Attestation,
         descriptor::{ATTESTATIONS_MAX, Contact, LogPolicy, Operator, OperatorName},
         family::Membership,
     },
+    relay::CASCADE_RELAYS_MAX,
     wire::relay_message::REDIRECT_MAX,
 };
 use toml::Spanned;
@@ -46,7 +48,16 @@ pub(super) struct File {
     #[serde(default = "default_drain_seconds")]
     drain_seconds: u64,
     #[serde(default)]
+    cascade: CascadeTable,
+    #[serde(default)]
     discovery: DiscoveryTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CascadeTable {
+    #[serde(default)]
+    relays: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -131,9 +142,30 @@ impl File {
             alternates: self.alternates.iter().map(alternate).collect::<Result<_, _>>()?,
             attestations: attestations(&self.attestations)?,
             drain: Duration::from_secs(self.drain_seconds),
+            cascade: self.cascade.check()?,
             discovery: self.discovery.check()?,
         })
     }
+}
+
+impl CascadeTable {
+    fn check(self) -> Result<BTreeSet<RelayId>, Mistake> {
+        at_most(&self.relays, CASCADE_RELAYS_MAX, "relays of a cascade")?;
+        self.relays.iter().map(relay_id).collect()
+    }
+}
+
+/// A relay's number, or the descriptor line that names it.
+fn relay_id(text: &Spanned<String>) -> Result<RelayId, Mistake> {
+    if let Ok(id) = text.get_ref().parse() {
+        return Ok(id);
+    }
+    SignedDescriptor::from_text(text.get_ref())
+        .map(|signed| signed.unverified().relay)
+        .map_err(|error| {
+            let message = format!("neither a relay's descriptor line nor its 64 hexadecimal digits: {error}");
+            Mistake::new(text.span().start, message)
+        })
 }
 
 impl AccessTable {

@@ -19,6 +19,7 @@ use std::{
 
 use ipnet::IpNet;
 use subrosa_proto::{
+    ids::RelayId,
     policy::{
         Country, SignedDescriptor,
         attestation::{Attestation, IssuerId},
@@ -71,6 +72,8 @@ pub struct RelaySettings {
     pub attestations: Vec<Attestation>,
     /// How long clients get to move away when the relay is told to end.
     pub drain: Duration,
+    /// Relays with whose operators a cascade was agreed.
+    pub cascade: BTreeSet<RelayId>,
     /// The relay's part in the network by which members find each other and relays.
     pub discovery: RelayDiscovery,
 }

@@ -73,10 +73,16 @@ impl LinkMonitor {
         self.next_ping
     }
 
+    /// How long nothing came.
+    #[must_use]
+    pub fn silent_for(&self, now: Timestamp) -> Duration {
+        now - self.last_heard
+    }
+
     /// Whether nothing came for [`SILENT_AFTER`].
     #[must_use]
     pub fn is_silent(&self, now: Timestamp) -> bool {
-        now - self.last_heard > SILENT_AFTER
+        self.silent_for(now) > SILENT_AFTER
     }
 
     /// The smoothed round-trip time, once measured.

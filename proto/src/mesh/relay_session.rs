@@ -2,6 +2,9 @@
 //!
 //! The owner states what it wants ([`RelaySession::set_rooms`], [`RelaySession::set_tracks`]); the session sends the
 //! difference to what the relay has been told. After a broken link everything is told anew.
+//!
+//! A relay that is not reached may be used through another one ([`RelaySession::go_through`]), by that one's link, until a
+//! link of its own is up.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,6 +25,12 @@ use crate::{
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between dials. Reason: a relay that comes back should be used within seconds.
 pub const RETRY_MAX: Duration = Duration::from_secs(4);
+/// The pause between dials while the relay is reached through another one.
+const RETRY_THROUGH: Duration = Duration::from_secs(10);
+/// Without a link for so long, another relay may lead there. Reason: a handshake at a round trip of 300 ms ends before.
+const THROUGH_AFTER: Duration = Duration::from_secs(1);
+/// A relay that did not lead there is not asked again for so long.
+const THROUGH_RETRY: Duration = Duration::from_secs(10);
 /// Requests that may wait for the link. Reason: two rooms of 200 members with two tracks each, twice.
 const REQUESTS_MAX: usize = 2_048;
 
@@ -60,6 +69,18 @@ enum State {
     Up { link: LinkId, monitor: LinkMonitor },
 }
 
+/// Another relay's link, by which this one is reached.
+#[derive(Clone, Copy, Debug)]
+struct Through {
+    relay: RelayId,
+    link: LinkId,
+    /// What allows the use of that relay.
+    permit: Permit,
+    /// From that relay to this one.
+    rtt: Option<Duration>,
+    draining: bool,
+}
+
 /// What a notice means to the owner.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SessionEvent {
@@ -91,6 +112,13 @@ pub struct RelaySession {
     state: State,
     backoff: Duration,
     draining: bool,
+    /// Since when there is no way to it.
+    down_since: Timestamp,
+    through: Option<Through>,
+    /// The way through another relay, until these rooms are entered on the link of its own.
+    leaving: Option<(Through, Vec<RoomId>)>,
+    /// Relays that did not lead there, and until when they are not asked again.
+    not_through: BTreeMap<RelayId, Timestamp>,
     rooms: BTreeMap<RoomId, Room>,
     requests: VecDeque<RelayRequest>,
     /// Tokens that may be shown to this relay, in the order of trying.
@@ -111,6 +139,10 @@ impl RelaySession {
             state: State::Down { retry_at: now },
             backoff: RETRY_FIRST,
             draining: false,
+            down_since: now,
+            through: None,
+            leaving: None,
+            not_through: BTreeMap::new(),
             rooms: BTreeMap::new(),
             requests: VecDeque::new(),
             tokens: Vec::new(),
@@ -158,16 +190,19 @@ impl RelaySession {
         self.permit = permit;
     }
 
-    /// The link, if it is up and the permit holds: to be asked at every send.
+    /// The link, its own or another relay's, if it is up and every permit on the way holds: to be asked at every send.
     #[must_use]
     pub fn link(&self, now: Now, policy: PolicyHash) -> Option<LinkId> {
-        match self.state {
-            State::Up { link, .. } if self.permit.is_valid(now.unix, policy) => Some(link),
+        let holds = |permit: &Permit| permit.is_valid(now.unix, policy);
+        match (&self.state, &self.through) {
+            _ if !holds(&self.permit) => None,
+            (State::Up { link, .. }, _) => Some(*link),
+            (_, Some(through)) if holds(&through.permit) => Some(through.link),
             _ => None,
         }
     }
 
-    /// The link whatever the permit says: to recognise what comes from it, and to close it.
+    /// Its own link whatever the permit says: to recognise what comes from it, and to close it.
     #[must_use]
     pub fn any_link(&self) -> Option<LinkId> {
         match self.state {
@@ -184,7 +219,7 @@ impl RelaySession {
         }
     }
 
-    /// Whether nothing was heard lately, or the relay is about to end.
+    /// Whether nothing was heard lately on its own link, or the relay is about to end.
     #[must_use]
     pub fn is_doubtful(&self, now: Timestamp) -> bool {
         match &self.state {
@@ -193,7 +228,7 @@ impl RelaySession {
         }
     }
 
-    /// The round-trip time to the relay.
+    /// The round-trip time to the relay on its own link.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
         match &self.state {
@@ -230,11 +265,36 @@ impl RelaySession {
 
     /// The dial failed, or the link ended.
     pub fn handle_down(&mut self, now: Timestamp) {
+        if matches!(self.state, State::Up { .. }) {
+            self.down_since = now;
+            self.leaving = None;
+        }
+        let pause = self.through.map_or(self.backoff, |_| RETRY_THROUGH);
         self.state = State::Down {
-            retry_at: now + self.backoff,
+            retry_at: now + pause,
         };
         self.backoff = (self.backoff * 2).min(RETRY_MAX);
-        self.draining = false;
+        if self.through.is_none() {
+            self.draining = false;
+            self.start_anew();
+        }
+    }
+
+    /// The link is up: the rooms are entered. Another way is left once they are.
+    pub fn handle_up(&mut self, now: Timestamp, link: LinkId) {
+        self.state = State::Up {
+            link,
+            monitor: LinkMonitor::new(now),
+        };
+        self.start_anew();
+        if let Some(through) = self.through.take() {
+            self.leaving = Some((through, self.rooms.keys().copied().collect()));
+        }
+        self.enter_all();
+    }
+
+    /// Nothing of what the relay was told holds.
+    fn start_anew(&mut self) {
         self.shown = (self.naming > 0).then_some(0);
         self.requests.clear();
         for room in self.rooms.values_mut() {
@@ -242,12 +302,80 @@ impl RelaySession {
         }
     }
 
-    /// The link is up: the rooms are entered.
-    pub fn handle_up(&mut self, now: Timestamp, link: LinkId) {
-        self.state = State::Up {
+    /// Whether there is no way to the relay, and another one may lead there.
+    #[must_use]
+    pub fn wants_way(&self, now: Timestamp) -> bool {
+        let linked = matches!(self.state, State::Up { .. });
+        !linked && self.through.is_none() && now - self.down_since >= THROUGH_AFTER
+    }
+
+    /// Whether `relay` may lead there: it has not failed to do so lately.
+    #[must_use]
+    pub fn may_go_through(&self, now: Timestamp, relay: RelayId) -> bool {
+        let failed = self.not_through.get(&relay);
+        relay != self.relay() && failed.is_none_or(|until| *until <= now)
+    }
+
+    /// Uses the relay by the link of another one, which `permit` allows.
+    pub fn go_through(&mut self, relay: RelayId, link: LinkId, permit: Permit) {
+        self.through = Some(Through {
+            relay,
             link,
-            monitor: LinkMonitor::new(now),
-        };
+            permit,
+            rtt: None,
+            draining: false,
+        });
+        self.start_anew();
+        self.enter_all();
+    }
+
+    /// The relay by whose link this one is used.
+    #[must_use]
+    pub fn through(&self) -> Option<RelayId> {
+        self.through.map(|through| through.relay)
+    }
+
+    /// Whether media of this relay's rooms may come by the link of `relay`.
+    #[must_use]
+    pub fn comes_by(&self, relay: RelayId) -> bool {
+        let leaving = self.leaving.as_ref().map(|(through, _)| through.relay);
+        self.through() == Some(relay) || leaving == Some(relay)
+    }
+
+    /// What the other relay says of the way from it to this one.
+    pub fn handle_through(&mut self, rtt: Option<Duration>, draining: bool) {
+        if let Some(through) = &mut self.through {
+            (through.rtt, through.draining) = (rtt, draining);
+        }
+    }
+
+    /// From the other relay to this one: the round-trip time, once known, and whether this one ends soon.
+    #[must_use]
+    pub fn beyond(&self) -> (Option<Duration>, bool) {
+        self.through
+            .map_or((None, false), |through| (through.rtt, through.draining))
+    }
+
+    /// The other relay, or its link, leads there no more.
+    pub fn lose_through(&mut self, now: Timestamp) {
+        if let Some(through) = self.through.take() {
+            self.not_through.retain(|_, until| *until > now);
+            self.not_through.insert(through.relay, now + THROUGH_RETRY);
+            self.down_since = now;
+            self.start_anew();
+        }
+    }
+
+    /// The way through another relay that is needed no more: its link, and the rooms to be left on it.
+    pub fn poll_leave(&mut self) -> Option<(LinkId, Vec<RoomId>)> {
+        if self.rooms.values().any(|room| !room.joined) {
+            return None;
+        }
+        let (through, rooms) = self.leaving.take()?;
+        Some((through.link, rooms))
+    }
+
+    fn enter_all(&mut self) {
         let rooms: Vec<RoomId> = self.rooms.keys().copied().collect();
         for room in rooms {
             self.enter(room);
@@ -263,7 +391,19 @@ impl RelaySession {
         room.tried = shown;
         let (room, alias) = (id, room.alias);
         let token = shown.and_then(|at| self.tokens.get(at).cloned());
-        self.push(RelayRequest::Join { room, alias, token });
+        let request = if self.through.is_none() {
+            RelayRequest::Join { room, alias, token }
+        } else {
+            // No descriptor is longer than what a ticket or a peer told it in.
+            let relay = self.descriptor.signed().to_bytes().try_into().unwrap_or_default();
+            RelayRequest::JoinThrough {
+                relay,
+                room,
+                alias,
+                token,
+            }
+        };
+        self.push(request);
     }
 
     /// The relay wants a token, or another one. Returns whether one was left to try.
@@ -342,7 +482,12 @@ impl RelaySession {
 
     /// Takes a notice.
     pub fn handle_notice(&mut self, now: Timestamp, notice: RelayNotice) -> Option<SessionEvent> {
-        self.monitor()?.handle_heard(now);
+        let reached = self.through.is_some();
+        match self.monitor() {
+            Some(monitor) => monitor.handle_heard(now),
+            None if reached => {}
+            None => return None,
+        }
         match notice {
             RelayNotice::Welcome { descriptor, .. } => {
                 Some(SessionEvent::Descriptor(descriptor.into_inner()))
@@ -352,7 +497,9 @@ impl RelaySession {
                 state.joined = true;
                 state.present = present.iter().copied().collect();
                 // A relay that lets one in has recovered: the next failure starts with a short pause again.
-                self.backoff = RETRY_FIRST;
+                if self.through.is_none() {
+                    self.backoff = RETRY_FIRST;
+                }
                 self.tell(room);
                 Some(SessionEvent::Joined(room, present.into_inner()))
             }
@@ -393,6 +540,14 @@ impl RelaySession {
                 code,
                 ..
             } if code.is_about_the_token() && self.try_next_token(room) => None,
+            RelayNotice::Refused {
+                what: Refusable::Join(_),
+                code: RefusalCode::NotCascaded | RefusalCode::UpstreamLost,
+                ..
+            } => {
+                self.lose_through(now);
+                None
+            }
             RelayNotice::Refused { what, code, detail } => Some(SessionEvent::Refused(
                 code.name().to_owned(),
                 format!("{}: {}", what.words(), &*detail),
@@ -409,8 +564,16 @@ impl RelaySession {
                 None
             }
             RelayNotice::Observed { address } => Some(SessionEvent::Observed(address.into())),
-            RelayNotice::TrackGone { .. } => None,
+            RelayNotice::TrackGone { .. } | RelayNotice::EnvelopeTo { .. } | RelayNotice::Through { .. } => {
+                None
+            }
         }
+    }
+
+    /// Whether it let this node into a room.
+    #[must_use]
+    pub fn has_joined(&self) -> bool {
+        self.rooms.values().any(|room| room.joined)
     }
 
     /// Whether somebody is in the room under that alias.
@@ -444,7 +607,8 @@ impl RelaySession {
 
     fn push(&mut self, request: RelayRequest) {
         // Without a link nothing is queued: `handle_up` and `Joined` tell everything anew.
-        if matches!(self.state, State::Up { .. }) && self.requests.len() < REQUESTS_MAX {
+        let linked = matches!(self.state, State::Up { .. }) || self.through.is_some();
+        if linked && self.requests.len() < REQUESTS_MAX {
             self.requests.push_back(request);
         }
     }

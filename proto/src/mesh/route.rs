@@ -30,6 +30,18 @@ pub struct Candidate {
     pub rtt: Option<Duration>,
     /// Nothing was heard on it lately ([`super::link::LinkMonitor::is_silent`]).
     pub silent: bool,
+    /// The relay to whose link it is bound, if that is another one than the path's own.
+    pub through: Option<RelayId>,
+}
+
+impl Candidate {
+    /// Two paths with one first step are lost together.
+    fn first_step(&self) -> Option<RelayId> {
+        match self.path {
+            Path::Direct(_) => None,
+            Path::Relay(relay) => Some(self.through.unwrap_or(relay)),
+        }
+    }
 }
 
 /// The paths to subscribe on, best first; empty if there is none. `current` is what is in use now.
@@ -53,7 +65,14 @@ pub fn plan(candidates: &[Candidate], current: &[Path]) -> Vec<Path> {
             return plan;
         }
     }
-    plan.extend(relays.iter().take(RELAY_PATHS_MAX).map(|c| c.path));
+    let mut steps: Vec<Option<RelayId>> = Vec::new();
+    for candidate in relays {
+        let step = candidate.first_step();
+        if steps.len() < RELAY_PATHS_MAX && !steps.contains(&step) {
+            steps.push(step);
+            plan.push(candidate.path);
+        }
+    }
     plan
 }
 
@@ -78,6 +97,7 @@ mod tests {
             path: Path::Relay(RelayId([n; 32])),
             rtt: Some(Duration::from_millis(rtt_ms)),
             silent,
+            through: None,
         }
     }
 
@@ -86,6 +106,7 @@ mod tests {
             path: Path::Direct(LinkId(n)),
             rtt: None,
             silent,
+            through: None,
         }
     }
 
@@ -128,6 +149,18 @@ mod tests {
     fn of_two_relays_in_use_the_first_stays_first() {
         let in_use = [Path::Relay(RelayId([2; 32])), Path::Relay(RelayId([1; 32]))];
         assert_eq!(plan(&[relay(1, 49, false), relay(2, 50, false)], &in_use), in_use);
+    }
+
+    #[test]
+    fn two_paths_that_begin_at_one_relay_are_not_two() {
+        let (near, other) = (relay(1, 20, false), relay(3, 90, false));
+        let beyond = Candidate {
+            through: Some(RelayId([1; 32])),
+            ..relay(2, 60, false)
+        };
+        assert_eq!(plan(&[near, beyond], &[]), [near.path]);
+        assert_eq!(plan(&[near, beyond, other], &[]), [near.path, other.path]);
+        assert_eq!(plan(&[beyond], &[]), [beyond.path]);
     }
 
     #[test]

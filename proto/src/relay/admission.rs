@@ -8,7 +8,7 @@ use crate::{
         limits::SESSION_BYTES,
         machine::{CloseReason, Relay},
         quota::BlockQuota,
-        session::{AddressBlock, Origin, Session, SessionId},
+        session::{AddressBlock, Leg, Origin, Session, SessionId},
         stats::DropReason,
     },
     time::Now,
@@ -27,7 +27,9 @@ impl Relay {
         if self.sessions.len() <= slot {
             self.sessions.resize_with(slot + 1, || None);
         }
-        self.sessions[slot] = Some(Box::new(Session::new(now.monotonic, origin, &self.limits)));
+        let listed = origin.identity.filter(|relay| self.cascade.allows(*relay));
+        let leg = listed.map_or(Leg::Client, Leg::Downstream);
+        self.sessions[slot] = Some(Box::new(Session::new(now.monotonic, origin, leg, &self.limits)));
         self.welcome(id);
         if let Err((code, detail)) = refusal {
             self.refuse(id, Refusable::Session, code, &detail);
@@ -99,6 +101,13 @@ impl Relay {
 
     /// A client's connection ended. Its rooms learn that it is gone.
     pub fn handle_session_down(&mut self, _now: Now, id: SessionId) {
+        let Some(session) = self.session_ref(id) else {
+            return;
+        };
+        if let Some(relay) = session.upstream() {
+            self.upstream_ended(id, relay);
+        }
+        self.forget_joining(id);
         let Some(session) = self.session_ref(id) else {
             return;
         };

@@ -33,6 +33,19 @@ pub struct MediaRate {
     pub burst_bytes: u32,
 }
 
+impl MediaRate {
+    /// The rate of so many together.
+    pub(super) fn times(self, clients: usize) -> Self {
+        let burst = usize::try_from(self.burst_bytes)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(clients);
+        Self {
+            bits_per_second: self.bits_per_second.saturating_mul(clients as u64),
+            burst_bytes: u32::try_from(burst).unwrap_or(u32::MAX),
+        }
+    }
+}
+
 /// What an idle session costs in memory, in bytes, its QUIC connection included: measured at 1,000 sessions (21 to 25 kB,
 /// docs/benchmarks.md), rounded up.
 pub const SESSION_BYTES: usize = 32 * 1024;

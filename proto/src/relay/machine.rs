@@ -1,7 +1,8 @@
 //! The relay's state, its sessions, drain and timers.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -9,9 +10,10 @@ use bytes::Bytes;
 use slab::Slab;
 
 use crate::{
-    ids::RoomId,
+    ids::{RelayId, RoomId},
     relay::{
         access::{Access, TokenBook, TokenUsage},
+        cascade::Cascade,
         gather::Gather,
         limits::{CONTROL_BACKLOG_MAX, RelayLimits},
         month::month_of,
@@ -48,6 +50,9 @@ pub struct RelayConfig {
     pub access: Access,
     /// What tokens used before the start.
     pub token_usage: Vec<TokenUsage>,
+    /// Relays with whose operators the cascade was agreed: their rooms may be entered here, and they may ask for their
+    /// clients. At most [`CASCADE_RELAYS_MAX`](super::CASCADE_RELAYS_MAX) count.
+    pub cascade: BTreeSet<RelayId>,
 }
 
 /// Why the relay wants a session closed; the value is the QUIC application error code.
@@ -62,6 +67,8 @@ pub enum CloseReason {
     Malformed = 0x12,
     /// The drain is over.
     Drained = 0x13,
+    /// No client needs the link to that other relay any more, or nothing comes from it.
+    Unneeded = 0x14,
 }
 
 /// What the driver is to do besides sending a listener's queues.
@@ -113,6 +120,15 @@ pub enum RelayOutput {
         /// The driver's number of the incoming stream.
         stream: u64,
     },
+    /// Dial another relay, as this one. Answered by [`Relay::handle_upstream_up`] or [`Relay::handle_upstream_failed`].
+    Dial {
+        /// Which.
+        relay: RelayId,
+        /// Its static key.
+        static_key: [u8; 32],
+        /// Where it listens.
+        addresses: Vec<SocketAddr>,
+    },
 }
 
 /// The relay's state machine.
@@ -145,6 +161,7 @@ pub struct Relay {
     pub(super) ready: VecDeque<SessionId>,
     pub(super) output: VecDeque<RelayOutput>,
     pub(super) stats: RelayStats,
+    pub(super) cascade: Cascade,
     month: u64,
     /// When to close what is left.
     drain_until: Option<Timestamp>,
@@ -179,6 +196,7 @@ impl Relay {
                 month_bytes: config.month_bytes,
                 ..RelayStats::default()
             },
+            cascade: Cascade::new(config.cascade),
             month: month_of(config.month_of),
             drain_until: None,
         }
@@ -207,6 +225,8 @@ impl Relay {
             hibernating: self.month_is_used_up(),
             tokens: self.tokens.in_use() as u64,
             queued_bytes: self.queued_bytes as u64,
+            upstreams: self.cascade.up() as u64,
+            mirrored_rooms: self.cascade.rooms() as u64,
             ..self.stats.clone()
         }
     }
@@ -243,6 +263,7 @@ impl Relay {
             && self.tracks.is_empty()
             && self.blocks.is_empty()
             && self.streams.is_empty()
+            && self.cascade.is_empty()
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -260,6 +281,7 @@ impl Relay {
         self.roll_month(now);
         self.expire_tokens(now.monotonic);
         self.release_gathered(now.monotonic);
+        self.watch_upstreams(now.monotonic);
         if self.drain_until.is_some_and(|until| until <= now.monotonic) {
             for id in self.session_ids() {
                 self.close(id, CloseReason::Drained);
@@ -267,13 +289,15 @@ impl Relay {
         }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout): the end of the gather window, of the drain, or of a token.
+    /// When to call [`handle_timeout`](Self::handle_timeout): the end of the gather window, of the drain, or of a token; a
+    /// ping to another relay.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let drain = self
             .drain_until
             .filter(|_| self.sessions.iter().flatten().any(|s| s.closing.is_none()));
-        [self.gather.due(), drain, self.tokens.next_expiry()]
+        let upstream = self.cascade.poll_timeout();
+        [self.gather.due(), drain, self.tokens.next_expiry(), upstream]
             .into_iter()
             .flatten()
             .min()
@@ -322,8 +346,11 @@ impl Relay {
         occupied.map(|(i, _)| SessionId(i as u32)).collect()
     }
 
-    /// Queues a notice.
+    /// Queues a notice. What an announcer is told about its listeners, another relay is asked for.
     pub(super) fn notify(&mut self, id: SessionId, notice: &RelayNotice) {
+        if self.session_ref(id).is_some_and(|s| s.upstream().is_some()) {
+            return self.ask_instead(id, notice);
+        }
         self.notify_framed(id, framing::frame(&notice.encode()));
     }
 

@@ -1,6 +1,6 @@
 //! Who is in which room: join, leave, presence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ids::{Alias, RoomId, TrackAlias},
@@ -14,7 +14,7 @@ use crate::{
     time::Now,
     wire::{
         framing,
-        relay_message::{Refusable, RefusalCode, RelayNotice, TokenBytes},
+        relay_message::{PRESENT_MAX, Refusable, RefusalCode, RelayNotice, TokenBytes},
     },
 };
 
@@ -27,13 +27,12 @@ impl Relay {
         alias: Alias,
         token: Option<&TokenBytes>,
     ) {
-        let joined_as = self.session_ref(id).and_then(|s| s.rooms.get(&room).copied());
-        if joined_as == Some(alias) {
-            // Asked twice: answered twice.
-            return self.tell_joined(id, room, alias);
+        if self.is_mirrored(room) {
+            let detail = "the room is another relay's";
+            return self.refuse(id, Refusable::Join(room), RefusalCode::NotCascaded, detail);
         }
-        if joined_as.is_some() {
-            self.leave_room(id, room);
+        if self.has_joined(id, room, alias) {
+            return;
         }
         let allowed = self.may_join(id, room, alias);
         if let Err((code, detail)) = allowed.and_then(|()| self.may_enter(now, id, token)) {
@@ -47,17 +46,50 @@ impl Relay {
             return;
         }
         let index = self.room_or_new(now, room);
+        self.enter(index, id, alias);
+    }
+
+    /// Whether the session is in the room under this alias: then it is answered again. If it is there under another one, it
+    /// leaves first, unless it is a relay that stands for several.
+    pub(super) fn has_joined(&mut self, id: SessionId, room: RoomId, alias: Alias) -> bool {
+        let Some(session) = self.session_ref(id) else {
+            return true;
+        };
+        let aliases = session.rooms.get(&room);
+        let (there, known) = (aliases.is_some(), aliases.is_some_and(|a| a.contains(&alias)));
+        let downstream = session.is_downstream();
+        if known {
+            // Asked twice: answered twice.
+            self.tell_joined(id, room, alias);
+            if let Some(&index) = self.room_by_id.get(&room).filter(|_| downstream) {
+                // Of a relay's clients, somebody came anew.
+                self.broadcast(index, id, &RelayNotice::Present { room, alias });
+            }
+        } else if there && !downstream {
+            self.leave_room(id, room);
+        }
+        known
+    }
+
+    /// The session is in from now on. The caller has checked that it may.
+    pub(super) fn enter(&mut self, index: Index, id: SessionId, alias: Alias) {
         let entry = &mut self.rooms[index];
+        let room = entry.id;
         entry.sessions += 1;
         entry.members.entry(alias).or_default().push(id);
         if let Some(session) = self.session(id) {
-            session.rooms.insert(room, alias);
+            session.rooms.entry(room).or_default().insert(alias);
         }
         self.tell_joined(id, room, alias);
         self.broadcast(index, id, &RelayNotice::Present { room, alias });
     }
 
-    fn may_join(&mut self, id: SessionId, room: RoomId, alias: Alias) -> Result<(), (RefusalCode, String)> {
+    pub(super) fn may_join(
+        &mut self,
+        id: SessionId,
+        room: RoomId,
+        alias: Alias,
+    ) -> Result<(), (RefusalCode, String)> {
         let limits = self.limits;
         if self.is_draining() {
             return Err((RefusalCode::Draining, "this relay is about to end".into()));
@@ -68,8 +100,11 @@ impl Relay {
                 "the month's traffic is used up".into(),
             ));
         }
-        let rooms = self.session_ref(id).map_or(0, |s| s.rooms.len());
-        if rooms >= limits.rooms_per_session_max {
+        let (rooms, clients) = self
+            .session_ref(id)
+            .map_or((0, 1), |s| (s.rooms.len(), s.clients()));
+        let known = self.session_ref(id).is_some_and(|s| s.rooms.contains_key(&room));
+        if !known && rooms >= limits.rooms_per_session_max * clients {
             return Err((
                 RefusalCode::SessionRoomsFull,
                 format!("a session may be in {rooms} rooms"),
@@ -85,7 +120,8 @@ impl Relay {
                 Ok(())
             };
         };
-        if room.sessions >= limits.members_per_room_max {
+        let joining = room.mirror.as_ref().map_or(0, |mirror| mirror.joining.len());
+        if room.sessions + joining >= limits.members_per_room_max {
             return Err((
                 RefusalCode::RoomFull,
                 format!("a room may have {} members", room.sessions),
@@ -104,7 +140,7 @@ impl Relay {
         Ok(())
     }
 
-    fn room_or_new(&mut self, now: Now, room: RoomId) -> Index {
+    pub(super) fn room_or_new(&mut self, now: Now, room: RoomId) -> Index {
         if let Some(&index) = self.room_by_id.get(&room) {
             return index;
         }
@@ -114,21 +150,21 @@ impl Relay {
             sessions: 0,
             tracks: BTreeMap::new(),
             media: RateLimiter::media(self.limits.room_media, now.monotonic),
+            mirror: None,
         });
         self.room_by_id.insert(room, index);
         index
     }
 
-    fn tell_joined(&mut self, id: SessionId, room: RoomId, own: Alias) {
+    pub(super) fn tell_joined(&mut self, id: SessionId, room: RoomId, own: Alias) {
         let Some(&index) = self.room_by_id.get(&room) else {
             return;
         };
-        let present: Vec<Alias> = self.rooms[index]
-            .members
-            .keys()
-            .copied()
-            .filter(|&a| a != own)
-            .collect();
+        let entry = &self.rooms[index];
+        let remote = entry.mirror.iter().flat_map(|mirror| &mirror.remote);
+        let mut present: BTreeSet<Alias> = entry.members.keys().chain(remote).copied().collect();
+        present.remove(&own);
+        let present: Vec<Alias> = present.into_iter().take(PRESENT_MAX).collect();
         // Aliases are at most as many as sessions, and those are limited to PRESENT_MAX.
         if let Ok(present) = present.try_into() {
             self.notify(id, &RelayNotice::Joined { room, present });
@@ -137,7 +173,8 @@ impl Relay {
 
     /// Everything of a session in a room ends. Not being there is no error: the wish is fulfilled.
     pub(super) fn leave_room(&mut self, id: SessionId, room: RoomId) {
-        let Some(alias) = self.session(id).and_then(|s| s.rooms.remove(&room)) else {
+        self.stop_joining(id, room);
+        let Some(aliases) = self.session(id).and_then(|s| s.rooms.remove(&room)) else {
             return;
         };
         let Some(session) = self.session_ref(id) else {
@@ -161,6 +198,28 @@ impl Relay {
         for track in subscribed {
             self.unsubscribe(id, room, track);
         }
+        for alias in aliases {
+            self.leave_alias(id, room, alias);
+        }
+    }
+
+    /// A relay's client leaves: everything ends with the last one.
+    pub(super) fn leave_as(&mut self, id: SessionId, room: RoomId, alias: Alias) {
+        let Some(aliases) = self.session(id).and_then(|s| s.rooms.get_mut(&room)) else {
+            return;
+        };
+        if !aliases.contains(&alias) {
+            return;
+        }
+        if aliases.len() == 1 {
+            return self.leave_room(id, room);
+        }
+        aliases.remove(&alias);
+        self.leave_alias(id, room, alias);
+    }
+
+    /// A session is in a room under one alias less.
+    fn leave_alias(&mut self, id: SessionId, room: RoomId, alias: Alias) {
         let Some(&index) = self.room_by_id.get(&room) else {
             return;
         };
@@ -172,19 +231,38 @@ impl Relay {
         });
         if last {
             entry.members.remove(&alias);
+            self.tell_upstream_gone(room, alias);
         }
-        if entry.sessions == 0 {
-            self.room_by_id.remove(&room);
-            self.rooms.remove(index);
-        } else if last {
+        if !self.forget_empty_room(room) && last {
             self.broadcast(index, id, &RelayNotice::Gone { room, alias });
         }
     }
 
+    /// Forgets a room in which nobody is, or is about to be.
+    pub(super) fn forget_empty_room(&mut self, room: RoomId) -> bool {
+        let Some(&index) = self.room_by_id.get(&room) else {
+            return true;
+        };
+        let entry = &self.rooms[index];
+        let awaited = entry
+            .mirror
+            .as_ref()
+            .is_some_and(|mirror| !mirror.joining.is_empty());
+        if entry.sessions > 0 || awaited {
+            return false;
+        }
+        self.forget_mirror(room);
+        if let Some(index) = self.room_by_id.remove(&room) {
+            self.rooms.remove(index);
+        }
+        true
+    }
+
     /// Tells everybody in a room but one.
-    fn broadcast(&mut self, room: Index, except: SessionId, notice: &RelayNotice) {
+    pub(super) fn broadcast(&mut self, room: Index, except: SessionId, notice: &RelayNotice) {
         let frame = framing::frame(&notice.encode());
-        let sessions: Vec<SessionId> = self.rooms[room]
+        // A relay is under several aliases, and told once.
+        let sessions: BTreeSet<SessionId> = self.rooms[room]
             .members
             .values()
             .flatten()

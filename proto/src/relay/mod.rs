@@ -13,12 +13,14 @@
 
 mod access;
 mod admission;
+mod cascade;
 mod forwarding;
 mod gather;
 mod limits;
 mod listener_queue;
 mod machine;
 mod membership;
+mod mirror;
 mod month;
 mod quota;
 mod rate_limiter;
@@ -31,6 +33,7 @@ mod subscriptions;
 pub mod token;
 
 pub use access::{Access, BAD_TOKENS_MAX, TOKENS_MAX, TokenUsage};
+pub use cascade::{CASCADE_CLIENTS_MAX, CASCADE_RELAYS_MAX};
 pub use limits::{
     ANNOUNCERS_PER_TRACK_MAX, CONTROL_BACKLOG_MAX, ENVELOPE_BACKLOG_MAX, GATHER_BYTES, GATHER_WINDOW_MAX,
     MEDIA_REFUSAL_INTERVAL, MediaRate, RelayLimits, SESSION_BYTES, SESSIONS_PER_ALIAS_MAX,

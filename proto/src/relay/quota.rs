@@ -70,7 +70,9 @@ impl Relay {
         else {
             return Err((DropReason::NotAnnounced, RefusalCode::NotAnnounced));
         };
-        if !session.media.allows(now, bytes) {
+        // What another relay sends was asked for here, and counts where it goes.
+        let upstream = session.upstream().is_some();
+        if !upstream && !session.media.allows(now, bytes) {
             return Err((DropReason::SessionBitrate, RefusalCode::SessionBitrate));
         }
         let mut token = session.token.and_then(|token| self.tokens.uses.get_mut(&token));
@@ -83,7 +85,7 @@ impl Relay {
                 return Err((DropReason::TokenBitrate, RefusalCode::TokenBitrate));
             }
         }
-        let mut block = self.blocks.get_mut(&session.block);
+        let mut block = self.blocks.get_mut(&session.block).filter(|_| !upstream);
         if let Some(block) = &mut block
             && !block.media.allows(now, bytes)
         {
@@ -125,7 +127,8 @@ impl Relay {
         let at = now.monotonic;
         self.limits = limits;
         for session in self.sessions.iter_mut().flatten() {
-            session.media.set_media(limits.session_media, at);
+            let clients = session.clients();
+            session.media.set_media(limits.session_media.times(clients), at);
         }
         for (_, room) in &mut self.rooms {
             room.media.set_media(limits.room_media, at);

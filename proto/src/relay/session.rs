@@ -1,14 +1,14 @@
 //! One client's session at the relay.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
 use crate::{
-    ids::{Alias, RoomId, TrackAlias},
+    ids::{Alias, RelayId, RoomId, TrackAlias},
     relay::{
-        limits::RelayLimits, listener_queue::ListenerQueue, machine::CloseReason, rate_limiter::RateLimiter,
-        room::Index, token::TokenId,
+        cascade::CASCADE_CLIENTS_MAX, limits::RelayLimits, listener_queue::ListenerQueue,
+        machine::CloseReason, rate_limiter::RateLimiter, room::Index, token::TokenId,
     },
     time::Timestamp,
 };
@@ -30,11 +30,17 @@ pub struct Origin {
     pub block: AddressBlock,
     /// Whether its address is one of those that the operator listed: such a session needs no token.
     pub listed: bool,
+    /// Who it proved to be: a member's pseudonym, or a relay. Kept only if the operator listed it.
+    pub identity: Option<RelayId>,
 }
 
 impl From<AddressBlock> for Origin {
     fn from(block: AddressBlock) -> Self {
-        Self { block, listed: false }
+        Self {
+            block,
+            listed: false,
+            identity: None,
+        }
     }
 }
 
@@ -53,8 +59,8 @@ pub(super) struct Session {
     pub(super) token: Option<TokenId>,
     /// Tokens that it showed in vain.
     pub(super) bad_tokens: u8,
-    /// Rooms, and the alias in each.
-    pub(super) rooms: BTreeMap<RoomId, Alias>,
+    /// Rooms, and the aliases in each: one, or those of a relay's clients.
+    pub(super) rooms: BTreeMap<RoomId, BTreeSet<Alias>>,
     pub(super) announced: BTreeMap<TrackAlias, TrackRef>,
     pub(super) subscribed: BTreeMap<(RoomId, TrackAlias), Index>,
     pub(super) media: RateLimiter,
@@ -77,13 +83,41 @@ pub(super) struct Session {
     pub(super) streams: usize,
     /// Whether it counts toward the quotas: a refused one does not.
     pub(super) admitted: bool,
+    /// See [`Leg`].
+    pub(super) leg: Leg,
+}
+
+/// Whom a session is with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Leg {
+    /// A member's node.
+    Client,
+    /// Another relay, which stands for clients of its own: its operator and ours agreed.
+    Downstream(RelayId),
+    /// Another relay, whose client this one is.
+    Upstream(Upstream),
+}
+
+/// What this relay has told another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Upstream {
+    pub(super) relay: RelayId,
+    /// Tracks that its rooms were told that this relay's clients send.
+    pub(super) told: BTreeSet<(RoomId, TrackAlias)>,
 }
 
 impl Session {
-    pub(super) fn new(now: Timestamp, origin: Origin, limits: &RelayLimits) -> Self {
-        let requests = u64::from(limits.requests_per_second);
-        let envelopes = u64::from(limits.envelopes_per_second);
-        let envelope_bytes = u64::from(limits.envelope_bytes_per_second);
+    /// A session with a client, or with a relay that may ask for as many as [`CASCADE_CLIENTS_MAX`].
+    pub(super) fn new(now: Timestamp, origin: Origin, leg: Leg, limits: &RelayLimits) -> Self {
+        let clients = if leg == Leg::Client {
+            1
+        } else {
+            CASCADE_CLIENTS_MAX
+        };
+        let share = clients as u64;
+        let requests = u64::from(limits.requests_per_second) * share;
+        let envelopes = u64::from(limits.envelopes_per_second) * share;
+        let envelope_bytes = u64::from(limits.envelope_bytes_per_second) * share;
         Self {
             block: origin.block,
             listed: origin.listed,
@@ -92,7 +126,7 @@ impl Session {
             rooms: BTreeMap::new(),
             announced: BTreeMap::new(),
             subscribed: BTreeMap::new(),
-            media: RateLimiter::media(limits.session_media, now),
+            media: RateLimiter::media(limits.session_media.times(clients), now),
             requests: RateLimiter::new(requests, requests * 20, now),
             envelopes: RateLimiter::new(envelopes, envelopes * 10, now),
             envelope_bytes: RateLimiter::new(envelope_bytes, envelope_bytes * 8, now),
@@ -105,6 +139,33 @@ impl Session {
             closing: None,
             streams: 0,
             admitted: false,
+            leg,
         }
+    }
+
+    /// The alias of a client; the first of those that a relay stands for.
+    pub(super) fn alias_in(&self, room: &RoomId) -> Option<Alias> {
+        self.rooms.get(room)?.first().copied()
+    }
+
+    /// For how many clients it may ask: its quotas are theirs together.
+    pub(super) fn clients(&self) -> usize {
+        match self.leg {
+            Leg::Client => 1,
+            Leg::Downstream(_) | Leg::Upstream(_) => CASCADE_CLIENTS_MAX,
+        }
+    }
+
+    /// The relay whose client this one is on this session.
+    pub(super) fn upstream(&self) -> Option<RelayId> {
+        match &self.leg {
+            Leg::Upstream(upstream) => Some(upstream.relay),
+            Leg::Client | Leg::Downstream(_) => None,
+        }
+    }
+
+    /// Whether it is with a relay that stands for its clients.
+    pub(super) fn is_downstream(&self) -> bool {
+        matches!(self.leg, Leg::Downstream(_))
     }
 }

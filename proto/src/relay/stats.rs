@@ -138,6 +138,10 @@ pub struct RelayStats {
     pub hibernating: bool,
     /// Tokens in use now.
     pub tokens: u64,
+    /// Links to other relays that are up now.
+    pub upstreams: u64,
+    /// Rooms now that are other relays'.
+    pub mirrored_rooms: u64,
 }
 
 impl RelayStats {

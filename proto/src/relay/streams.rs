@@ -62,14 +62,16 @@ impl Relay {
             self.refuse_media(now, sender, header.track, RefusalCode::NotAnnounced);
             return self.output.push_back(stop);
         };
-        let open = self.session_ref(sender).map_or(0, |s| s.streams);
+        let (open, clients) = self
+            .session_ref(sender)
+            .map_or((0, 1), |s| (s.streams, s.clients()));
         let listeners: Vec<SessionId> = self.tracks[track]
             .listeners
             .iter()
             .copied()
             .filter(|&l| l != sender)
             .collect();
-        if listeners.is_empty() || open >= STREAMS_PER_SESSION_MAX {
+        if listeners.is_empty() || open >= STREAMS_PER_SESSION_MAX * clients {
             self.stats.streams_dropped += 1;
             return self.output.push_back(stop);
         }

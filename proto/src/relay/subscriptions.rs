@@ -25,11 +25,9 @@ impl Relay {
             }
             None => {}
         }
-        if session.announced.len() >= self.limits.tracks_per_session_max {
-            let detail = format!(
-                "a session may announce {} tracks",
-                self.limits.tracks_per_session_max
-            );
+        let tracks_max = self.limits.tracks_per_session_max * session.clients();
+        if session.announced.len() >= tracks_max {
+            let detail = format!("a session may announce {tracks_max} tracks");
             return self.refuse(id, what, RefusalCode::TracksFull, &detail);
         }
         let index = self.track_or_new(room, track);
@@ -44,6 +42,7 @@ impl Relay {
         if self.tracks[index].wanted_from(id) {
             self.notify(id, &RelayNotice::Subscribe { room, track });
         }
+        self.reconcile_track(room, track);
     }
 
     /// Not having announced the track is no error.
@@ -66,6 +65,7 @@ impl Relay {
             }
         }
         self.forget_if_unused(index);
+        self.reconcile_track(room, track);
     }
 
     pub(super) fn subscribe(&mut self, id: SessionId, room: RoomId, track: TrackAlias) {
@@ -76,11 +76,17 @@ impl Relay {
         if session.subscribed.contains_key(&(room, track)) {
             return;
         }
-        if session.subscribed.len() >= self.limits.subscriptions_per_session_max {
-            let max = self.limits.subscriptions_per_session_max;
+        let max = self.limits.subscriptions_per_session_max * session.clients();
+        if session.subscribed.len() >= max {
             let detail = format!("a session may subscribe to {max} tracks");
             return self.refuse(id, what, RefusalCode::SubscriptionsFull, &detail);
         }
+        self.listen(id, room, track);
+        self.reconcile_track(room, track);
+    }
+
+    /// The caller has checked that the room exists and that the session may.
+    pub(super) fn listen(&mut self, id: SessionId, room: RoomId, track: TrackAlias) {
         let index = self.track_or_new(room, track);
         let wanted = self.announcers_wanted(index);
         self.tracks[index].listeners.push(id);
@@ -100,6 +106,7 @@ impl Relay {
         self.stop_forwards(id, room, track);
         self.tell_announcers(index, &wanted);
         self.forget_if_unused(index);
+        self.reconcile_track(room, track);
     }
 
     /// Each announcer of a track, and whether anybody else wants the track from it.
@@ -126,7 +133,7 @@ impl Relay {
     }
 
     /// The caller has checked that the room exists.
-    fn track_or_new(&mut self, room: RoomId, alias: TrackAlias) -> Index {
+    pub(super) fn track_or_new(&mut self, room: RoomId, alias: TrackAlias) -> Index {
         let room = self.room_by_id[&room];
         if let Some(&index) = self.rooms[room].tracks.get(&alias) {
             return index;

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod access;
+mod cascade;
 mod change;
 
 const ROOM: RoomId = RoomId([1; 16]);

@@ -93,6 +93,46 @@ pub enum RelayRequest {
         /// Any number.
         nonce: u64,
     },
+    /// Enter a room of another relay through this one. Answered as [`RelayRequest::Join`] is; from then on the room is used
+    /// like one of this relay's.
+    JoinThrough {
+        /// The other relay's encoded signed descriptor.
+        relay: DescriptorBytes,
+        /// Which room of that relay.
+        room: RoomId,
+        /// Where envelopes for this client go.
+        alias: Alias,
+        /// For the other relay, where it asks for one.
+        token: Option<TokenBytes>,
+    },
+    /// From a relay for one of its clients: enter a room under one more alias. Answered as [`RelayRequest::Join`] is, in the
+    /// order of asking; again if the alias is there already, as somebody may have come anew.
+    JoinAs {
+        /// Which room.
+        room: RoomId,
+        /// The client's alias.
+        alias: Alias,
+        /// Where the relay asks for one; the first valid one is the session's.
+        token: Option<TokenBytes>,
+    },
+    /// From a relay for one of its clients: opaque bytes for everybody under an alias in a room.
+    EnvelopeFrom {
+        /// In which room.
+        room: RoomId,
+        /// The client's alias, under which the relay joined.
+        from: Alias,
+        /// For whom.
+        to: Alias,
+        /// What.
+        bytes: EnvelopeBytes,
+    },
+    /// From a relay for one of its clients: leave a room under one alias.
+    LeaveAs {
+        /// Which room.
+        room: RoomId,
+        /// The client's alias.
+        alias: Alias,
+    },
 }
 
 /// Relay → client.
@@ -188,6 +228,27 @@ pub enum RelayNotice {
         /// The address beyond its NAT.
         address: WireAddress,
     },
+    /// To a relay: an envelope for one of its clients.
+    EnvelopeTo {
+        /// In which room.
+        room: RoomId,
+        /// The client's alias.
+        to: Alias,
+        /// The alias under which the sender joined.
+        from: Alias,
+        /// What.
+        bytes: EnvelopeBytes,
+    },
+    /// The other relay of [`RelayRequest::JoinThrough`]: before the first [`RelayNotice::Joined`] of its rooms, and when
+    /// something of it changes.
+    Through {
+        /// Its newest signed descriptor, as it told it.
+        descriptor: DescriptorBytes,
+        /// The round-trip time from this relay to that one in microseconds, once measured.
+        rtt_us: Option<u32>,
+        /// Whether it ends soon.
+        draining: bool,
+    },
 }
 
 /// What was refused.
@@ -209,9 +270,25 @@ pub enum Refusable {
     Media(TrackAlias),
     /// A control frame that is not a request of this version.
     Request,
+    /// [`RelayRequest::EnvelopeFrom`]: room, sender, recipient.
+    EnvelopeFrom(RoomId, Alias, Alias),
 }
 
 impl Refusable {
+    /// The room that it is about, if it is about one.
+    #[must_use]
+    pub const fn room(&self) -> Option<RoomId> {
+        match self {
+            Self::Join(room)
+            | Self::Announce(room, _)
+            | Self::Subscribe(room, _)
+            | Self::Envelope(room, _)
+            | Self::EnvelopeFrom(room, ..)
+            | Self::Room(room) => Some(*room),
+            Self::Session | Self::Media(_) | Self::Request => None,
+        }
+    }
+
     /// What was refused, in words for people.
     #[must_use]
     pub const fn words(&self) -> &'static str {
@@ -220,7 +297,7 @@ impl Refusable {
             Self::Join(_) => "entering a room",
             Self::Announce(..) => "offering a track",
             Self::Subscribe(..) => "listening to a track",
-            Self::Envelope(..) => "a message to a member",
+            Self::Envelope(..) | Self::EnvelopeFrom(..) => "a message to a member",
             Self::Room(_) => "a request",
             Self::Media(_) => "sound or video",
             Self::Request => "an unreadable request",
@@ -292,6 +369,10 @@ pub enum RefusalCode {
     AddressNotAllowed,
     /// The relay's memory is used up.
     MemoryFull,
+    /// The relay does not carry to that other relay.
+    NotCascaded,
+    /// The other relay cannot be reached from this one.
+    UpstreamLost,
 }
 
 impl RefusalCode {
@@ -329,6 +410,8 @@ impl RefusalCode {
             Self::TotalBitrate => "total_bitrate",
             Self::AddressNotAllowed => "address_not_allowed",
             Self::MemoryFull => "memory_full",
+            Self::NotCascaded => "not_cascaded",
+            Self::UpstreamLost => "upstream_lost",
         }
     }
 
@@ -380,6 +463,28 @@ impl RelayRequest {
 }
 
 impl RelayNotice {
+    /// The room that it is about, if it is about one.
+    #[must_use]
+    pub const fn room(&self) -> Option<RoomId> {
+        match self {
+            Self::Joined { room, .. }
+            | Self::Present { room, .. }
+            | Self::Gone { room, .. }
+            | Self::Subscribe { room, .. }
+            | Self::Unsubscribe { room, .. }
+            | Self::TrackGone { room, .. }
+            | Self::Envelope { room, .. }
+            | Self::EnvelopeTo { room, .. }
+            | Self::Redirect { room, .. } => Some(*room),
+            Self::Refused { what, .. } => what.room(),
+            Self::Welcome { .. }
+            | Self::Draining { .. }
+            | Self::Pong { .. }
+            | Self::Observed { .. }
+            | Self::Through { .. } => None,
+        }
+    }
+
     /// The canonical encoding, without length prefix.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

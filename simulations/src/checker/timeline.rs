@@ -111,7 +111,14 @@ fn describe_path(path: &RoutePath) -> String {
     match path {
         RoutePath::Direct => "direct".to_owned(),
         RoutePath::Relay {
-            operator, hosting, ..
-        } => format!("relay {operator} {hosting}"),
+            operator,
+            hosting,
+            through,
+            ..
+        } => {
+            let near = through.as_deref().map(describe_path);
+            let by = near.map(|near| format!(" by {near}")).unwrap_or_default();
+            format!("relay {operator} {hosting}{by}")
+        }
     }
 }

@@ -104,6 +104,7 @@ fn relays(draw: &mut Draw) -> Vec<RelaySpec> {
             legal_seat: draw
                 .one_in(3)
                 .then(|| COUNTRIES[draw.index(COUNTRIES.len())].to_owned()),
+            cascade: Vec::new(),
         })
         .collect()
 }
@@ -125,6 +126,7 @@ fn members(draw: &mut Draw, relays: &[RelaySpec], permitted: bool) -> Vec<Member
                 .collect(),
             joins_at_ms: (index > 0).then(|| 100 + draw.below(8_000)),
             invited_by: None,
+            cannot_reach: Vec::new(),
             patience_s: 10,
             passphrase: None,
             clock_skew_s: 0,

@@ -110,6 +110,7 @@ fn member(draw: &mut Draw, index: usize, coming: u64) -> MemberSpec {
         relays: Vec::new(),
         joins_at_ms: (index > 0).then(|| 100 + draw.below(coming)),
         invited_by: None,
+        cannot_reach: Vec::new(),
         patience_s: 30,
         passphrase: None,
         clock_skew_s: skew as i64 - CLOCK_SKEW_MAX_S as i64,

@@ -96,6 +96,7 @@ fn person(index: usize, joins_at_ms: u64) -> MemberSpec {
         direct: true,
         speaks: index.is_multiple_of(2),
         relays: Vec::new(),
+        cannot_reach: Vec::new(),
         patience_s: 30,
         passphrase: None,
         joins_at_ms: (index > 0).then_some(joins_at_ms),

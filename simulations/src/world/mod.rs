@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use subrosa_proto::{
     identity::Identity,
+    ids::RelayId,
     meeting::participant::{DialId, Participant},
     noise::PskId,
     random::Random,
@@ -51,6 +52,8 @@ pub(crate) enum Occurrence {
     Up(PipeId, Side, Option<DialId>, Option<PskId>),
     /// A dial is given up.
     DialFailed(usize, u32, DialId),
+    /// A relay's dial to another one is given up.
+    UpstreamFailed(usize, u32, RelayId),
     /// A control frame arrives.
     Control(PipeId, Side, Vec<u8>),
     /// A datagram arrives.
@@ -63,9 +66,10 @@ pub(crate) enum Occurrence {
 
 /// Message 1 of a handshake on its way.
 pub(crate) struct Knock {
-    pub(crate) from: usize,
+    pub(crate) from: Place,
     pub(crate) run: u32,
-    pub(crate) dial: DialId,
+    /// A participant's name for it.
+    pub(crate) dial: Option<DialId>,
     pub(crate) to: Place,
     pub(crate) psk: Option<PskId>,
     /// When the dialler gives up.
@@ -93,7 +97,11 @@ impl<'a> World<'a> {
         let mut root = [0; 32];
         root[..8].copy_from_slice(&seed.to_le_bytes());
         let mut random = Random::from_seed(root);
-        let network = Network::new(scenario.network.clone(), random.fork("network"));
+        let mut network = Network::new(scenario.network.clone(), random.fork("network"));
+        for (index, spec) in scenario.members.iter().enumerate() {
+            let behind = spec.cannot_reach.iter().filter_map(|name| scenario.relay(name));
+            network.wall_off(Place::Node(index), behind.map(Place::Relay).collect());
+        }
         let mut identities = random.fork("identities");
         let nodes =
             scenario.members.iter().enumerate().map(|(index, spec)| {
@@ -103,7 +111,8 @@ impl<'a> World<'a> {
         let relays = scenario.relays.iter().enumerate().map(|(index, spec)| {
             RelaySite::new(index, spec.clone(), &Identity::from_seed(&identities.bytes()))
         });
-        let relays: Vec<RelaySite> = relays.collect::<Result<_, String>>()?;
+        let mut relays: Vec<RelaySite> = relays.collect::<Result<_, String>>()?;
+        agree_on_cascades(scenario, &mut relays);
         let ids = nodes.iter().map(Node::id).collect();
         let checkers = Checkers::new(scenario, ids)?;
         Ok(Self {
@@ -146,6 +155,7 @@ impl<'a> World<'a> {
             Occurrence::Knock(knock) => self.answer(knock),
             Occurrence::Up(pipe, side, dial, psk) => self.bring_up(pipe, side, dial, psk),
             Occurrence::DialFailed(node, run, dial) => self.fail_dial(node, run, dial),
+            Occurrence::UpstreamFailed(relay, run, other) => self.fail_upstream(relay, run, other),
             Occurrence::Control(pipe, side, bytes) => self.deliver_control(pipe, side, &bytes),
             Occurrence::Datagram(pipe, side, bytes) => self.deliver_datagram(pipe, side, &bytes),
             Occurrence::Down(pipe, side) => self.bring_down(pipe, side),
@@ -245,4 +255,16 @@ fn participants(nodes: &[Node]) -> Vec<Option<&Participant>> {
         .iter()
         .map(|node| node.participant.as_ref().filter(|_| !node.is_spy));
     honest.collect()
+}
+
+/// Tells each relay to which others it carries.
+fn agree_on_cascades(scenario: &Scenario, relays: &mut [RelaySite]) {
+    let ids: Vec<RelayId> = relays.iter().map(|site| site.id).collect();
+    for site in relays {
+        let others = site.spec.cascade.iter().filter_map(|name| scenario.relay(name));
+        let agreed = others.map(|other| ids[other]).collect();
+        if let Some(relay) = &mut site.relay {
+            relay.set_cascade(agreed);
+        }
+    }
 }

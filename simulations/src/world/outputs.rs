@@ -151,11 +151,15 @@ impl World<'_> {
     pub(crate) fn drain_relay(&mut self, index: usize) {
         let now = Self::relay_now(self.now);
         while let Some(output) = self.relays[index].relay.as_mut().and_then(|r| r.poll_output()) {
-            if let RelayOutput::Close { session, .. } = output
-                && let Some(&(pipe, side)) = self.relays[index].sessions.get(&session)
-            {
-                self.flush_session(index, session);
-                self.close(pipe, side);
+            match output {
+                RelayOutput::Close { session, .. } => {
+                    if let Some(&(pipe, side)) = self.relays[index].sessions.get(&session) {
+                        self.flush_session(index, session);
+                        self.close(pipe, side);
+                    }
+                }
+                RelayOutput::Dial { relay, addresses, .. } => self.dial_upstream(index, relay, &addresses),
+                _ => {}
             }
         }
         while let Some(session) = self.relays[index].relay.as_mut().and_then(|r| r.poll_ready(now)) {

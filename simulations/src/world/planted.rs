@@ -74,9 +74,9 @@ impl World<'_> {
             return;
         };
         let knock = Knock {
-            from,
+            from: Place::Node(from),
             run: self.nodes[from].run,
-            dial: DialId(u64::MAX),
+            dial: Some(DialId(u64::MAX)),
             to: Place::Relay(refused),
             psk: None,
             deadline: self.now + DIAL_PATIENCE,

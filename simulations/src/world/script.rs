@@ -156,6 +156,11 @@ impl World<'_> {
                 self.network.cut(places);
                 self.sever_pipes();
             }
+            Action::Reach { who } => {
+                if let Some(place) = self.place(who) {
+                    self.network.wall_off(place, Vec::new());
+                }
+            }
             Action::Mark { name } => self.checkers.mark(self.now, name),
             Action::Heal {} => {
                 let was_parted = self.network.is_parted();

@@ -1,17 +1,17 @@
 //! The modelled transport: handshakes by round trips, control frames reliable and in order, datagrams as the network
 //! lets them through. Nothing is answered to whoever does not know a key.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use subrosa_proto::{
-    ids::LinkId,
+    ids::{LinkId, RelayId},
     meeting::participant::{DialId, DialTarget, LinkPeer},
     noise::PskId,
-    relay::AddressBlock,
+    relay::{AddressBlock, Origin},
     time::{Now, Timestamp},
 };
 
-use super::{Knock, Occurrence, World, node::unix};
+use super::{Knock, Occurrence, World, node::unix, relay_site::RelaySite};
 use crate::{
     network::Place,
     pipe::{Handle, Pipe, PipeId, Side},
@@ -19,6 +19,8 @@ use crate::{
 
 /// A dial without an answer is given up after so long (as the node's driver does).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A relay gives up a dial after so long (as in the node's driver, for each address).
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Message 1 is repeated so often.
 const MESSAGE1_INTERVAL: Duration = Duration::from_millis(500);
 /// A connection on which nothing comes is dead after so long (as in the node's driver).
@@ -63,9 +65,9 @@ impl World<'_> {
         };
         if let Some(to) = to {
             let knock = Knock {
-                from,
+                from: Place::Node(from),
                 run,
-                dial,
+                dial: Some(dial),
                 to,
                 psk,
                 deadline,
@@ -75,10 +77,47 @@ impl World<'_> {
         }
     }
 
+    /// A relay asks for a link to another one.
+    pub(crate) fn dial_upstream(&mut self, from: usize, relay: RelayId, addresses: &[SocketAddr]) {
+        let run = self.relays[from].run;
+        let deadline = self.now + UPSTREAM_TIMEOUT;
+        self.queue
+            .plan(deadline, Occurrence::UpstreamFailed(from, run, relay));
+        let same = |site: &RelaySite| site.id == relay && site.descriptor.addresses == addresses;
+        if let Some(to) = self.relays.iter().position(same) {
+            let knock = Knock {
+                from: Place::Relay(from),
+                run,
+                dial: None,
+                to: Place::Relay(to),
+                psk: None,
+                deadline,
+            };
+            let delay = self.network.reliable();
+            self.queue.plan(self.now + delay, Occurrence::Knock(knock));
+        }
+    }
+
+    /// The other relay did not answer in time; the machine ignores it if it did.
+    pub(crate) fn fail_upstream(&mut self, index: usize, run: u32, relay: RelayId) {
+        let site = &mut self.relays[index];
+        if site.run != run {
+            return;
+        }
+        if let Some(machine) = &mut site.relay {
+            machine.handle_upstream_failed(relay);
+            self.drain_relay(index);
+        }
+    }
+
     /// Message 1 arrives: answered only if the key is known.
     pub(crate) fn answer(&mut self, knock: Knock) {
-        let from = Place::Node(knock.from);
-        if self.nodes[knock.from].run != knock.run {
+        let from = knock.from;
+        let (run, caller) = match from {
+            Place::Node(index) => (self.nodes[index].run, self.nodes[index].id().0),
+            Place::Relay(index) => (self.relays[index].run, self.relays[index].id.0),
+        };
+        if run != knock.run {
             return;
         }
         if !self.network.is_joined(from, knock.to) {
@@ -93,7 +132,7 @@ impl World<'_> {
             Place::Node(index) => {
                 let node = &self.nodes[index];
                 let known = knock.psk.is_some_and(|psk| node.accept.contains(&psk));
-                let turned_away = node.unadmitted.covers(knock.psk, &self.nodes[knock.from].id().0);
+                let turned_away = node.unadmitted.covers(knock.psk, &caller);
                 if !known || turned_away || node.participant.is_none() || node.is_spy {
                     return;
                 }
@@ -116,9 +155,8 @@ impl World<'_> {
         let mut pipe = Pipe::new((from, knock.run), (knock.to, run), self.now);
         pipe.ends[1].ordered_until = acceptor_up;
         self.pipes.push(pipe);
-        let dial = Some(knock.dial);
         self.queue
-            .plan(dialler_up, Occurrence::Up(id, 0, dial, knock.psk));
+            .plan(dialler_up, Occurrence::Up(id, 0, knock.dial, knock.psk));
         self.queue
             .plan(acceptor_up, Occurrence::Up(id, 1, None, knock.psk));
     }
@@ -163,11 +201,19 @@ impl World<'_> {
             }
             Place::Relay(index) => {
                 let session = self.relays[index].new_session(id, side);
+                let origin = match there {
+                    Place::Node(node) => AddressBlock(node as u64).into(),
+                    Place::Relay(other) => Origin {
+                        identity: Some(self.relays[other].id),
+                        ..AddressBlock(u64::MAX - other as u64).into()
+                    },
+                };
                 if let Some(relay) = &mut self.relays[index].relay {
-                    let block = match there {
-                        Place::Node(node) | Place::Relay(node) => AddressBlock(node as u64),
-                    };
-                    relay.handle_session_up(Self::relay_now(self.now), session, block);
+                    let now = Self::relay_now(self.now);
+                    match origin.identity.filter(|_| side == 0) {
+                        Some(other) => relay.handle_upstream_up(now, other, session),
+                        None => relay.handle_session_up(now, session, origin),
+                    }
                 }
                 (index, Handle::Session(session))
             }

@@ -248,20 +248,34 @@ fn way_in(path: Option<&RoutePath>) -> String {
     }
 }
 
+/// What is said of each path over relays, by `word`: of several paths with `+`, of relays one behind the other with `>`.
+fn over_relays(paths: &[RoutePath], word: impl Fn(&RoutePath) -> Option<String>) -> Option<String> {
+    let hops = |path: &RoutePath| {
+        let RoutePath::Relay { through, .. } = path else {
+            return None;
+        };
+        let near = through.as_deref().and_then(&word).into_iter();
+        Some(near.chain(word(path)).collect::<Vec<_>>().join(">"))
+    };
+    let words: Vec<String> = paths.iter().filter_map(hops).collect();
+    (!words.is_empty()).then(|| words.join("+"))
+}
+
 fn to_route(peer: MemberId, paths: &[RoutePath], rtt_ms: Option<f64>) -> Route {
-    let relays = || {
-        paths.iter().filter_map(|path| match path {
+    let [via, hosting, legal_seat, evidence] = [0, 1, 2, 3].map(|word| {
+        over_relays(paths, |path| match path {
             RoutePath::Relay {
                 operator,
                 hosting,
                 legal_seat,
                 evidence,
                 ..
-            } => Some((operator, hosting, legal_seat, evidence)),
+            } => [operator, hosting, legal_seat, &evidence.to_string()]
+                .get(word)
+                .map(|word| (*word).clone()),
             RoutePath::Direct => None,
         })
-    };
-    let join = |words: Vec<String>| (!words.is_empty()).then(|| words.join("+"));
+    });
     Route {
         peer,
         path: match paths.first() {
@@ -269,13 +283,10 @@ fn to_route(peer: MemberId, paths: &[RoutePath], rtt_ms: Option<f64>) -> Route {
             Some(RoutePath::Direct) => PathKind::Direct,
             Some(RoutePath::Relay { .. }) => PathKind::Relay,
         },
-        via: relays()
-            .map(|(operator, ..)| operator.clone())
-            .collect::<Vec<_>>()
-            .join("+"),
-        hosting: join(relays().map(|(_, hosting, ..)| hosting.clone()).collect()),
-        legal_seat: join(relays().map(|(_, _, seat, _)| seat.clone()).collect()),
-        evidence: join(relays().map(|(.., evidence)| evidence.to_string()).collect()),
+        via: via.unwrap_or_default(),
+        hosting,
+        legal_seat,
+        evidence,
         rtt_ms,
     }
 }

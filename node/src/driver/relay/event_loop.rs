@@ -25,6 +25,7 @@ use super::{
     link::{Link, LinkState},
     socket::{Received, RelaySocket},
     timers::Timers,
+    upstreams::{Dialler, Upstreams},
 };
 
 /// Batches received in one turn, so that sending is never far behind.
@@ -58,6 +59,8 @@ pub(super) struct EventLoop {
     pub(super) transmit_buffer: Vec<u8>,
     /// A send that found the kernel's buffer full.
     pub(super) blocked: Option<(Transmit, Vec<u8>)>,
+    /// Links to other relays.
+    pub(super) upstreams: Upstreams,
     /// Who may dial, and how often.
     pub(super) doorstep: Doorstep,
     pub(super) policy: DriverPolicy,
@@ -81,6 +84,7 @@ impl EventLoop {
         relay: Relay,
         sessions_max: usize,
         policy: DriverPolicy,
+        dialler: Option<Dialler>,
     ) -> Self {
         let started = Instant::now();
         Self {
@@ -98,6 +102,7 @@ impl EventLoop {
             received: Vec::new(),
             transmit_buffer: Vec::new(),
             blocked: None,
+            upstreams: Upstreams::new(dialler),
             doorstep: Doorstep::new(policy.handshakes),
             policy,
             started,
@@ -145,7 +150,8 @@ impl EventLoop {
             .relay
             .poll_timeout()
             .map(|at| self.started + Duration::from_micros(at.as_micros()));
-        [self.timers.next(), machine, Some(now + IDLE_TURN)]
+        let dials = self.upstreams.next();
+        [self.timers.next(), machine, dials, Some(now + IDLE_TURN)]
             .into_iter()
             .flatten()
             .min()
@@ -174,6 +180,7 @@ impl EventLoop {
             }
         }
         self.begin_handshakes(now, at);
+        self.watch_dials(at);
         while let Some(handle) = self.timers.expired(at) {
             if let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) {
                 link.timer = None;
@@ -249,7 +256,12 @@ impl EventLoop {
             }
         }
         link.handle_events(now, at, &mut self.relay);
-        if before == LinkState::Handshaking && link.state != LinkState::Handshaking {
+        if link.upstream.is_some() {
+            let (was, is) = (before, link.state);
+            if was == LinkState::Handshaking && is != was {
+                self.dial_ended(now, at, handle, is == LinkState::Up);
+            }
+        } else if before == LinkState::Handshaking && link.state != LinkState::Handshaking {
             self.handshaking -= 1;
             let up = link.state == LinkState::Up;
             self.stats.handshakes_finished += u64::from(up);
@@ -258,15 +270,21 @@ impl EventLoop {
                 tracing::info!(address = %link.connection.remote_address(), "session");
             }
         }
+        let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) else {
+            return;
+        };
         if drained {
             if link.state == LinkState::Up {
                 self.relay.handle_session_down(now, link.session);
+            } else if link.upstream.is_some() {
+                self.dial_ended(now, at, handle, false);
             } else if link.state == LinkState::Handshaking {
                 self.handshaking -= 1;
                 self.stats.handshakes_failed += 1;
             }
-            self.timers.remove(link.timer, handle);
-            self.links[handle.0] = None;
+            if let Some(link) = self.links[handle.0].take() {
+                self.timers.remove(link.timer, handle);
+            }
             return;
         }
         // An acknowledgement may have made room, and may want an answer.
@@ -288,6 +306,14 @@ impl EventLoop {
                 | RelayOutput::StreamFinish { session, .. }
                 | RelayOutput::StreamReset { session, .. }
                 | RelayOutput::StreamStop { session, .. } => *session,
+                RelayOutput::Dial {
+                    relay,
+                    static_key,
+                    addresses,
+                } => {
+                    self.dial(at, *relay, *static_key, addresses);
+                    continue;
+                }
             };
             let Some(link) = self.links.get_mut(session.0 as usize).and_then(Option::as_mut) else {
                 continue;
@@ -310,6 +336,8 @@ impl EventLoop {
                 RelayOutput::StreamFinish { stream, .. } => forwards.finish(connection, stream),
                 RelayOutput::StreamReset { stream, .. } => forwards.reset(connection, stream),
                 RelayOutput::StreamStop { stream, .. } => link.stop_incoming(stream),
+                // Above.
+                RelayOutput::Dial { .. } => {}
             }
             self.queue(ConnectionHandle(session.0 as usize));
         }
@@ -471,6 +499,7 @@ impl EventLoop {
             }
         }
         self.relay.set_access(settings.access);
+        self.relay.set_cascade(settings.cascade);
     }
 
     fn shut_down(&mut self, at: Instant) {

@@ -201,6 +201,8 @@ impl EventLoop {
             let origin = Origin {
                 block,
                 listed: self.policy.lists(ip),
+                // Known once the handshake has finished.
+                identity: None,
             };
             match self.endpoint.accept(incoming, at, &mut response, None) {
                 Ok((handle, connection)) => {

@@ -9,6 +9,8 @@ use std::{
 use bytes::{Buf, Bytes};
 use quinn_proto::{Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError};
 use subrosa_proto::{
+    ids::RelayId,
+    noise::PeerIdentity,
     relay::{CloseReason, Origin, Relay, SessionId},
     time::Now,
     wire::{
@@ -63,6 +65,8 @@ pub(super) struct Link {
     pub(super) closing: Option<(CloseReason, Instant)>,
     /// Where the client was last told that it is seen.
     seen_at: Option<SocketAddr>,
+    /// The relay that was dialled; `None` for those who dialled this one.
+    pub(super) upstream: Option<RelayId>,
 }
 
 impl Link {
@@ -85,6 +89,7 @@ impl Link {
             forwards: ForwardStreams::default(),
             closing: None,
             seen_at: None,
+            upstream: None,
         }
     }
 
@@ -92,9 +97,20 @@ impl Link {
     pub(super) fn handle_events(&mut self, now: Now, at: Instant, relay: &mut Relay) {
         while let Some(event) = self.connection.poll() {
             match event {
+                Event::Connected if self.upstream.is_some() => {
+                    self.state = LinkState::Up;
+                    self.open_control();
+                }
                 Event::Connected => {
                     self.state = LinkState::Up;
-                    relay.handle_session_up(now, self.session, self.origin);
+                    let peer = self.connection.crypto_session().peer_identity();
+                    let peer = peer.and_then(|peer| peer.downcast::<PeerIdentity>().ok());
+                    let identity = peer.map(|peer| RelayId(peer.key));
+                    let origin = Origin {
+                        identity,
+                        ..self.origin
+                    };
+                    relay.handle_session_up(now, self.session, origin);
                     self.tell_address(relay);
                 }
                 Event::ConnectionLost { .. } => {
@@ -111,10 +127,27 @@ impl Link {
         self.tell_address(relay);
     }
 
+    /// On a link that was dialled, this side opens the control stream, and its requests go first.
+    fn open_control(&mut self) {
+        self.control = self.connection.streams().open(Dir::Bi);
+        if let Some(id) = self.control {
+            let _ = self
+                .connection
+                .send_stream(id)
+                .set_priority(i32::from(u8::MAX) + 1);
+        }
+    }
+
+    /// Gives up a dial that was not answered.
+    pub(super) fn abandon(&mut self, at: Instant) {
+        self.state = LinkState::Lost;
+        self.connection.close(at, VarInt::from_u32(0), Bytes::new());
+    }
+
     /// Tells the client where it is seen, at first and when its path moved.
     fn tell_address(&mut self, relay: &mut Relay) {
         let remote = self.connection.remote_address();
-        if self.state == LinkState::Up && self.seen_at != Some(remote) {
+        if self.state == LinkState::Up && self.upstream.is_none() && self.seen_at != Some(remote) {
             self.seen_at = Some(remote);
             relay.handle_session_seen_at(self.session, remote);
         }

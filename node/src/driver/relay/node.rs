@@ -30,6 +30,7 @@ use super::{
     descriptor_chain::{RENEW_BEFORE, Signer, descriptor_bytes},
     discovery,
     observe::{self, Observed},
+    upstreams::Dialler,
 };
 use crate::{
     discovery::{Order, Service, Status},
@@ -355,6 +356,7 @@ impl Shared {
             limits: settings.limits,
             access: access(&settings, self.signer.identity.relay_id()),
             alternates: alternates(&settings),
+            cascade: settings.cascade.clone(),
             policy: driver_policy(&settings),
         };
         self.observed.set_limits(&settings);
@@ -440,6 +442,7 @@ fn relay_config(
         month_bytes: state.month_bytes,
         access: access(settings, signer.identity.relay_id()),
         token_usage: state.tokens(unix_now()),
+        cascade: settings.cascade.clone(),
     }
 }
 
@@ -452,13 +455,19 @@ fn start_driver(
     settings: &RelaySettings,
 ) -> Result<RelayDriver, RelayStartError> {
     let endpoint = noise::endpoint_config(&mut random);
+    let dialler = Dialler {
+        identity: Identity::from_seed(&identity.to_seed()),
+        clock: Arc::new(unix_now),
+        random: random.fork("upstreams"),
+    };
     let server = noise::server::relay(RelayAccept {
         identity: Identity::from_seed(&identity.to_seed()),
         static_secret,
         clock: Arc::new(unix_now),
         random,
     });
-    RelayDriver::start_with(socket, endpoint, server, config, driver_policy(settings))
+    let policy = driver_policy(settings);
+    RelayDriver::start_with(socket, endpoint, server, config, policy, Some(dialler))
         .map_err(RelayStartError::System)
 }
 

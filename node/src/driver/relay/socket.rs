@@ -67,6 +67,11 @@ impl RelaySocket {
         })
     }
 
+    /// Where it is bound.
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
     /// Packets that one send may hold.
     pub(super) fn segments_max(&self) -> usize {
         self.state.max_gso_segments().min(SEGMENTS_MAX)

@@ -58,11 +58,7 @@ impl Participant {
         for (key, channel) in &self.channels {
             if channel.peer() == Some(member) {
                 let rank = self.rank_of(key);
-                let doubtful = now.is_some_and(|now| {
-                    self.relays
-                        .get(&key.relay)
-                        .is_none_or(|session| session.is_doubtful(now.monotonic))
-                });
+                let doubtful = now.is_some_and(|now| self.is_way_doubtful(now.monotonic, key.relay));
                 conduits.push((doubtful, rank, Conduit::Channel(*key)));
             }
         }

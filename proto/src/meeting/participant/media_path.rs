@@ -85,7 +85,12 @@ impl Participant {
     /// Whose track it is, and which way it came.
     fn source_of(&mut self, now: Now, link: LinkId, header: &MediaHeader) -> Option<(Path, MemberId)> {
         if let Some(relay) = self.relay_links.get(&link).copied() {
-            let member = self.rooms.publisher_of(relay, header.track)?;
+            let others = self.relays.iter().filter(|(_, session)| session.comes_by(relay));
+            let mut relays = std::iter::once(relay).chain(others.map(|(far, _)| *far));
+            let (relay, member) = relays.find_map(|relay| {
+                let member = self.rooms.publisher_of(relay, header.track)?;
+                Some((relay, member))
+            })?;
             let blocked = self.peers.get(&member)?.blocked.contains_key(&relay);
             return (!blocked).then_some((Path::Relay(relay), member));
         }

@@ -32,6 +32,7 @@
 //! | `media_path` | sealing, sending, receiving, opening frames |
 
 mod addresses;
+mod cascade;
 mod charge;
 mod checkpoints;
 mod code;

@@ -355,6 +355,8 @@ pub enum RoutePath {
         legal_seat: String,
         /// How well the claim is supported.
         evidence: EvidenceLevel,
+        /// Another relay on the way to it, which carries for this node.
+        through: Option<Box<RoutePath>>,
     },
 }
 

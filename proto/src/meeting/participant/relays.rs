@@ -49,7 +49,7 @@ impl Participant {
                 Err(DescriptorError::Replayed { .. } | DescriptorError::BookFull) => return,
                 Err(error @ DescriptorError::Forked(_)) => {
                     let reason = format!("refused relay {}: {error}", relay.fingerprint());
-                    self.refuse_relay(relay, "descriptor", reason);
+                    self.refuse_relay(now, relay, "descriptor", reason);
                     return;
                 }
                 _ => {}
@@ -69,13 +69,13 @@ impl Participant {
                     self.say_hello_to_all();
                 }
             }
-            Err(refusal) => self.refuse_relay(relay, refusal.clause.name(), refusal.to_string()),
+            Err(refusal) => self.refuse_relay(now, relay, refusal.clause.name(), refusal.to_string()),
         }
     }
 
     /// Ends the use of a relay and says why, once for each relay.
-    fn refuse_relay(&mut self, relay: RelayId, clause: &str, reason: String) {
-        self.stop_using(relay);
+    fn refuse_relay(&mut self, now: Now, relay: RelayId, clause: &str, reason: String) {
+        self.stop_using(now, relay);
         if !self.refused_relays.contains_key(&relay) && self.refused_relays.len() < REFUSED_MAX {
             self.refused_relays.insert(relay, reason.clone());
             self.emit(Event::Refused {
@@ -105,15 +105,16 @@ impl Participant {
             .collect();
         for relay in lapsed {
             let descriptor = self.relays[&relay].descriptor().clone();
-            self.stop_using(relay);
+            self.stop_using(now, relay);
             // Judged again: the refusal names the clause, mostly that the descriptor has expired.
             self.consider_relay(now, descriptor);
         }
     }
 
-    fn stop_using(&mut self, relay: RelayId) {
+    fn stop_using(&mut self, now: Now, relay: RelayId) {
         if let Some(session) = self.relays.remove(&relay) {
             self.reflexive.forget(&relay);
+            self.lose_ways_through(now.monotonic, relay);
             if let Some(link) = session.any_link() {
                 self.relay_links.remove(&link);
                 self.outputs.push_back(Output::Close { link });
@@ -137,6 +138,7 @@ impl Participant {
         {
             session.handle_down(now.monotonic);
             self.channels.retain(|key, _| key.relay != relay);
+            self.lose_ways_through(now.monotonic, relay);
             self.dirty.routes();
         }
     }
@@ -152,7 +154,29 @@ impl Participant {
             }
             return;
         };
-        let Some(event) = session.handle_notice(now.monotonic, notice) else {
+        if let Some(monitor) = session.monitor() {
+            monitor.handle_heard(now.monotonic);
+        }
+        if let RelayNotice::Through {
+            descriptor,
+            rtt_us,
+            draining,
+        } = &notice
+        {
+            self.handle_through(now, relay, descriptor, *rtt_us, *draining);
+            return self.dirty.routes();
+        }
+        let relay = self.speaker_of(relay, &notice);
+        let Some(session) = self.relays.get_mut(&relay) else {
+            return;
+        };
+        let through = session.through();
+        let event = session.handle_notice(now.monotonic, notice);
+        if through.is_some() && session.through().is_none() {
+            self.channels.retain(|key, _| key.relay != relay);
+            self.dirty.routes();
+        }
+        let Some(event) = event else {
             return;
         };
         match event {
@@ -200,7 +224,7 @@ impl Participant {
     }
 
     /// The relay's newest descriptor, from itself: it may say something else than the one by which it was chosen.
-    fn handle_own_descriptor(&mut self, now: Now, relay: RelayId, bytes: &[u8]) {
+    pub(super) fn handle_own_descriptor(&mut self, now: Now, relay: RelayId, bytes: &[u8]) {
         let verified = SignedDescriptor::from_bytes(bytes).and_then(|signed| signed.verify(now.unix));
         match verified {
             Ok(descriptor) if descriptor.relay == relay => self.consider_relay(now, descriptor),
@@ -213,7 +237,7 @@ impl Participant {
                         relay.fingerprint()
                     ),
                 });
-                self.stop_using(relay);
+                self.stop_using(now, relay);
             }
         }
     }
@@ -357,6 +381,7 @@ impl Participant {
     /// Sends what waits for relays: dials, envelopes, requests. Only with a valid permit.
     pub(super) fn pump_relays(&mut self, now: Now) {
         self.flush_channels();
+        self.leave_ways_through();
         let policy = self.judge.policy().hash();
         for (relay, session) in &mut self.relays {
             if session.poll_dial(now, policy) {

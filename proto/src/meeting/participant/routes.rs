@@ -49,6 +49,7 @@ impl Participant {
                         path: Path::Direct(*link),
                         rtt: state.monitor.rtt(),
                         silent: state.monitor.is_silent(now.monotonic),
+                        through: None,
                     });
                 }
             }
@@ -59,10 +60,12 @@ impl Participant {
                 && !peer.blocked.contains_key(relay)
                 && self.is_at_relay(*relay, member);
             if usable {
+                let (rtt, silent) = self.way_to(now.monotonic, session);
                 candidates.push(Candidate {
                     path: Path::Relay(*relay),
-                    rtt: session.rtt(),
-                    silent: session.is_doubtful(now.monotonic),
+                    rtt,
+                    silent,
+                    through: session.through(),
                 });
             }
         }
@@ -188,6 +191,10 @@ impl Participant {
                     hosting: descriptor.hosting.to_string(),
                     legal_seat: descriptor.operator.legal_seat.to_string(),
                     evidence: session.permit().evidence(),
+                    through: session
+                        .through()
+                        .and_then(|near| self.describe(Path::Relay(near)))
+                        .map(Box::new),
                 }
             }
         })

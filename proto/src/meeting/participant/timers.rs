@@ -144,6 +144,7 @@ impl Participant {
     fn watch(&mut self, now: Now) {
         self.timers.set(Timer::Watch, now.monotonic + WATCH_INTERVAL);
         self.watch_permits(now);
+        self.choose_ways_through(now);
         self.watch_day(now);
         self.watch_sources(now);
         self.update_discovery(now);

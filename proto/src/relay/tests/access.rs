@@ -71,6 +71,7 @@ fn without_a_token_nobody_enters_and_with_one_they_do() {
     let origin = Origin {
         block: AddressBlock(0),
         listed: true,
+        identity: None,
     };
     bench.relay.handle_session_up(bench.now, listed, origin);
     bench.readers.insert(listed, FrameReader::new());
