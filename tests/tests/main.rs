@@ -36,6 +36,7 @@ mod relay_limits;
 mod relay_package;
 mod relay_reload_and_drain;
 mod relay_settings;
+mod relays_carry_for_each_other;
 mod support;
 mod tampering_is_noticed;
 mod the_door_is_watched;

@@ -13,7 +13,7 @@ pub const VARIABLE_PREFIX: &str = "SUBROSA_RELAY_";
 const OTHER_VARIABLES: [&str; 2] = ["SUBROSA_RELAY_CONFIG", "SUBROSA_RELAY_TOKEN"];
 
 /// Every key of the file, with its table.
-pub const KEYS: [&str; 41] = [
+pub const KEYS: [&str; 42] = [
     "listen",
     "public_addresses",
     "data_dir",
@@ -32,6 +32,7 @@ pub const KEYS: [&str; 41] = [
     "access.address_blocks",
     "access.token_issuers",
     "access.revoked_tokens",
+    "cascade.relays",
     "logs.addresses",
     "logs.days",
     "limits.sessions",

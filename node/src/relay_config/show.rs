@@ -49,6 +49,11 @@ impl RelaySettings {
         set("access", self.access_table().into());
         set("logs", self.logs_table().into());
         set("limits", self.limits_table().into());
+        let cascade = texts(self.cascade.iter().map(ToString::to_string));
+        set(
+            "cascade",
+            Table::from_iter([("relays".to_owned(), cascade)]).into(),
+        );
         set("discovery", self.discovery.to_table().into());
         table
     }

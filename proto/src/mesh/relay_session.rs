@@ -12,6 +12,9 @@ use std::{
     time::Duration,
 };
 
+mod through;
+
+use self::through::{Leaving, RETRY_THROUGH, Through};
 use super::link::LinkMonitor;
 use crate::{
     ids::{Alias, LinkId, PolicyHash, RelayId, RoomId, TrackAlias},
@@ -25,12 +28,6 @@ use crate::{
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between dials. Reason: a relay that comes back should be used within seconds.
 pub const RETRY_MAX: Duration = Duration::from_secs(4);
-/// The pause between dials while the relay is reached through another one.
-const RETRY_THROUGH: Duration = Duration::from_secs(10);
-/// Without a link for so long, another relay may lead there. Reason: a handshake at a round trip of 300 ms ends before.
-const THROUGH_AFTER: Duration = Duration::from_secs(1);
-/// A relay that did not lead there is not asked again for so long.
-const THROUGH_RETRY: Duration = Duration::from_secs(10);
 /// Requests that may wait for the link. Reason: two rooms of 200 members with two tracks each, twice.
 const REQUESTS_MAX: usize = 2_048;
 
@@ -69,18 +66,6 @@ enum State {
     Up { link: LinkId, monitor: LinkMonitor },
 }
 
-/// Another relay's link, by which this one is reached.
-#[derive(Clone, Copy, Debug)]
-struct Through {
-    relay: RelayId,
-    link: LinkId,
-    /// What allows the use of that relay.
-    permit: Permit,
-    /// From that relay to this one.
-    rtt: Option<Duration>,
-    draining: bool,
-}
-
 /// What a notice means to the owner.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SessionEvent {
@@ -115,8 +100,8 @@ pub struct RelaySession {
     /// Since when there is no way to it.
     down_since: Timestamp,
     through: Option<Through>,
-    /// The way through another relay, until these rooms are entered on the link of its own.
-    leaving: Option<(Through, Vec<RoomId>)>,
+    /// The way of before, while a link of its own takes over.
+    leaving: Option<Leaving>,
     /// Relays that did not lead there, and until when they are not asked again.
     not_through: BTreeMap<RelayId, Timestamp>,
     rooms: BTreeMap<RoomId, Room>,
@@ -193,12 +178,12 @@ impl RelaySession {
     /// The link, its own or another relay's, if it is up and every permit on the way holds: to be asked at every send.
     #[must_use]
     pub fn link(&self, now: Now, policy: PolicyHash) -> Option<LinkId> {
-        let holds = |permit: &Permit| permit.is_valid(now.unix, policy);
-        match (&self.state, &self.through) {
-            _ if !holds(&self.permit) => None,
-            (State::Up { link, .. }, _) => Some(*link),
-            (_, Some(through)) if holds(&through.permit) => Some(through.link),
-            _ => None,
+        if !self.permit.is_valid(now.unix, policy) {
+            return None;
+        }
+        match &self.state {
+            State::Up { link, .. } => Some(*link),
+            State::Down { .. } | State::Dialling => self.through.as_ref()?.link(now, policy),
         }
     }
 
@@ -286,10 +271,8 @@ impl RelaySession {
             link,
             monitor: LinkMonitor::new(now),
         };
+        self.begin_to_leave();
         self.start_anew();
-        if let Some(through) = self.through.take() {
-            self.leaving = Some((through, self.rooms.keys().copied().collect()));
-        }
         self.enter_all();
     }
 
@@ -300,79 +283,6 @@ impl RelaySession {
         for room in self.rooms.values_mut() {
             room.forget();
         }
-    }
-
-    /// Whether there is no way to the relay, and another one may lead there.
-    #[must_use]
-    pub fn wants_way(&self, now: Timestamp) -> bool {
-        let linked = matches!(self.state, State::Up { .. });
-        !linked && self.through.is_none() && now - self.down_since >= THROUGH_AFTER
-    }
-
-    /// Whether `relay` may lead there: it has not failed to do so lately.
-    #[must_use]
-    pub fn may_go_through(&self, now: Timestamp, relay: RelayId) -> bool {
-        let failed = self.not_through.get(&relay);
-        relay != self.relay() && failed.is_none_or(|until| *until <= now)
-    }
-
-    /// Uses the relay by the link of another one, which `permit` allows.
-    pub fn go_through(&mut self, relay: RelayId, link: LinkId, permit: Permit) {
-        self.through = Some(Through {
-            relay,
-            link,
-            permit,
-            rtt: None,
-            draining: false,
-        });
-        self.start_anew();
-        self.enter_all();
-    }
-
-    /// The relay by whose link this one is used.
-    #[must_use]
-    pub fn through(&self) -> Option<RelayId> {
-        self.through.map(|through| through.relay)
-    }
-
-    /// Whether media of this relay's rooms may come by the link of `relay`.
-    #[must_use]
-    pub fn comes_by(&self, relay: RelayId) -> bool {
-        let leaving = self.leaving.as_ref().map(|(through, _)| through.relay);
-        self.through() == Some(relay) || leaving == Some(relay)
-    }
-
-    /// What the other relay says of the way from it to this one.
-    pub fn handle_through(&mut self, rtt: Option<Duration>, draining: bool) {
-        if let Some(through) = &mut self.through {
-            (through.rtt, through.draining) = (rtt, draining);
-        }
-    }
-
-    /// From the other relay to this one: the round-trip time, once known, and whether this one ends soon.
-    #[must_use]
-    pub fn beyond(&self) -> (Option<Duration>, bool) {
-        self.through
-            .map_or((None, false), |through| (through.rtt, through.draining))
-    }
-
-    /// The other relay, or its link, leads there no more.
-    pub fn lose_through(&mut self, now: Timestamp) {
-        if let Some(through) = self.through.take() {
-            self.not_through.retain(|_, until| *until > now);
-            self.not_through.insert(through.relay, now + THROUGH_RETRY);
-            self.down_since = now;
-            self.start_anew();
-        }
-    }
-
-    /// The way through another relay that is needed no more: its link, and the rooms to be left on it.
-    pub fn poll_leave(&mut self) -> Option<(LinkId, Vec<RoomId>)> {
-        if self.rooms.values().any(|room| !room.joined) {
-            return None;
-        }
-        let (through, rooms) = self.leaving.take()?;
-        Some((through.link, rooms))
     }
 
     fn enter_all(&mut self) {
@@ -545,7 +455,9 @@ impl RelaySession {
                 code: RefusalCode::NotCascaded | RefusalCode::UpstreamLost,
                 ..
             } => {
-                self.lose_through(now);
+                if let Some(relay) = self.through() {
+                    self.lose_through(now, relay);
+                }
                 None
             }
             RelayNotice::Refused { what, code, detail } => Some(SessionEvent::Refused(
@@ -593,8 +505,7 @@ impl RelaySession {
     }
 
     /// Whether somebody wants an announced track.
-    #[must_use]
-    pub fn is_wanted(&self, room: RoomId, track: TrackAlias) -> bool {
+    fn is_wanted(&self, room: RoomId, track: TrackAlias) -> bool {
         self.rooms
             .get(&room)
             .is_some_and(|room| room.wanted.contains(&track))

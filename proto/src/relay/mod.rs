@@ -31,6 +31,7 @@ mod stats;
 mod streams;
 mod subscriptions;
 pub mod token;
+mod upstream;
 
 pub use access::{Access, BAD_TOKENS_MAX, TOKENS_MAX, TokenUsage};
 pub use cascade::{CASCADE_CLIENTS_MAX, CASCADE_RELAYS_MAX};

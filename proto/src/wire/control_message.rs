@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use bincode::{Decode, Encode};
 
 use crate::{
-    ids::{MemberId, OperationHash, StreamId},
+    ids::{MemberId, OperationHash, RelayId, StreamId},
     media::reception_report::ReceptionReport,
     meeting::{
         admission::RefusalReason,
@@ -88,6 +88,8 @@ pub struct Hello {
     pub addresses: Addresses,
     /// Encoded signed descriptors of relays that the sender can use; the receiver judges each by the policy.
     pub relays: BoundedVec<BoundedBytes<DESCRIPTOR_BYTES_MAX>, RELAYS_MAX>,
+    /// Relays that the sender does not reach itself, and through which other one it uses them.
+    pub ways: BoundedVec<(RelayId, RelayId), RELAYS_MAX>,
 }
 
 /// Where another member can be dialled, as the sender knows it. A hint: the handshake proves who answers.

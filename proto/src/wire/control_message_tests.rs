@@ -22,7 +22,8 @@ fn heads() -> impl Strategy<Value = Heads> {
 
 fn message() -> impl Strategy<Value = ControlMessage> {
     let relays = proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 0..=RELAYS_MAX);
-    let hello = ("[a-zA-Z]{1,20}", addresses(), relays).prop_map(|(name, addresses, relays)| {
+    let ways = proptest::collection::vec((any::<[u8; 32]>(), any::<[u8; 32]>()), 0..=RELAYS_MAX);
+    let hello = ("[a-zA-Z]{1,20}", addresses(), relays, ways).prop_map(|(name, addresses, relays, ways)| {
         let relays: Vec<_> = relays
             .into_iter()
             .map(|bytes| bytes.try_into().unwrap())
@@ -31,6 +32,12 @@ fn message() -> impl Strategy<Value = ControlMessage> {
             name: Name::new(&name).unwrap(),
             addresses,
             relays: relays.try_into().unwrap(),
+            ways: ways
+                .into_iter()
+                .map(|(far, near)| (RelayId(far), RelayId(near)))
+                .collect::<Vec<_>>()
+                .try_into()
+                .unwrap(),
         })
     });
     let hint = (any::<[u8; 32]>(), addresses()).prop_map(|(member, addresses)| PeerHint {

@@ -36,6 +36,28 @@ fn request() -> impl Strategy<Value = RelayRequest> {
             bytes
         }),
         any::<u64>().prop_map(|nonce| RelayRequest::Ping { nonce }),
+        (bounded(300), room(), alias(), option::of(bounded(40))).prop_map(|(relay, room, alias, token)| {
+            RelayRequest::JoinThrough {
+                relay,
+                room,
+                alias,
+                token,
+            }
+        }),
+        (room(), alias(), option::of(bounded(40))).prop_map(|(room, alias, token)| RelayRequest::JoinAs {
+            room,
+            alias,
+            token
+        }),
+        (room(), alias(), alias(), bounded(600)).prop_map(|(room, from, to, bytes)| {
+            RelayRequest::EnvelopeFrom {
+                room,
+                from,
+                to,
+                bytes,
+            }
+        }),
+        (room(), alias()).prop_map(|(room, alias)| RelayRequest::LeaveAs { room, alias }),
     ]
 }
 
@@ -51,10 +73,11 @@ fn notice() -> impl Strategy<Value = RelayNotice> {
                 envelopes_per_second: n[3],
             }
         });
-    let refusable = (room(), track(), alias(), 0..4).prop_map(|(room, track, alias, pick)| match pick {
+    let refusable = (room(), track(), alias(), 0..5).prop_map(|(room, track, alias, pick)| match pick {
         0 => Refusable::Session,
         1 => Refusable::Subscribe(room, track),
         2 => Refusable::Envelope(room, alias),
+        3 => Refusable::EnvelopeFrom(room, alias, alias),
         _ => Refusable::Media(track),
     });
     prop_oneof![
@@ -79,6 +102,21 @@ fn notice() -> impl Strategy<Value = RelayNotice> {
             relays: relays.try_into().unwrap()
         }),
         any::<u32>().prop_map(|deadline_s| RelayNotice::Draining { deadline_s }),
+        (room(), alias(), alias(), bounded(600)).prop_map(|(room, to, from, bytes)| {
+            RelayNotice::EnvelopeTo {
+                room,
+                to,
+                from,
+                bytes,
+            }
+        }),
+        (bounded(300), option::of(any::<u32>()), any::<bool>()).prop_map(|(descriptor, rtt_us, draining)| {
+            RelayNotice::Through {
+                descriptor,
+                rtt_us,
+                draining,
+            }
+        }),
         any::<([u8; 4], u16)>().prop_map(|(ip, port)| RelayNotice::Observed {
             address: WireAddress::V4(ip, port)
         }),

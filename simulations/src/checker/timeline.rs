@@ -114,11 +114,15 @@ fn describe_path(path: &RoutePath) -> String {
             operator,
             hosting,
             through,
+            beyond,
             ..
         } => {
-            let near = through.as_deref().map(describe_path);
-            let by = near.map(|near| format!(" by {near}")).unwrap_or_default();
-            format!("relay {operator} {hosting}{by}")
+            let hop = |word: &str, path: &Option<Box<RoutePath>>| {
+                let path = path.as_deref().map(describe_path);
+                path.map(|path| format!(" {word} {path}")).unwrap_or_default()
+            };
+            let (by, then) = (hop("by", through), hop("then", beyond));
+            format!("relay {operator} {hosting}{by}{then}")
         }
     }
 }

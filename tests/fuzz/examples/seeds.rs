@@ -202,6 +202,12 @@ fn control_messages() -> std::io::Result<()> {
                 relays: vec![descriptor.try_into().expect("fits")]
                     .try_into()
                     .expect("one"),
+                ways: vec![(
+                    subrosa_proto::ids::RelayId([6; 32]),
+                    subrosa_proto::ids::RelayId([7; 32]),
+                )]
+                .try_into()
+                .expect("one"),
             }),
         ),
         ("waiting", ControlMessage::Waiting),
@@ -308,6 +314,21 @@ fn relay_messages() -> std::io::Result<()> {
                 .expect("one"),
         },
         RelayNotice::Draining { deadline_s: 30 },
+        RelayNotice::EnvelopeTo {
+            room,
+            to: alias,
+            from: alias,
+            bytes: vec![1, 2, 3].try_into().expect("fits"),
+        },
+        RelayNotice::Through {
+            descriptor: values::verified(8, "DE")
+                .signed()
+                .to_bytes()
+                .try_into()
+                .expect("fits"),
+            rtt_us: Some(20_000),
+            draining: false,
+        },
     ];
     for (number, notice) in notices.iter().enumerate() {
         write_for("relay_message", 1, &format!("notice{number}"), &notice.encode())?;

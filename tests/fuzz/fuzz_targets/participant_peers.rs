@@ -325,6 +325,12 @@ impl World {
             name: values::name(u)?,
             addresses: addresses(u)?.try_into().expect("few"),
             relays: relays.try_into().expect("few"),
+            ways: match u.int_in_range(0..=3_u8)? {
+                0 => vec![(values::descriptor(8, "DE").relay, values::descriptor(9, "DE").relay)],
+                _ => Vec::new(),
+            }
+            .try_into()
+            .expect("few"),
         }))
     }
 

@@ -232,7 +232,7 @@ impl World {
             .to_bytes();
         let descriptor: subrosa_proto::wire::relay_message::DescriptorBytes =
             descriptor.try_into().expect("fits");
-        Ok(match u.int_in_range(0..=12_u8)? {
+        Ok(match u.int_in_range(0..=13_u8)? {
             0 => RelayNotice::Welcome {
                 descriptor,
                 limits: RelayLimits::default().session(),
@@ -257,6 +257,8 @@ impl World {
                 what: Refusable::Join(room),
                 code: if u.arbitrary()? {
                     RefusalCode::RoomFull
+                } else if u.arbitrary()? {
+                    RefusalCode::UpstreamLost
                 } else {
                     RefusalCode::TokenRequired
                 },
@@ -271,6 +273,11 @@ impl World {
             },
             11 => RelayNotice::Pong {
                 nonce: u.arbitrary()?,
+            },
+            12 => RelayNotice::Through {
+                descriptor,
+                rtt_us: u.arbitrary()?,
+                draining: u.arbitrary()?,
             },
             _ => RelayNotice::Observed {
                 address: if u.arbitrary()? {

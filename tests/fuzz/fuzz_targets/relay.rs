@@ -1,5 +1,6 @@
 //! The relay under sessions that keep to no rule. Quotas and queues hold, every notice decodes, a frame reaches only those
-//! who asked for it and unchanged, every frame is accounted for, and nothing is left when all have gone.
+//! who asked for it and unchanged, every frame is accounted for, and nothing is left when all have gone. The same with another
+//! relay of a cascade, whose rooms clients enter here, and which keeps to no rule either.
 #![no_main]
 
 use std::{
@@ -14,18 +15,23 @@ use subrosa_fuzz::{at, canonical, some_bytes, values};
 use subrosa_proto::{
     ids::{RoomId, TrackAlias},
     relay::{
-        AddressBlock, CONTROL_BACKLOG_MAX, DropReason, ForwardId, MediaRate, Relay, RelayConfig, RelayLimits,
-        RelayOutput, SessionId,
+        AddressBlock, CASCADE_CLIENTS_MAX, CONTROL_BACKLOG_MAX, DropReason, ForwardId, MediaRate, Origin, Relay, RelayConfig,
+        RelayLimits, RelayOutput, SessionId,
     },
     wire::{
+        bounded::BoundedText,
         framing::FrameReader,
         media_packet::{MediaHeader, MediaKind},
-        relay_message::{RelayNotice, RelayRequest},
+        relay_message::{DescriptorBytes, Refusable, RefusalCode, RelayNotice, RelayRequest},
         stream_object::StreamHeader,
     },
 };
 
 const SESSIONS: u32 = 6;
+/// The session with the other relay.
+const UPSTREAM: SessionId = SessionId(SESSIONS);
+/// The other relay, by the number of its identity.
+const OTHER: u8 = 8;
 
 struct World {
     relay: Relay,
@@ -41,6 +47,12 @@ struct World {
     ended: BTreeSet<(SessionId, ForwardId)>,
     serial: u64,
     streams: u64,
+    /// The other relay's descriptor.
+    descriptor: DescriptorBytes,
+    /// It is dialled.
+    dialled: bool,
+    /// How many clients a session may stand for: many as soon as one is with the other relay.
+    clients: usize,
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -92,8 +104,10 @@ impl World {
                 .try_into()
                 .expect("one"),
             month_of: at(0).unix,
+            cascade: BTreeSet::from([values::descriptor(OTHER, "DE").relay]),
             ..RelayConfig::default()
         };
+        let descriptor = values::verified(OTHER, "DE").signed().to_bytes();
         Ok(Self {
             relay: Relay::new(config),
             limits,
@@ -105,17 +119,28 @@ impl World {
             ended: BTreeSet::new(),
             serial: 0,
             streams: 0,
+            descriptor: descriptor.try_into().expect("fits"),
+            dialled: false,
+            clients: 1,
         })
     }
 
     fn step(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let now = at(self.now);
         let id = SessionId(u.int_in_range(0..=SESSIONS - 1)?);
-        match u.int_in_range(0..=15_u8)? {
+        match u.int_in_range(0..=20_u8)? {
             0 | 1 => {
                 let block = AddressBlock(u.int_in_range(0..=1)?);
+                let identity = u.ratio(1, 6)?.then(|| values::descriptor(OTHER, "DE").relay);
                 self.gone(id);
-                self.relay.handle_session_up(now, id, block);
+                if identity.is_some() {
+                    self.clients = CASCADE_CLIENTS_MAX;
+                }
+                let origin = Origin {
+                    identity,
+                    ..block.into()
+                };
+                self.relay.handle_session_up(now, id, origin);
                 self.up.insert(id);
             }
             2 => {
@@ -127,7 +152,7 @@ impl World {
                 self.relay.handle_request(now, id, frame);
             }
             4..=7 => {
-                let request = request(u)?;
+                let request = self.request(u)?;
                 if let RelayRequest::Subscribe { room, track } = request {
                     self.wanted.entry(id).or_default().insert((room, track));
                 }
@@ -148,6 +173,13 @@ impl World {
                 self.relay.handle_timeout(at(self.now));
             }
             14 => self.relay.handle_load(u.int_in_range(0..=1_100)?),
+            15..=17 => self.other_says(u)?,
+            18 => self.other(u)?,
+            19 => {
+                let packet = Bytes::from(self.packet(u)?);
+                self.sent.insert(packet.to_vec());
+                self.relay.handle_datagram(now, UPSTREAM, &packet);
+            }
             _ => {
                 if u.ratio(1, 16)? {
                     self.relay.drain(now, Duration::from_secs(u.int_in_range(0..=3)?));
@@ -157,6 +189,82 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The other relay answers the dial, does not, or goes.
+    fn other(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let (now, relay) = (at(self.now), values::descriptor(OTHER, "DE").relay);
+        match u.int_in_range(0..=3_u8)? {
+            0 | 1 if self.dialled => {
+                self.gone(UPSTREAM);
+                self.relay.handle_upstream_up(now, relay, UPSTREAM);
+                self.dialled = false;
+            }
+            2 if self.dialled => {
+                self.relay.handle_upstream_failed(relay);
+                self.dialled = false;
+            }
+            3 => {
+                self.relay.handle_session_down(now, UPSTREAM);
+                self.gone(UPSTREAM);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A notice of the other relay's.
+    fn other_says(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let (room, track, alias) = (values::room(u)?, values::track(u)?, values::alias(u)?);
+        let notice = match u.int_in_range(0..=11_u8)? {
+            0..=3 => RelayNotice::Joined {
+                room,
+                present: vec![alias].try_into().expect("one"),
+            },
+            4 => RelayNotice::Present { room, alias },
+            5 => RelayNotice::Gone { room, alias },
+            6 => {
+                self.wanted.entry(UPSTREAM).or_default().insert((room, track));
+                RelayNotice::Subscribe { room, track }
+            }
+            7 => RelayNotice::Unsubscribe { room, track },
+            8 => RelayNotice::TrackGone { room, track },
+            9 => RelayNotice::EnvelopeTo {
+                room,
+                to: alias,
+                from: values::alias(u)?,
+                bytes: some_bytes(u, 100)?.to_vec().try_into().expect("fits"),
+            },
+            10 => RelayNotice::Refused {
+                what: match u.int_in_range(0..=4_u8)? {
+                    0 => Refusable::Join(room),
+                    1 => Refusable::Media(track),
+                    2 => Refusable::Subscribe(room, track),
+                    3 => Refusable::Announce(room, track),
+                    _ => Refusable::EnvelopeFrom(room, alias, values::alias(u)?),
+                },
+                code: RefusalCode::NobodyThere,
+                detail: BoundedText::cut("no"),
+            },
+            _ => RelayNotice::Pong {
+                nonce: u.int_in_range(0..=3)?,
+            },
+        };
+        self.relay
+            .handle_request(at(self.now), UPSTREAM, &notice.encode());
+        Ok(())
+    }
+
+    fn request(&self, u: &mut Unstructured<'_>) -> Result<RelayRequest> {
+        if u.ratio(1, 4)? {
+            return Ok(RelayRequest::JoinThrough {
+                relay: self.descriptor.clone(),
+                room: values::room(u)?,
+                alias: values::alias(u)?,
+                token: None,
+            });
+        }
+        request(u)
     }
 
     fn gone(&mut self, id: SessionId) {
@@ -222,7 +330,7 @@ impl World {
         while let Some(output) = self.relay.poll_output() {
             self.output(output);
         }
-        for id in (0..SESSIONS).map(SessionId) {
+        for id in (0..=SESSIONS).map(SessionId) {
             assert!(self.relay.queued_bytes(id) <= self.limits.queue_frames_max * 1_350);
         }
         // A driver whose connections do not always take something.
@@ -230,7 +338,7 @@ impl World {
         let mut named = 0;
         while let Some(id) = self.relay.poll_ready(now) {
             named += 1;
-            assert!(named <= SESSIONS, "a session is named twice");
+            assert!(named <= SESSIONS + 1, "a session is named twice");
             if busy {
                 continue;
             }
@@ -253,7 +361,7 @@ impl World {
         assert!(stats.sessions <= self.limits.sessions_max as u64 && stats.sessions <= self.up.len() as u64);
         assert!(stats.rooms <= self.limits.rooms_max as u64);
         let each = self.limits.tracks_per_session_max + self.limits.subscriptions_per_session_max;
-        assert!(stats.tracks <= stats.sessions * each as u64);
+        assert!(stats.tracks <= stats.sessions * (each * self.clients) as u64);
         let timeout = self.relay.poll_timeout();
         if timeout.is_some_and(|due| due <= now.monotonic) {
             self.relay.handle_timeout(now);
@@ -271,6 +379,10 @@ impl World {
             bytes += frame.len();
             reader.push(&frame);
             let content = reader.next_frame().expect("a frame").expect("whole");
+            if id == UPSTREAM {
+                canonical::<RelayRequest>(&content).expect("a request");
+                continue;
+            }
             let notice = canonical::<RelayNotice>(&content).expect("a notice");
             if let RelayNotice::Joined { present, .. } = notice {
                 assert!(present.is_sorted_by(|a, b| a < b));
@@ -312,6 +424,7 @@ impl World {
                     "the end of nothing"
                 );
             }
+            RelayOutput::Dial { .. } => self.dialled = true,
             RelayOutput::Close { .. } | RelayOutput::StreamStop { .. } => {}
         }
     }
@@ -319,16 +432,18 @@ impl World {
     /// Everybody goes.
     fn end(&mut self) {
         let now = at(self.now);
-        for id in (0..SESSIONS).map(SessionId) {
+        for id in (0..=SESSIONS).map(SessionId) {
             self.relay.handle_session_down(now, id);
         }
+        self.relay
+            .handle_upstream_failed(values::descriptor(OTHER, "DE").relay);
         let stats = self.relay.stats();
         assert_eq!(
-            (stats.sessions, stats.rooms, stats.tracks),
-            (0, 0, 0),
+            (stats.sessions, stats.rooms, stats.tracks, stats.upstreams),
+            (0, 0, 0, 0),
             "something was left"
         );
-        assert!((0..SESSIONS).all(|id| self.relay.queued_bytes(SessionId(id)) == 0));
+        assert!((0..=SESSIONS).all(|id| self.relay.queued_bytes(SessionId(id)) == 0));
         let before: u64 = [
             DropReason::Malformed,
             DropReason::NotAnnounced,
@@ -345,7 +460,7 @@ impl World {
         let fanned_out = stats.frames_received - before;
         let copies = stats.frames_forwarded + after;
         assert!(
-            copies >= fanned_out && copies <= fanned_out * u64::from(SESSIONS),
+            copies >= fanned_out && copies <= fanned_out * u64::from(SESSIONS + 1),
             "frames unaccounted for"
         );
         while self.relay.poll_output().is_some() {}
@@ -355,7 +470,22 @@ impl World {
 
 fn request(u: &mut Unstructured<'_>) -> Result<RelayRequest> {
     let (room, track) = (values::room(u)?, values::track(u)?);
-    Ok(match u.int_in_range(0..=9_u8)? {
+    Ok(match u.int_in_range(0..=12_u8)? {
+        10 => RelayRequest::JoinAs {
+            room,
+            alias: values::alias(u)?,
+            token: None,
+        },
+        11 => RelayRequest::LeaveAs {
+            room,
+            alias: values::alias(u)?,
+        },
+        12 => RelayRequest::EnvelopeFrom {
+            room,
+            from: values::alias(u)?,
+            to: values::alias(u)?,
+            bytes: vec![5; u.int_in_range(0..=200)?].try_into().expect("fits"),
+        },
         0..=2 => RelayRequest::Join {
             room,
             alias: values::alias(u)?,

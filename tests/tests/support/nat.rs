@@ -158,6 +158,27 @@ impl Internet {
         feed(&router, rules).expect("the router is there");
     }
 
+    /// A machine reaches none of these any more, 198.51.100.`number` each, nor they it.
+    pub(crate) fn wall(&self, namespace: &str, numbers: &[u8]) {
+        let places: Vec<String> = numbers
+            .iter()
+            .map(|number| format!("198.51.100.{number}"))
+            .collect();
+        let places = places.join(", ");
+        let rules = format!(
+            "table ip wall {{
+                chain out {{ type filter hook output priority 0; ip daddr {{ {places} }} drop; }}
+                chain in {{ type filter hook input priority 0; ip saddr {{ {places} }} drop; }}
+            }}"
+        );
+        feed(namespace, &rules).expect("the machine is there");
+    }
+
+    /// Ends what [`Self::wall`] did.
+    pub(crate) fn unwall(&self, namespace: &str) {
+        feed(namespace, "delete table ip wall").expect("there was a wall");
+    }
+
     /// Moves a [`Self::machine`] from 198.51.100.`from` to 198.51.100.`to`, as if it had changed its network.
     pub(crate) fn renumber(&self, namespace: &str, from: u8, to: u8) {
         // In this order: with the first address of a network Linux takes away those that came after it.

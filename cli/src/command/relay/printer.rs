@@ -158,6 +158,8 @@ pub(super) fn counters(report: &RelayReport) -> Map<String, Value> {
         "queue_delay_us_max": relay.queue_delay_us_max,
         "month_bytes": relay.month_bytes,
         "tokens": relay.tokens,
+        "upstreams": relay.upstreams,
+        "mirrored_rooms": relay.mirrored_rooms,
         "handshakes": {
             "started": driver.handshakes_started,
             "finished": driver.handshakes_finished,

@@ -251,11 +251,12 @@ fn way_in(path: Option<&RoutePath>) -> String {
 /// What is said of each path over relays, by `word`: of several paths with `+`, of relays one behind the other with `>`.
 fn over_relays(paths: &[RoutePath], word: impl Fn(&RoutePath) -> Option<String>) -> Option<String> {
     let hops = |path: &RoutePath| {
-        let RoutePath::Relay { through, .. } = path else {
+        let RoutePath::Relay { through, beyond, .. } = path else {
             return None;
         };
-        let near = through.as_deref().and_then(&word).into_iter();
-        Some(near.chain(word(path)).collect::<Vec<_>>().join(">"))
+        let hops = [through.as_deref(), Some(path), beyond.as_deref()];
+        let words: Vec<String> = hops.into_iter().flatten().filter_map(&word).collect();
+        Some(words.join(">"))
     };
     let words: Vec<String> = paths.iter().filter_map(hops).collect();
     (!words.is_empty()).then(|| words.join("+"))

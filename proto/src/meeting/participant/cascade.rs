@@ -1,6 +1,6 @@
 //! Relays that this node does not reach: used through another one that carries to them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Output, Participant};
 use crate::{
@@ -82,12 +82,33 @@ impl Participant {
         }
     }
 
+    /// Relays that are used through another one, and through which.
+    pub(super) fn ways_through(&self) -> BTreeMap<RelayId, RelayId> {
+        let ways = self.relays.iter();
+        ways.filter_map(|(far, session)| Some((*far, session.through()?)))
+            .collect()
+    }
+
+    /// Members are told when those change: what they send this node passes the other relay too.
+    pub(super) fn tell_ways(&mut self) {
+        let ways = self.ways_through();
+        if self.told_ways != ways {
+            self.told_ways = ways;
+            self.say_hello_to_all();
+        }
+    }
+
+    /// Whether a relay that carries for somebody else is one that the policy permits.
+    pub(super) fn is_permitted(&self, now: Now, relay: RelayId) -> bool {
+        let descriptor = self.descriptors.get(relay, now.unix);
+        descriptor.is_some_and(|descriptor| self.judge.permit(descriptor, now.unix).is_ok())
+    }
+
     /// The link of `relay` is gone: those that were used through it are not reached.
     pub(super) fn lose_ways_through(&mut self, now: Timestamp, relay: RelayId) {
         let mut lost = Vec::new();
         for (far, session) in &mut self.relays {
-            if session.through() == Some(relay) {
-                session.lose_through(now);
+            if session.lose_through(now, relay) {
                 lost.push(*far);
             }
         }
@@ -95,9 +116,9 @@ impl Participant {
     }
 
     /// Leaves ways through other relays that are needed no more.
-    pub(super) fn leave_ways_through(&mut self) {
+    pub(super) fn leave_ways_through(&mut self, now: Timestamp) {
         for session in self.relays.values_mut() {
-            let Some((link, rooms)) = session.poll_leave() else {
+            let Some((link, rooms)) = session.poll_leave(now) else {
                 continue;
             };
             for room in rooms {

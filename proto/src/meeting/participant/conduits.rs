@@ -176,6 +176,7 @@ impl Participant {
             name: self.name.clone(),
             addresses: fit(addresses.map(Into::into).collect()),
             relays: fit(descriptors.map(fit).collect()),
+            ways: fit(self.ways_through().into_iter().collect()),
         })
     }
 

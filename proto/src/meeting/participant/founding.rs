@@ -230,6 +230,7 @@ impl Participant {
             links: BTreeMap::new(),
             relays: BTreeMap::new(),
             relay_links: BTreeMap::new(),
+            told_ways: BTreeMap::new(),
             relay_tokens: Vec::new(),
             descriptors: DescriptorBook::new(),
             refused_relays: BTreeMap::new(),

@@ -1,8 +1,10 @@
 //! What a control message means, and who may say it.
 
+use std::collections::BTreeMap;
+
 use super::{Output, Participant, conduits::Conduit, links::Scope, lobby::Phase};
 use crate::{
-    ids::{LinkId, MemberId, StreamId},
+    ids::{LinkId, MemberId, RelayId, StreamId},
     time::Now,
     wire::control_message::{ControlMessage, Hello},
 };
@@ -172,6 +174,12 @@ impl Participant {
     /// Whether the sender is somewhere else than was known.
     fn note_hello(&mut self, now: Now, from: MemberId, hello: &Hello) -> bool {
         let addresses = hello.addresses.iter().map(|address| (*address).into()).collect();
+        let peer = self.peer_mut(now, from);
+        let ways: BTreeMap<RelayId, RelayId> = hello.ways.iter().copied().collect();
+        if peer.ways != ways {
+            peer.ways = ways;
+            self.dirty.routes();
+        }
         let peer = self.peer_mut(now, from);
         if (!hello.addresses.is_empty() || peer.links.is_empty()) && peer.addresses != addresses {
             peer.addresses = addresses;

@@ -156,6 +156,8 @@ pub struct Participant {
     links: BTreeMap<LinkId, MemberLink>,
     relays: BTreeMap<RelayId, RelaySession>,
     relay_links: BTreeMap<LinkId, RelayId>,
+    /// What members were told of relays that this node uses through others.
+    told_ways: BTreeMap<RelayId, RelayId>,
     /// For relays that ask for one.
     relay_tokens: Vec<AccessToken>,
     /// The newest descriptor of each relay that was judged: an older one does not take it back.

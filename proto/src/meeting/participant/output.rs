@@ -357,6 +357,8 @@ pub enum RoutePath {
         evidence: EvidenceLevel,
         /// Another relay on the way to it, which carries for this node.
         through: Option<Box<RoutePath>>,
+        /// Another relay beyond it, which carries for the peer.
+        beyond: Option<Box<RoutePath>>,
     },
 }
 

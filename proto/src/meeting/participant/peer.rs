@@ -88,6 +88,8 @@ pub(super) struct Peer {
     pub(super) paths: Vec<Path>,
     /// Paths that were in use before; kept until then, so that a change of path is not heard.
     pub(super) lingering: Option<(Vec<Path>, Timestamp)>,
+    /// Relays that it uses through another one, as it says.
+    pub(super) ways: BTreeMap<RelayId, RelayId>,
     /// Relays that tampered with this peer's frames, until when.
     pub(super) blocked: BTreeMap<RelayId, Timestamp>,
     /// Altered packets in a row, by relay.
@@ -115,6 +117,7 @@ impl Peer {
             missing_key: MissingKey::default(),
             paths: Vec::new(),
             lingering: None,
+            ways: BTreeMap::new(),
             blocked: BTreeMap::new(),
             altered: BTreeMap::new(),
             reported: None,

@@ -381,7 +381,7 @@ impl Participant {
     /// Sends what waits for relays: dials, envelopes, requests. Only with a valid permit.
     pub(super) fn pump_relays(&mut self, now: Now) {
         self.flush_channels();
-        self.leave_ways_through();
+        self.leave_ways_through(now.monotonic);
         let policy = self.judge.policy().hash();
         for (relay, session) in &mut self.relays {
             if session.poll_dial(now, policy) {

@@ -207,11 +207,10 @@ impl Participant {
         }
         let policy = self.judge.policy().hash();
         for (relay, session) in &self.relays {
-            let Some(link) = session.link(now, policy) else {
-                continue;
-            };
             for (id, room) in self.rooms.of_members(*relay) {
-                if let Some(track) = room.my_track.filter(|track| session.is_wanted(*id, *track)) {
+                if let Some(track) = room.my_track
+                    && let Some(link) = session.link_for(now, policy, *id, track)
+                {
                     out.push((link, track));
                 }
             }

@@ -34,6 +34,7 @@ impl Participant {
             self.report_route(member, &candidates);
         }
         self.tell_tracks();
+        self.tell_ways();
     }
 
     /// Every permitted way to `member` that exists now.
@@ -58,6 +59,10 @@ impl Participant {
         for (relay, session) in &self.relays {
             let usable = session.link(now, policy).is_some()
                 && !peer.blocked.contains_key(relay)
+                && peer
+                    .ways
+                    .get(relay)
+                    .is_none_or(|near| self.is_permitted(now, *near))
                 && self.is_at_relay(*relay, member);
             if usable {
                 let (rtt, silent) = self.way_to(now.monotonic, session);
@@ -160,7 +165,7 @@ impl Participant {
         let paths: Vec<RoutePath> = peer
             .paths
             .iter()
-            .filter_map(|path| self.describe(*path))
+            .filter_map(|path| self.describe_to(member, *path))
             .collect();
         let known = rtt.is_some();
         let changed = match &peer.reported {
@@ -179,6 +184,18 @@ impl Participant {
         }
     }
 
+    /// A path to `member`, with the relay that carries for it, if it says that one does.
+    fn describe_to(&self, member: MemberId, path: Path) -> Option<RoutePath> {
+        let mut described = self.describe(path)?;
+        if let (Path::Relay(relay), RoutePath::Relay { beyond, .. }) = (path, &mut described) {
+            let near = self.peers.get(&member).and_then(|peer| peer.ways.get(&relay));
+            *beyond = near
+                .and_then(|near| self.describe(Path::Relay(*near)))
+                .map(Box::new);
+        }
+        Some(described)
+    }
+
     pub(super) fn describe(&self, path: Path) -> Option<RoutePath> {
         Some(match path {
             Path::Direct(_) => RoutePath::Direct,
@@ -195,6 +212,7 @@ impl Participant {
                         .through()
                         .and_then(|near| self.describe(Path::Relay(near)))
                         .map(Box::new),
+                    beyond: None,
                 }
             }
         })

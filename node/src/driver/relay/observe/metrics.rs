@@ -61,6 +61,16 @@ impl Snapshot {
         )?;
         out.gauge("tokens", "Access tokens in use now", relay.tokens)?;
         out.gauge(
+            "upstreams",
+            "Links to other relays that are up now, for clients that do not reach them",
+            relay.upstreams,
+        )?;
+        out.gauge(
+            "mirrored_rooms",
+            "Rooms now that are other relays'",
+            relay.mirrored_rooms,
+        )?;
+        out.gauge(
             "connections",
             "Connections now, half-open ones included",
             driver.connections,
