@@ -63,6 +63,8 @@ pub(crate) enum RelayAction {
         #[arg(long)]
         json: bool,
     },
+    /// Ask a relay that runs on this machine how it does; fails unless it does well. For checks of containers.
+    Health(HealthArgs),
     /// Make keys and tokens for those who may use a relay. Needs no network.
     Token {
         /// What.
@@ -75,6 +77,20 @@ pub(crate) enum RelayAction {
         #[command(subcommand)]
         what: FamilyAction,
     },
+}
+
+/// `subrosa relay health`.
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// Where the relay tells its health: `metrics` of its settings.
+    #[arg(long, value_name = "ADDR", env = "SUBROSA_RELAY_METRICS")]
+    pub(crate) at: SocketAddr,
+    /// Fail also while it takes no new rooms: it drains, sleeps or is full.
+    #[arg(long)]
+    pub(crate) ready: bool,
+    /// How long to go on asking until it does well.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) wait: u16,
 }
 
 /// `subrosa relay family`.
@@ -106,7 +122,7 @@ Example:
   subrosa relay init --hosting DE --operator 'Example e.V.' --contact relay@example.org --legal-seat DE \\
       --parent-seat DE --access open --monthly-gbyte 5000 --listen '[::]:4433' --public 192.0.2.10:4433")]
 pub(crate) struct InitArgs {
-    /// The file to write.
+    /// The file to write, or `-` for stdout.
     #[arg(long, value_name = "FILE", default_value = "relay.toml")]
     pub(crate) out: PathBuf,
     /// Replace the file if it is there.

@@ -77,7 +77,7 @@ kinds! {
     Storage => "storage", 50;
     /// A configuration or policy file is wrong.
     Config => "config", 51;
-    /// A check of the demo or of netcheck failed.
+    /// A check of the demo, of netcheck or of a relay's health failed.
     Check => "check_failed", 60;
 }
 

@@ -30,6 +30,7 @@ mod members_send_files;
 mod nobody_is_silently_deaf;
 mod people_are_recognised;
 mod relay_access;
+mod relay_container;
 mod relay_descriptor;
 mod relay_is_observed;
 mod relay_limits;

@@ -17,7 +17,7 @@ use subrosa_proto::{
 };
 use subrosa_tests::relay_client::{RelayClient, media_packet};
 
-use crate::support::{Scratch, operated::Operated};
+use crate::support::{Scratch, operated::Operated, run};
 
 const METRICS: &str = "metrics = '127.0.0.1:0'";
 const ROOM: RoomId = RoomId([0xc7; 16]);
@@ -156,10 +156,27 @@ async fn health_and_readiness_tell_life_from_service() {
     assert_eq!(get(&at, "/healthz"), (200, "alive\n".to_owned()));
     assert_eq!(get(&at, "/readyz").0, 200);
     assert_eq!(get(&at, "/other").0, 404);
+    let health = |more: &[&str]| {
+        let mut arguments = vec!["relay", "health", "--at", at.as_str()];
+        arguments.extend(more);
+        run(&home, &arguments)
+    };
+    let (alive, ready) = (health(&[]), health(&["--ready"]));
+    assert_eq!((alive.status, alive.stdout.as_str()), (0, "alive\n"), "{alive:?}");
+    assert_eq!((ready.status, ready.stdout.as_str()), (0, "ready\n"), "{ready:?}");
     let clients = traffic(&relay).await;
     let (status, reason) = get(&at, "/readyz");
     assert_eq!(status, 503);
     assert!(reason.starts_with("hibernating"), "{reason}");
+    assert_eq!(health(&[]).status, 0);
+    let asleep = health(&["--ready"]);
+    assert_eq!(asleep.status, 60, "{asleep:?}");
+    assert!(
+        asleep
+            .stderr
+            .contains("hibernating: the month's traffic is used up"),
+        "{asleep:?}"
+    );
     relay.reload("DE", &format!("{METRICS}\ndrain_seconds = 20"), "");
     assert_eq!(get(&at, "/readyz").0, 200);
     relay.signal("TERM");
@@ -170,6 +187,8 @@ async fn health_and_readiness_tell_life_from_service() {
     drop(clients);
     relay.signal("TERM");
     assert_eq!(relay.wait_end(), 0);
+    let gone = health(&["--wait", "1"]);
+    assert_eq!(gone.status, 20, "{gone:?}");
 }
 
 fn docs(name: &str) -> PathBuf {

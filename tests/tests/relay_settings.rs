@@ -55,6 +55,18 @@ fn init_writes_a_commented_file_that_check_finds_fine() {
 }
 
 #[test]
+fn init_writes_to_stdout_if_asked() {
+    let home = Scratch::new();
+    let mut arguments = vec!["relay", "init", "--out", "-"];
+    arguments.extend(FLAGS);
+    let written = run(&home, &arguments);
+    assert_eq!(written.status, 0, "{written:?}");
+    let file = home.file("piped.toml", &written.stdout).display().to_string();
+    let checked = run(&home, &["relay", "check", "--config", &file]);
+    assert_eq!(checked.status, 0, "{checked:?}");
+}
+
+#[test]
 fn init_asks_for_what_no_flag_says() {
     let home = Scratch::new();
     let file = home.path().join("asked.toml").display().to_string();

@@ -12,17 +12,21 @@ use subrosa_node::{
 };
 use toml::Value;
 
+use super::print;
 use crate::relay_args::{AccessChoice, InitArgs};
 
 /// Where a relay listens unless told otherwise.
 const LISTEN_DEFAULT: &str = "[::]:4433";
+/// The `--out` that is stdout.
+const STDOUT: &str = "-";
 
 /// Writes a settings file.
 ///
 /// # Errors
 /// If an answer is missing or wrong, or the file cannot be written.
 pub(super) fn run(args: &InitArgs) -> Result<u8, NodeError> {
-    if args.out.exists() && !args.force {
+    let to_stdout = args.out == Path::new(STDOUT);
+    if !to_stdout && args.out.exists() && !args.force {
         return Err(NodeError::new(
             ErrorKind::Usage,
             format!("{} is there already", args.out.display()),
@@ -37,6 +41,9 @@ pub(super) fn run(args: &InitArgs) -> Result<u8, NodeError> {
             "nothing was written; run it again",
         )
     })?;
+    if to_stdout {
+        return print(text.trim_end());
+    }
     write(&args.out, &text)?;
     let shown = args.out.display();
     say(&format!(

@@ -1,6 +1,7 @@
 //! `subrosa relay`: its settings, its tokens, and the relay itself.
 
 mod family;
+mod health;
 mod init;
 mod printer;
 mod run;
@@ -28,6 +29,7 @@ pub(super) fn run(args: &RelayArgs) -> Result<u8, NodeError> {
         Some(RelayAction::Init(init)) => init::run(init),
         Some(RelayAction::Check { settings, json }) => settings::check(settings, *json),
         Some(RelayAction::Show { settings, json }) => settings::show(settings, *json),
+        Some(RelayAction::Health(args)) => health::run(args),
         Some(RelayAction::Token { what }) => token::run(what),
         Some(RelayAction::Family { what }) => family::run(what),
     }
