@@ -34,6 +34,8 @@ end() {
         theirs "podman rm --force --volumes --time 0 $NAME; podman volume rm --force $NAME; podman rmi $NAME" >/dev/null 2>&1 || true
         rm -rf "$THEIRS"
     fi
+    # What began in the background began in a shell of its own.
+    ip netns pids "$ELSEWHERE" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true
     ip netns delete "$ELSEWHERE" 2>/dev/null || true
     ip netns delete "$MACHINE" 2>/dev/null || true
     rm -rf "$WORK"
