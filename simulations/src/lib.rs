@@ -11,6 +11,7 @@
 //! | `checker` | confidentiality, jurisdiction, convergence, delivery, bounds |
 //! | `fuzz` | random scenarios, and the smallest that still fails |
 //! | `cost` | what joining, leaving and removing cost |
+//! | `sweep` | many settings on many seeds, to one table and figures |
 //! | `report`, `trace` | what is told in the end |
 
 mod checker;
@@ -21,6 +22,7 @@ pub mod network;
 pub mod pipe;
 pub mod report;
 pub mod scenario;
+pub mod sweep;
 pub mod trace;
 mod world;
 

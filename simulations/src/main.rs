@@ -22,6 +22,8 @@ enum Command {
     Fuzz(command::fuzz::Fuzz),
     /// Measure what joining, leaving and removing cost, by the size of the meeting.
     Cost(command::cost::Cost),
+    /// Run a scenario with many values of its keys on many seeds: plan, run in shards, merge to one table, plot.
+    Sweep(command::sweep::Sweep),
 }
 
 fn main() -> ExitCode {
@@ -29,5 +31,6 @@ fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Fuzz(fuzz) => fuzz.execute(),
         Command::Cost(cost) => cost.execute(),
+        Command::Sweep(sweep) => sweep.execute(),
     }
 }

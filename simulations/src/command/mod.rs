@@ -3,3 +3,4 @@
 pub(crate) mod cost;
 pub(crate) mod fuzz;
 pub(crate) mod run;
+pub(crate) mod sweep;
