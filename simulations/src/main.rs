@@ -24,6 +24,8 @@ enum Command {
     Cost(command::cost::Cost),
     /// Run a scenario with many values of its keys on many seeds: plan, run in shards, merge to one table, plot.
     Sweep(command::sweep::Sweep),
+    /// Tell one run: who did and learned what, when and after what; as text, and as a page with a map of the routes.
+    Explain(command::explain::Explain),
 }
 
 fn main() -> ExitCode {
@@ -32,5 +34,6 @@ fn main() -> ExitCode {
         Command::Fuzz(fuzz) => fuzz.execute(),
         Command::Cost(cost) => cost.execute(),
         Command::Sweep(sweep) => sweep.execute(),
+        Command::Explain(explain) => explain.execute(),
     }
 }
