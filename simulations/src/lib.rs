@@ -11,16 +11,20 @@
 //! | `checker` | confidentiality, jurisdiction, convergence, delivery, bounds |
 //! | `fuzz` | random scenarios, and the smallest that still fails |
 //! | `cost` | what joining, leaving and removing cost |
+//! | `sweep` | many settings on many seeds, to one table and figures |
+//! | `explain` | one run, told with routes, delay and loss over time |
 //! | `report`, `trace` | what is told in the end |
 
 mod checker;
 pub mod cost;
 pub mod event_queue;
+pub mod explain;
 pub mod fuzz;
 pub mod network;
 pub mod pipe;
 pub mod report;
 pub mod scenario;
+pub mod sweep;
 pub mod trace;
 mod world;
 

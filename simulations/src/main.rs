@@ -22,6 +22,10 @@ enum Command {
     Fuzz(command::fuzz::Fuzz),
     /// Measure what joining, leaving and removing cost, by the size of the meeting.
     Cost(command::cost::Cost),
+    /// Run a scenario with many values of its keys on many seeds: plan, run in shards, merge to one table, plot.
+    Sweep(command::sweep::Sweep),
+    /// Tell one run: who did and learned what, when and after what; as text, and as a page with a map of the routes.
+    Explain(command::explain::Explain),
 }
 
 fn main() -> ExitCode {
@@ -29,5 +33,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Fuzz(fuzz) => fuzz.execute(),
         Command::Cost(cost) => cost.execute(),
+        Command::Sweep(sweep) => sweep.execute(),
+        Command::Explain(explain) => explain.execute(),
     }
 }

@@ -35,6 +35,7 @@ use self::{
     unexplained::Unexplained,
 };
 use crate::{
+    explain::recorder::Recorder,
     network::{Network, Place},
     report::{Figures, RelayFigures, Report},
     scenario::{Action, Scenario},
@@ -78,6 +79,8 @@ pub(crate) struct Checkers {
     timeline: Timeline,
     /// Newcomers whose keys are to be tried on what was sealed before they came, and when.
     probes: VecDeque<(Timestamp, usize)>,
+    /// Remembers the run, if somebody asks for that.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl Checkers {
@@ -98,6 +101,7 @@ impl Checkers {
             timeline: Timeline::default(),
             violations: Violations::default(),
             probes: VecDeque::new(),
+            recorder: None,
             names,
             ids,
         })
@@ -114,15 +118,24 @@ impl Checkers {
 
     pub(crate) fn acts(&mut self, at: Timestamp, action: &Action) {
         self.timeline.note(at, "*", &format!("{action:?}"));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.acts(at, action);
+        }
     }
 
     pub(crate) fn starts(&mut self, at: Timestamp, node: usize) {
         self.delivery.starts(at, node);
         self.conversation.starts(at, node);
         self.unexplained.forgets(node);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.starts(at, node);
+        }
     }
 
     pub(crate) fn crashed(&mut self, at: Timestamp, node: usize) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.crashed(at, node);
+        }
         self.delivery.ended(at, node, &mut self.violations, &self.names);
         self.convergence.crashed(node);
         self.unexplained.forgets(node);
@@ -200,6 +213,9 @@ impl Checkers {
     pub(crate) fn spoken(&mut self, at: Timestamp, speaker: usize, number: u64) {
         self.delivery.spoken(at, speaker, number);
         self.unexplained.spoken(at, speaker, number);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.spoken(at, speaker, number);
+        }
     }
 
     pub(crate) fn heard(&mut self, at: Timestamp, listener: usize, claimed: Option<usize>, voice: Voice) {
@@ -208,6 +224,9 @@ impl Checkers {
             self.violations.add(at, "authenticity", &what);
         }
         self.unexplained.heard(listener, voice.speaker, voice.number);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.heard(at, listener, voice);
+        }
         self.confidentiality
             .heard(at, listener, voice, &mut self.violations, &self.names);
         self.delivery
@@ -248,6 +267,9 @@ impl Checkers {
         let line = timeline::describe(event, |member| self.name(member));
         self.timeline.note(at, &self.names[node], &line);
         let index = |member: MemberId| self.ids.iter().position(|id| *id == member);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.told(at, node, (event, &line), index);
+        }
         self.conversation
             .told(at, node, event, index, &mut self.violations, &self.names);
         match event {

@@ -22,6 +22,7 @@ use self::{node::Node, relay_site::RelaySite};
 use crate::{
     checker::Checkers,
     event_queue::EventQueue,
+    explain::recorder::Recorder,
     network::{Network, Place},
     pipe::{Pipe, PipeId, Side},
     report::Report,
@@ -131,6 +132,19 @@ impl<'a> World<'a> {
 
     /// Lets everything happen until the scenario's end.
     pub(crate) fn run(mut self, seed: u64) -> Report {
+        self.run_to_end();
+        self.finish(seed)
+    }
+
+    /// The same, remembered.
+    pub(crate) fn run_recorded(mut self, seed: u64, recorder: Recorder) -> (Report, Option<Recorder>) {
+        self.checkers.recorder = Some(recorder);
+        self.run_to_end();
+        let recorder = self.checkers.recorder.take();
+        (self.finish(seed), recorder)
+    }
+
+    fn run_to_end(&mut self) {
         self.plan_script();
         self.queue.plan(Timestamp::ZERO + LOOK_INTERVAL, Occurrence::Look);
         let end = Timestamp::ZERO + Duration::from_secs(self.scenario.seconds);
@@ -143,7 +157,6 @@ impl<'a> World<'a> {
             self.handle(occurrence);
         }
         self.now = end;
-        self.finish(seed)
     }
 
     fn handle(&mut self, occurrence: Occurrence) {
