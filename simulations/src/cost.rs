@@ -3,7 +3,7 @@
 use crate::{
     report::Report,
     run,
-    scenario::{Action, Admission, Expect, MemberSpec, NetworkSpec, Scenario, TimedAction},
+    scenario::{Action, MemberSpec, NetworkSpec, Scenario, TimedAction},
 };
 
 /// Between two who come while the meeting fills.
@@ -85,33 +85,22 @@ fn scenario(count: usize) -> Scenario {
         name: format!("cost {count}"),
         summary: "What joining, leaving and removing cost".to_owned(),
         seconds: (window(WINDOWS.len()) + 1_000) / 1_000,
-        policy: "any".to_owned(),
-        passphrase: None,
-        checkpoint_after: None,
-        admission: Admission::Ticket,
         network: NetworkSpec {
             jitter_ms: 0.0,
             ..NetworkSpec::default()
         },
-        relays: Vec::new(),
         members,
         actions,
-        expect: Expect::default(),
+        ..Scenario::default()
     }
 }
 
 fn member(index: usize, joins_at_ms: u64) -> MemberSpec {
     MemberSpec {
         name: format!("M{index:03}"),
-        direct: true,
         speaks: false,
-        relays: Vec::new(),
-        cannot_reach: Vec::new(),
-        patience_s: 10,
-        passphrase: None,
         joins_at_ms: Some(joins_at_ms + 1),
-        invited_by: None,
-        clock_skew_s: 0,
+        ..MemberSpec::default()
     }
 }
 

@@ -7,21 +7,24 @@
 //! |---|---|
 //! | `scenario` | what happens, read from TOML |
 //! | `event_queue`, `network`, `pipe` | virtual time and the modelled transport |
+//! | `churn` | people who come and go at random |
 //! | `world` | machines, and doing what they ask for |
 //! | `checker` | confidentiality, jurisdiction, convergence, delivery, bounds |
 //! | `fuzz` | random scenarios, and the smallest that still fails |
 //! | `cost` | what joining, leaving and removing cost |
 //! | `sweep` | many settings on many seeds, to one table and figures |
 //! | `explain` | one run, told with routes, delay and loss over time |
-//! | `report`, `trace` | what is told in the end |
+//! | `report`, `trace`, `quantiles` | what is told in the end |
 
 mod checker;
+pub mod churn;
 pub mod cost;
 pub mod event_queue;
 pub mod explain;
 pub mod fuzz;
 pub mod network;
 pub mod pipe;
+pub mod quantiles;
 pub mod report;
 pub mod scenario;
 pub mod sweep;
@@ -36,5 +39,6 @@ use scenario::Scenario;
 /// # Errors
 /// A sentence if the scenario cannot be built (an unknown country, a name that nobody may have).
 pub fn run(scenario: &Scenario, seed: u64) -> Result<Report, String> {
-    Ok(world::World::new(scenario, seed)?.run(seed))
+    let scenario = churn::expanded(scenario, seed)?;
+    Ok(world::World::new(&scenario, seed)?.run(seed))
 }

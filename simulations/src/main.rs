@@ -20,6 +20,8 @@ enum Command {
     Run(command::run::Run),
     /// Draw random scenarios until a checker complains, shrink them, and write them down. Exit code 1 if one did.
     Fuzz(command::fuzz::Fuzz),
+    /// Measure how fast the simulator is, by the number of nodes.
+    Bench(command::bench::Bench),
     /// Measure what joining, leaving and removing cost, by the size of the meeting.
     Cost(command::cost::Cost),
     /// Run a scenario with many values of its keys on many seeds: plan, run in shards, merge to one table, plot.
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(run) => run.execute(),
         Command::Fuzz(fuzz) => fuzz.execute(),
+        Command::Bench(bench) => bench.execute(),
         Command::Cost(cost) => cost.execute(),
         Command::Sweep(sweep) => sweep.execute(),
         Command::Explain(explain) => explain.execute(),

@@ -1,5 +1,7 @@
 //! A link between two machines as the modelled transport keeps it: control frames in order, datagrams as they come.
 
+use std::net::SocketAddr;
+
 use subrosa_proto::{ids::LinkId, relay::SessionId, time::Timestamp};
 
 use crate::network::Place;
@@ -42,6 +44,10 @@ pub struct Pipe {
     pub ends: [End; 2],
     /// Control frames that wait for the end of a partition: for whom, and what.
     pub held: Vec<(Side, Vec<u8>)>,
+    /// Nothing passes any more: an end's address is gone.
+    pub dead: bool,
+    /// Where each end sees the other.
+    pub seen: Option<[SocketAddr; 2]>,
 }
 
 impl Pipe {
@@ -58,6 +64,8 @@ impl Pipe {
         Self {
             ends: [end(dialler), end(acceptor)],
             held: Vec::new(),
+            dead: false,
+            seen: None,
         }
     }
 }

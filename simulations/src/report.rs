@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::{network::QueueFigures, quantiles::Quantiles};
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -31,6 +33,8 @@ pub struct Report {
     pub first_audio_ms: Vec<FirstAudio>,
     /// Each relay.
     pub relays: Vec<RelayFigures>,
+    /// Each member's traffic, and the queues of machines with an access link.
+    pub machines: Vec<MachineFigures>,
     /// What was said between members until each mark of the scenario.
     pub marks: Vec<MarkFigures>,
     /// What people did and were told.
@@ -90,10 +94,40 @@ pub struct PairFigures {
     pub heard: u64,
     /// Frames between the first and the last that did not arrive.
     pub lost: u64,
+    /// Their share, in percent.
+    pub lost_percent: f64,
+    /// From sealing to opening.
+    pub delay_ms: DelayFigures,
     /// The longest silence, in milliseconds.
     pub gap_ms_max: f64,
     /// When it ended, in seconds.
     pub gap_at_s: f64,
+}
+
+/// How long something took, in milliseconds; quantiles are right to 3 %, all 0 if it never happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct DelayFigures {
+    /// The median.
+    pub p50: f64,
+    /// 95 of 100 took no longer.
+    pub p95: f64,
+    /// 99 of 100 took no longer.
+    pub p99: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+impl DelayFigures {
+    /// The figures of these times.
+    #[must_use]
+    pub fn of(times: &Quantiles) -> Self {
+        Self {
+            p50: times.at(0.5),
+            p95: times.at(0.95),
+            p99: times.at(0.99),
+            max: times.max(),
+        }
+    }
 }
 
 /// A joiner's first audio.
@@ -112,10 +146,25 @@ pub struct RelayFigures {
     pub name: String,
     /// Where it is hosted.
     pub hosting: String,
+    /// Its descriptor says otherwise, and the policy would refuse it for the truth: nobody can tell.
+    pub lies: bool,
     /// Packets that it received.
     pub packets_in: u64,
     /// Their bytes.
     pub bytes_in: u64,
+}
+
+/// One machine's part in the network.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MachineFigures {
+    /// The member's or relay's name.
+    pub name: String,
+    /// Bytes sent, headers included.
+    pub up_bytes: u64,
+    /// Bytes received, headers included.
+    pub down_bytes: u64,
+    /// The access link's queues up and down, if it has one.
+    pub queues: Option<[QueueFigures; 2]>,
 }
 
 impl Report {
@@ -150,14 +199,17 @@ impl fmt::Display for Report {
             self.figures.control_frames_per_second_max
         )?;
         if !self.pairs.is_empty() {
-            writeln!(f, "\nspeaker → listener        heard   lost   longest silence")?;
+            writeln!(
+                f,
+                "\nspeaker → listener        heard   lost   p50   p99 ms   longest silence"
+            )?;
         }
         for pair in &self.pairs {
             let names = format!("{} → {}", pair.speaker, pair.listener);
             writeln!(
                 f,
-                "{names:<22} {:>8} {:>6} {:>9.1} ms at {:.3} s",
-                pair.heard, pair.lost, pair.gap_ms_max, pair.gap_at_s
+                "{names:<22} {:>8} {:>6} {:>5.0} {:>5.0} {:>12.1} ms at {:.3} s",
+                pair.heard, pair.lost, pair.delay_ms.p50, pair.delay_ms.p99, pair.gap_ms_max, pair.gap_at_s
             )?;
         }
         for first in &self.first_audio_ms {
@@ -175,6 +227,23 @@ impl fmt::Display for Report {
                 "relay {} ({}): {} packets, {} bytes",
                 relay.name, relay.hosting, relay.packets_in, relay.bytes_in
             )?;
+        }
+        for machine in &self.machines {
+            if let Some([up, down]) = &machine.queues {
+                writeln!(
+                    f,
+                    "{}: up {} kB, queue {} of {} B, {} dropped; down {} kB, queue {} of {} B, {} dropped",
+                    machine.name,
+                    machine.up_bytes / 1_000,
+                    up.bytes_max,
+                    up.bytes_bound,
+                    up.dropped,
+                    machine.down_bytes / 1_000,
+                    down.bytes_max,
+                    down.bytes_bound,
+                    down.dropped
+                )?;
+            }
         }
         if self.violations.is_empty() {
             return writeln!(f, "\nAll checks hold.");

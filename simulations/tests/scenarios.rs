@@ -53,6 +53,8 @@ scenarios! {
     rooms_moved_on_both_sides rooms_moved_thrice handed_over
     checkpoints checkpoints_over_relays checkpoint_beyond_partition admitted_beside_checkpoint
     restart_beyond_partition void_removal_beside_checkpoint
+    four_continents narrow_uplink weekly_meeting sleeping_device mobile_members regional_outage churn_storm crowded_relay
+    behind_nats hostile_relay lying_relays equivocating_member overload all_hands
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
     },
     time::{Now, Timestamp},
     wire::{
-        media_packet::MediaHeader,
+        media_packet::{MediaHeader, MediaKind},
         relay_message::{Refusable, RefusalCode},
     },
 };
@@ -50,7 +50,8 @@ impl Relay {
             self.refuse_media(now, sender, header.track, RefusalCode::MemoryFull);
             return;
         }
-        if let Err((drop, code)) = self.charge(now, sender, room, packet.len(), listeners) {
+        let reserve = header.kind == MediaKind::SourceAuthentication;
+        if let Err((drop, code)) = self.charge(now, sender, room, reserve, (packet.len(), listeners)) {
             self.stats.drop_frames(drop, 1);
             self.refuse_media(now, sender, header.track, code);
             return;

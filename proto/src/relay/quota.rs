@@ -47,13 +47,16 @@ type Objection = (DropReason, RefusalCode);
 
 impl Relay {
     /// Takes `bytes`, sent once and forwarded to `listeners`, from each quota, or from none.
+    ///
+    /// Signatures over sound may use each quota's `reserve`. They are larger than frames, so that a full bucket would refuse them
+    /// first; listeners that lack them take the relay for hostile and leave it, which makes overload a breakdown.
     pub(super) fn charge(
         &mut self,
         now: Now,
         sender: SessionId,
         room: usize,
-        bytes: usize,
-        listeners: usize,
+        reserve: bool,
+        (bytes, listeners): (usize, usize),
     ) -> Result<(), Objection> {
         if self.month_is_used_up() {
             self.roll_month(now);
@@ -72,7 +75,7 @@ impl Relay {
         };
         // What another relay sends was asked for here, and counts where it goes.
         let upstream = session.upstream().is_some();
-        if !upstream && !session.media.allows(now, bytes) {
+        if !upstream && !session.media.allows_beside_reserve(now, bytes, reserve) {
             return Err((DropReason::SessionBitrate, RefusalCode::SessionBitrate));
         }
         let mut token = session.token.and_then(|token| self.tokens.uses.get_mut(&token));
@@ -81,23 +84,27 @@ impl Relay {
                 return Err((DropReason::TokenTraffic, RefusalCode::TokenTraffic));
             }
             let media = &mut token.media;
-            if media.as_mut().is_some_and(|media| !media.allows(now, bytes)) {
+            let refuses = |media: &mut RateLimiter| !media.allows_beside_reserve(now, bytes, reserve);
+            if media.as_mut().is_some_and(refuses) {
                 return Err((DropReason::TokenBitrate, RefusalCode::TokenBitrate));
             }
         }
         let mut block = self.blocks.get_mut(&session.block).filter(|_| !upstream);
         if let Some(block) = &mut block
-            && !block.media.allows(now, bytes)
+            && !block.media.allows_beside_reserve(now, bytes, reserve)
         {
             return Err((DropReason::AddressBlockBitrate, RefusalCode::AddressBlockBitrate));
         }
         let total = &mut self.total_media;
-        if total.as_mut().is_some_and(|total| !total.allows(now, forwarded)) {
+        let refuses = |total: &mut RateLimiter| !total.allows_beside_reserve(now, forwarded, reserve);
+        if total.as_mut().is_some_and(refuses) {
             return Err((DropReason::TotalBitrate, RefusalCode::TotalBitrate));
         }
-        if !self.rooms[room].media.take(now, forwarded) {
+        let room = &mut self.rooms[room].media;
+        if !room.allows_beside_reserve(now, forwarded, reserve) {
             return Err((DropReason::RoomBitrate, RefusalCode::RoomBitrate));
         }
+        room.take(now, forwarded);
         // Only now: what one bucket refuses costs the others nothing.
         if let Some(total) = total {
             total.take(now, forwarded);

@@ -17,6 +17,9 @@ pub struct RateLimiter {
 }
 
 const MICRO: u64 = 1_000_000;
+/// One part of so many of a burst is the reserve. Reason: a burst holds at least a tenth of a second of
+/// signatures then, and sound is refused before it.
+const RESERVE_SHARE: u64 = 8;
 
 impl RateLimiter {
     /// A full bucket of `burst` tokens that refills with `per_second`.
@@ -65,6 +68,19 @@ impl RateLimiter {
         self.balance >= tokens.saturating_mul(MICRO)
     }
 
+    /// Whether `tokens` are there beside an eighth of the burst, which is kept for what may use the reserve. A full bucket
+    /// allows whatever it holds.
+    pub fn allows_beside_reserve(&mut self, now: Timestamp, tokens: u64, may_use_reserve: bool) -> bool {
+        let reserve = if may_use_reserve {
+            0
+        } else {
+            self.burst / RESERVE_SHARE
+        };
+        let wanted = tokens.saturating_mul(MICRO);
+        self.refill(now);
+        self.balance >= wanted.max(wanted.saturating_add(reserve).min(self.burst))
+    }
+
     /// Takes `tokens` if they are there.
     pub fn take(&mut self, now: Timestamp, tokens: u64) -> bool {
         let allowed = self.allows(now, tokens);
@@ -91,6 +107,17 @@ mod tests {
         let later = Timestamp::ZERO + Duration::from_millis(10);
         assert!(bucket.take(later, 1));
         assert!(!bucket.take(later, 1));
+    }
+
+    #[test]
+    fn the_reserve_is_for_those_who_may_use_it() {
+        let mut bucket = RateLimiter::new(100, 80, Timestamp::ZERO);
+        assert!(bucket.allows_beside_reserve(Timestamp::ZERO, 80, false), "full");
+        assert!(bucket.take(Timestamp::ZERO, 65));
+        assert!(bucket.allows_beside_reserve(Timestamp::ZERO, 5, false));
+        assert!(!bucket.allows_beside_reserve(Timestamp::ZERO, 6, false));
+        assert!(bucket.allows_beside_reserve(Timestamp::ZERO, 15, true));
+        assert!(!bucket.allows_beside_reserve(Timestamp::ZERO, 16, true));
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl Relay {
             return self.output.push_back(stop);
         }
         let room = self.tracks[track].room;
-        if let Err((_, code)) = self.charge(now, sender, room, STREAM_HEADER_BYTES, listeners.len()) {
+        if let Err((_, code)) = self.charge(now, sender, room, false, (STREAM_HEADER_BYTES, listeners.len()))
+        {
             self.stats.streams_dropped += listeners.len() as u64;
             self.refuse_media(now, sender, header.track, code);
             return self.output.push_back(stop);
@@ -121,7 +122,7 @@ impl Relay {
         if total > STREAM_BYTES_MAX || listeners == 0 {
             return self.cut_stream(sender, stream);
         }
-        if let Err((_, code)) = self.charge(now, sender, room, bytes.len(), listeners) {
+        if let Err((_, code)) = self.charge(now, sender, room, false, (bytes.len(), listeners)) {
             self.refuse_media(now, sender, track, code);
             return self.cut_stream(sender, stream);
         }

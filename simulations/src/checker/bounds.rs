@@ -3,7 +3,7 @@
 use subrosa_proto::{meeting::participant::Participant, time::Timestamp};
 
 use super::Violations;
-use crate::report::Figures;
+use crate::report::{Figures, MachineFigures};
 
 /// The largest control frame (wire::codec).
 const CONTROL_BYTES_MAX: usize = 64 * 1_024;
@@ -12,6 +12,10 @@ const CONTROL_RATE_MAX: u64 = 60;
 /// What each admission of that second and the one before may add to it: everybody is told of it, where the newcomer is, and a new key,
 /// acknowledges the others' keys, and has questions answered. Reason: after a partition a dozen may come in within a second.
 const CONTROL_PER_ADMISSION_MAX: u64 = 5;
+
+/// Control bytes that wait for a place in an access link's queue. Reason: a few times what a relay holds for one session
+/// (`CONTROL_BACKLOG_MAX`).
+const HELD_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
 
 /// Dials to one node at a time: two rounds with each key that may open its port, and relays.
 const DIALS_PER_NODE_MAX: usize = 8 + 4;
@@ -112,6 +116,30 @@ impl Bounds {
         for (what, held, max) in limits {
             if held > max {
                 let what = format!("{} holds {held} {what}, {max} at most make sense", names[node]);
+                violations.add(at, "bounds", &what);
+            }
+        }
+    }
+
+    /// Judges the queues of access links.
+    pub(super) fn machines(&self, at: Timestamp, machines: &[MachineFigures], violations: &mut Violations) {
+        let queues = machines.iter().flat_map(|machine| {
+            let queues = machine.queues.iter().flatten();
+            queues.map(|queue| (&machine.name, queue))
+        });
+        for (name, queue) in queues {
+            if queue.bytes_max > queue.bytes_bound {
+                let what = format!(
+                    "{} bytes wait at the access link of {name}, {} fit",
+                    queue.bytes_max, queue.bytes_bound
+                );
+                violations.add(at, "bounds", &what);
+            }
+            if queue.held_bytes_max > HELD_BYTES_MAX {
+                let what = format!(
+                    "{} control bytes wait for the access link of {name}",
+                    queue.held_bytes_max
+                );
                 violations.add(at, "bounds", &what);
             }
         }

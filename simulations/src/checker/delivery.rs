@@ -6,14 +6,17 @@ use subrosa_proto::{meeting::participant::Participant, time::Timestamp};
 
 use super::Violations;
 use crate::{
-    network::Network,
-    report::{FirstAudio, PairFigures},
+    network::{Network, WorstPath},
+    quantiles::Quantiles,
+    report::{DelayFigures, FirstAudio, PairFigures},
     scenario::{Expect, Scenario},
     world::node::Voice,
 };
 
 /// Frames that are still on their way do not count as lost.
 const FLIGHT: Duration = Duration::from_millis(1_000);
+/// So many frames are spoken meanwhile.
+const FLIGHT_FRAMES: u64 = 50;
 /// A frame may have to wait for the next tick.
 const FRAME: Duration = Duration::from_millis(20);
 /// How many standard deviations of the network's own loss are chance. Reason: a few hundred pairs are checked in the
@@ -32,6 +35,24 @@ struct Stretch {
     heard: u64,
     last_at: Timestamp,
     last_sealed: Timestamp,
+    /// Which of the frames up to `last` came, the newest in the lowest bit.
+    seen: u128,
+}
+
+impl Stretch {
+    /// Notes a frame; whether it came before. What is older than the window is not known.
+    fn is_repeated(&mut self, number: u64) -> bool {
+        if number > self.last {
+            let ahead = u32::try_from(number - self.last).unwrap_or(u32::MAX);
+            self.seen = self.seen.checked_shl(ahead).unwrap_or(0) | 1;
+            return false;
+        }
+        let back = u32::try_from(self.last - number).unwrap_or(u32::MAX);
+        let bit = 1_u128.checked_shl(back).unwrap_or(0);
+        let repeated = self.seen & bit != 0;
+        self.seen |= bit;
+        repeated
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -42,14 +63,14 @@ struct Pair {
     gap_max: Duration,
     gap_at: Timestamp,
     connected: Option<Duration>,
+    /// From sealing to opening.
+    delays: Quantiles,
 }
 
 /// See the module.
 pub(super) struct Delivery {
     pub(super) expect: Expect,
-    loss: f64,
-    rtt: Duration,
-    jitter: Duration,
+    path: WorstPath,
     /// When the network was last parted or joined again.
     turned: Timestamp,
     pairs: BTreeMap<(usize, usize), Pair>,
@@ -60,16 +81,16 @@ pub(super) struct Delivery {
     /// The last frame of each speaker, and the first of its present time of speaking.
     spoken: Vec<Option<(u64, Timestamp)>>,
     speaking_since: Vec<Option<Timestamp>>,
+    /// When each speaker's latest talk spurt began; zero for those who always speak.
+    resumed: Vec<Timestamp>,
 }
 
 impl Delivery {
-    pub(super) fn new(scenario: &Scenario) -> Self {
+    pub(super) fn new(scenario: &Scenario, path: WorstPath) -> Self {
         let nodes = scenario.members.len();
         Self {
             expect: scenario.expect.clone(),
-            loss: scenario.network.loss_percent / 100.0,
-            rtt: Duration::from_secs_f64(scenario.network.rtt_ms / 1e3),
-            jitter: Duration::from_secs_f64(scenario.network.jitter_ms / 1e3),
+            path,
             turned: Timestamp::ZERO,
             pairs: BTreeMap::new(),
             started: vec![Timestamp::ZERO; nodes],
@@ -77,6 +98,7 @@ impl Delivery {
             first_audio: BTreeMap::new(),
             spoken: vec![None; nodes],
             speaking_since: vec![None; nodes],
+            resumed: vec![Timestamp::ZERO; nodes],
         }
     }
 
@@ -110,11 +132,14 @@ impl Delivery {
         if speaking.is_none_or(|since| voice.sealed < since) {
             return;
         }
+        let delays = &mut self.pairs.entry((voice.speaker, listener)).or_default().delays;
+        delays.add(at - voice.sealed);
         let both_in = match (self.joined[listener], self.joined[voice.speaker]) {
             (Some(a), Some(b)) => Some(a.max(b)),
             _ => None,
         };
-        let both_in = both_in.max(speaking).map(|since| since.max(self.turned));
+        let began = self.turned.max(self.resumed[voice.speaker]);
+        let both_in = both_in.max(speaking).map(|since| since.max(began));
         let pair = self.pairs.entry((voice.speaker, listener)).or_default();
         if pair.connected.is_none() {
             pair.connected = both_in.map(|since| at - since);
@@ -126,12 +151,18 @@ impl Delivery {
                 heard: 1,
                 last_at: at,
                 last_sealed: voice.sealed,
+                seen: 1,
             });
             return;
         };
         if voice.number < stretch.first {
             // It overtook nobody: sent before the first one that arrived.
             stretch.first = voice.number;
+        }
+        if stretch.is_repeated(voice.number) {
+            let (ear, mouth) = (&names[listener], &names[voice.speaker]);
+            let what = format!("{ear} was given a frame of {mouth} twice");
+            violations.add(at, "delivery", &what);
         }
         stretch.heard += 1;
         stretch.last = stretch.last.max(voice.number);
@@ -152,7 +183,7 @@ impl Delivery {
         violations: &mut Violations,
         names: &[String],
     ) {
-        let margin = if self.loss > 0.0 {
+        let margin = if self.path.loss > 0.0 {
             GAP_MARGIN
         } else {
             Duration::ZERO
@@ -186,6 +217,22 @@ impl Delivery {
         self.speaking_since[node] = None;
     }
 
+    /// A device sleeps or changes networks: what it said and heard is counted up to now.
+    pub(super) fn away(&mut self, at: Timestamp, node: usize, violations: &mut Violations, names: &[String]) {
+        let pairs: Vec<(usize, usize)> = self.pairs.keys().copied().collect();
+        for pair in pairs.into_iter().filter(|(a, b)| *a == node || *b == node) {
+            self.interrupt(at, pair, violations, names);
+        }
+        self.speaking_since[node] = None;
+    }
+
+    /// It is there again, and has to be connected soon.
+    pub(super) fn back(&mut self, at: Timestamp, node: usize) {
+        if let Some(joined) = &mut self.joined[node] {
+            *joined = at;
+        }
+    }
+
     /// `node` learned that `who` is out.
     pub(super) fn forgot(
         &mut self,
@@ -197,6 +244,16 @@ impl Delivery {
     ) {
         self.interrupt(at, (who, node), violations, names);
         self.interrupt(at, (node, who), violations, names);
+    }
+
+    /// A speaker's talk spurt begins: the pause before it is no gap, and nobody could hear it in the pause.
+    pub(super) fn resumed(&mut self, at: Timestamp, node: usize) {
+        self.resumed[node] = at;
+        for ((speaker, _), pair) in &mut self.pairs {
+            if let Some(stretch) = pair.stretch.as_mut().filter(|_| *speaker == node) {
+                stretch.last_at = stretch.last_at.max(at);
+            }
+        }
     }
 
     /// A speaker is silent from now on, or begins again.
@@ -269,7 +326,8 @@ impl Delivery {
                     continue;
                 }
                 let stretch = self.pairs.get(&(speaker, listener)).and_then(|pair| pair.stretch);
-                if stretch.is_none_or(|stretch| at - stretch.last_at > FLIGHT) {
+                let newest = self.spoken[speaker].map_or(0, |(number, _)| number);
+                if stretch.is_none_or(|stretch| newest > stretch.last + FLIGHT_FRAMES) {
                     let what = format!("{} does not hear {} at the end", names[listener], names[speaker]);
                     violations.add(at, "delivery", &what);
                 }
@@ -295,7 +353,7 @@ impl Delivery {
             0 => CONNECT_MAX,
             ms => Duration::from_millis(ms),
         };
-        let max = if self.loss > 0.0 { max * 3 } else { max };
+        let max = if self.path.loss > 0.0 { max * 3 } else { max };
         let connected = self.pairs[&key].connected.unwrap_or_default();
         if connected > max {
             let what = format!(
@@ -314,12 +372,13 @@ impl Delivery {
             return;
         };
         // At worst one relay forwards: two hops.
-        let share = 1.0 - (1.0 - self.loss).powi(2);
+        let share = 1.0 - (1.0 - self.path.loss).powi(2);
         let network = 1_000.0 * share;
         for ((speaker, listener), pair) in &self.pairs {
             let frames = (pair.lost + pair.heard).max(1) as f64;
             let lost = 1_000.0 * pair.lost as f64 / frames;
-            let margin = 1_000.0 * LOSS_DEVIATIONS * (share * (1.0 - share) / frames).sqrt();
+            let margin =
+                1_000.0 * LOSS_DEVIATIONS * (share * (1.0 - share) * self.path.loss_widening / frames).sqrt();
             if lost > max + network + margin {
                 let what = format!(
                     "{} lost {lost:.1} ‰ of {} ({} frames, at most {:.1} ‰)",
@@ -334,10 +393,10 @@ impl Delivery {
     }
 
     fn check_first_audio(&self, at: Timestamp, violations: &mut Violations, names: &[String]) {
-        let Some(rtts) = self.expect.first_audio_rtts_max.filter(|_| self.loss == 0.0) else {
+        let Some(rtts) = self.expect.first_audio_rtts_max.filter(|_| self.path.loss == 0.0) else {
             return;
         };
-        let max = self.rtt.mul_f64(rtts) + FRAME + self.jitter * 4;
+        let max = self.path.rtt.mul_f64(rtts) + FRAME + self.path.jitter * 4;
         for (node, first) in &self.first_audio {
             if *node > 0 && *first > max {
                 let what = format!(
@@ -359,6 +418,8 @@ impl Delivery {
                 listener: names[*listener].clone(),
                 heard: pair.heard,
                 lost: pair.lost,
+                lost_percent: 100.0 * pair.lost as f64 / (pair.lost + pair.heard).max(1) as f64,
+                delay_ms: DelayFigures::of(&pair.delays),
                 gap_ms_max: pair.gap_max.as_secs_f64() * 1e3,
                 gap_at_s: super::seconds(pair.gap_at),
             })

@@ -39,6 +39,19 @@ impl Jurisdiction {
     }
 }
 
+/// For each relay, whether it lies and the policy would refuse it for the truth.
+pub(crate) fn lies(scenario: &Scenario) -> Vec<bool> {
+    let mut honest = scenario.clone();
+    for relay in &mut honest.relays {
+        relay.claims = None;
+    }
+    let honest = permitted(&honest).unwrap_or_default();
+    let relays = scenario.relays.iter().zip(honest);
+    relays
+        .map(|(relay, permitted)| relay.claims.is_some() && !permitted)
+        .collect()
+}
+
 /// For each relay of a scenario, whether its policy permits it.
 ///
 /// # Errors
@@ -58,8 +71,10 @@ pub(crate) fn permitted(scenario: &Scenario) -> Result<Vec<bool>, String> {
         Ok(allowed.as_ref().is_none_or(|set| set.contains(&country)))
     };
     let judge = |relay: &RelaySpec| {
-        let seat = relay.legal_seat.as_ref().unwrap_or(&relay.hosting);
-        let judged = is_allowed(&relay.hosting).and_then(|hosting| Ok(hosting && is_allowed(seat)?));
+        // A policy judges what descriptors say: nothing here shows that one lies.
+        let stated = relay.stated();
+        let seat = relay.legal_seat.as_ref().unwrap_or(stated);
+        let judged = is_allowed(stated).and_then(|hosting| Ok(hosting && is_allowed(seat)?));
         judged.map_err(|error| format!("relay {}: {error}", relay.name))
     };
     scenario.relays.iter().map(judge).collect()

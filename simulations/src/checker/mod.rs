@@ -36,8 +36,8 @@ use self::{
 };
 use crate::{
     explain::recorder::Recorder,
-    network::{Network, Place},
-    report::{Figures, RelayFigures, Report},
+    network::{Network, Place, WorstPath},
+    report::{Figures, MachineFigures, RelayFigures, Report},
     scenario::{Action, Scenario},
     world::node::Voice,
 };
@@ -86,13 +86,13 @@ pub(crate) struct Checkers {
 impl Checkers {
     /// # Errors
     /// A sentence if the scenario's policy or countries are unknown.
-    pub(crate) fn new(scenario: &Scenario, ids: Vec<MemberId>) -> Result<Self, String> {
+    pub(crate) fn new(scenario: &Scenario, ids: Vec<MemberId>, path: WorstPath) -> Result<Self, String> {
         let names: Vec<String> = scenario.members.iter().map(|m| m.name.clone()).collect();
         Ok(Self {
             confidentiality: Confidentiality::new(names.len()),
             jurisdiction: Jurisdiction::new(scenario)?,
             convergence: Convergence::new(names.len()),
-            delivery: Delivery::new(scenario),
+            delivery: Delivery::new(scenario, path),
             conversation: ConversationChecker::new(names.len()),
             bounds: Bounds::new(names.len()),
             recovery: Recovery::new(&scenario.expect),
@@ -141,8 +141,24 @@ impl Checkers {
         self.unexplained.forgets(node);
     }
 
+    /// A device sleeps or changes networks: what it misses and what is missed of it is no fault.
+    pub(crate) fn away(&mut self, at: Timestamp, node: usize) {
+        self.delivery.away(at, node, &mut self.violations, &self.names);
+        self.unexplained.forgets(node);
+    }
+
+    /// It is there again.
+    pub(crate) fn back(&mut self, at: Timestamp, node: usize) {
+        self.delivery.back(at, node);
+    }
+
     pub(crate) fn muted(&mut self, at: Timestamp, node: usize) {
         self.delivery.paused(at, node, &mut self.violations, &self.names);
+    }
+
+    /// Somebody who speaks in talk spurts begins one.
+    pub(crate) fn resumed(&mut self, at: Timestamp, node: usize) {
+        self.delivery.resumed(at, node);
     }
 
     pub(crate) fn parted(&mut self, at: Timestamp, parted: bool) {
@@ -231,6 +247,11 @@ impl Checkers {
             .heard(at, listener, voice, &mut self.violations, &self.names);
         self.delivery
             .heard(at, listener, voice, &mut self.violations, &self.names);
+    }
+
+    /// What each machine's access link held in the end.
+    pub(crate) fn machines(&mut self, at: Timestamp, machines: &[MachineFigures]) {
+        self.bounds.machines(at, machines, &mut self.violations);
     }
 
     /// A node that is out opened what `from` sealed at this moment.
@@ -360,6 +381,7 @@ impl Checkers {
         trace_hash: String,
         (events, deliveries): (u64, u64),
         relays: Vec<RelayFigures>,
+        machines: Vec<MachineFigures>,
     ) -> Report {
         let (frames_due, frames_excused) = self.unexplained.figures();
         Report {
@@ -383,6 +405,7 @@ impl Checkers {
             pairs: self.delivery.figures(&self.names),
             first_audio_ms: self.delivery.first_audio_figures(&self.names),
             relays,
+            machines,
             marks: self.cost.into_marks(),
             timeline: self.timeline.lines,
             violations: self.violations.0,

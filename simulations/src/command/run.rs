@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
 };
 
 use clap::Args;
@@ -26,6 +27,9 @@ pub(crate) struct Run {
     /// Round-trip time in milliseconds, instead of the scenario's.
     #[arg(long)]
     rtt: Option<f64>,
+    /// Runs at a time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
     /// Everything that people did and were told.
     #[arg(long)]
     timeline: bool,
@@ -37,15 +41,27 @@ pub(crate) struct Run {
 impl Run {
     /// Runs all, and says what came of it.
     pub(crate) fn execute(&self) -> ExitCode {
+        let seeds = self.seed..self.seed.saturating_add(self.seeds);
+        let runs: Vec<(&Path, u64)> = self
+            .scenarios
+            .iter()
+            .flat_map(|path| seeds.clone().map(|seed| (path.as_path(), seed)))
+            .collect();
         let mut good = true;
-        for path in &self.scenarios {
-            for seed in self.seed..self.seed.saturating_add(self.seeds) {
-                let report = Scenario::read(path).and_then(|mut scenario| {
-                    let network = &mut scenario.network;
-                    network.loss_percent = self.loss.unwrap_or(network.loss_percent);
-                    network.rtt_ms = self.rtt.unwrap_or(network.rtt_ms);
-                    run(&scenario, seed)
-                });
+        // As many at a time as there are threads, told in order.
+        for batch in runs.chunks(usize::from(self.threads)) {
+            let reports: Vec<Result<Report, String>> = thread::scope(|scope| {
+                let running: Vec<_> = batch
+                    .iter()
+                    .map(|&(path, seed)| scope.spawn(move || self.run(path, seed)))
+                    .collect();
+                let died = |_| Err("a run panicked".to_owned());
+                running
+                    .into_iter()
+                    .map(|run| run.join().unwrap_or_else(died))
+                    .collect()
+            });
+            for ((path, _), report) in batch.iter().zip(reports) {
                 match report {
                     Ok(report) => {
                         good &= report.is_good();
@@ -63,6 +79,14 @@ impl Run {
         } else {
             ExitCode::FAILURE
         }
+    }
+
+    fn run(&self, path: &Path, seed: u64) -> Result<Report, String> {
+        let mut scenario = Scenario::read(path)?;
+        let network = &mut scenario.network;
+        network.loss_percent = self.loss.unwrap_or(network.loss_percent);
+        network.rtt_ms = self.rtt.unwrap_or(network.rtt_ms);
+        run(&scenario, seed)
     }
 
     fn tell(&self, path: &Path, report: &Report) {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     checker::jurisdiction::permitted,
-    scenario::{Action, Admission, Expect, MemberSpec, NetworkSpec, RelaySpec, Scenario},
+    scenario::{Action, MemberSpec, NetworkSpec, RelaySpec, Scenario},
 };
 
 /// People in a drawn meeting. Reason: most faults show with three, and a run takes time with their square.
@@ -56,22 +56,18 @@ pub fn generate(seed: u64) -> Scenario {
         } else {
             draw.below(12) as f64
         },
-        duplicate_percent: 0.0,
+        ..NetworkSpec::default()
     };
     let mut scenario = Scenario {
-        passphrase: None,
         // So few that most runs pass one.
         checkpoint_after: Some(12),
         name: format!("drawn {seed}"),
         summary: format!("Drawn by `subrosa-sim fuzz --seed {seed} --count 1`"),
         seconds: SECONDS,
         policy: POLICIES[draw.index(POLICIES.len())].to_owned(),
-        admission: Admission::Ticket,
         network,
         relays,
-        members: Vec::new(),
-        actions: Vec::new(),
-        expect: Expect::default(),
+        ..Scenario::default()
     };
     let allowed = permitted(&scenario).expect("countries and policies of the lists below");
     scenario.members = members(&mut draw, &scenario.relays, allowed.contains(&true));
@@ -104,7 +100,7 @@ fn relays(draw: &mut Draw) -> Vec<RelaySpec> {
             legal_seat: draw
                 .one_in(3)
                 .then(|| COUNTRIES[draw.index(COUNTRIES.len())].to_owned()),
-            cascade: Vec::new(),
+            ..RelaySpec::default()
         })
         .collect()
 }
@@ -125,11 +121,7 @@ fn members(draw: &mut Draw, relays: &[RelaySpec], permitted: bool) -> Vec<Member
                 .map(|relay| relay.name.clone())
                 .collect(),
             joins_at_ms: (index > 0).then(|| 100 + draw.below(8_000)),
-            invited_by: None,
-            cannot_reach: Vec::new(),
-            patience_s: 10,
-            passphrase: None,
-            clock_skew_s: 0,
+            ..MemberSpec::default()
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use super::{
     draw::Draw,
     script::{Kind, Plan, Script},
 };
-use crate::scenario::{Action, Admission, Expect, MemberSpec, NetworkSpec, Scenario, TimedAction};
+use crate::scenario::{Action, Expect, MemberSpec, NetworkSpec, Scenario, TimedAction};
 
 const MEMBERS_MIN: u64 = 5;
 const MEMBERS_MAX: u64 = 50;
@@ -57,30 +57,27 @@ pub fn generate_roster(seed: u64) -> Scenario {
         jitter_ms: draw.below(100) as f64,
         loss_percent: if loses { draw.below(15) as f64 } else { 0.0 },
         duplicate_percent: draw.below(20) as f64,
+        ..NetworkSpec::default()
     };
     // Small meetings are drawn more often: they are the common ones, and a run takes time with the cube.
     let most = if draw.one_in(20) { MEMBERS_MAX } else { SMALL_MAX };
     let count = MEMBERS_MIN + draw.below(most - MEMBERS_MIN + 1);
     let coming = COMING_MS_MIN.max(COMING_MS_EACH * count);
     let mut scenario = Scenario {
-        passphrase: None,
         checkpoint_after: (!draw.one_in(3)).then(|| 4 + draw.index(28)),
         name: format!("drawn roster {seed}"),
         summary: format!("Drawn by `subrosa-sim fuzz --draw roster --seed {seed} --count 1`"),
         seconds: PLAN.faults_end_ms / 1_000 + AFTER_S,
-        policy: "any".to_owned(),
-        admission: Admission::Ticket,
         network,
-        relays: Vec::new(),
         members: (0..count as usize)
             .map(|index| member(&mut draw, index, coming))
             .collect(),
-        actions: Vec::new(),
         expect: Expect {
             heal_ms_max: SOON_MS,
             keyless_ms_max: SOON_MS,
             ..Expect::default()
         },
+        ..Scenario::default()
     };
     let deputies = 1 + draw.index(3);
     for index in 1..=deputies {
@@ -105,14 +102,10 @@ fn member(draw: &mut Draw, index: usize, coming: u64) -> MemberSpec {
     let skew = draw.below(2 * CLOCK_SKEW_MAX_S + 1);
     MemberSpec {
         name: format!("M{index:02}"),
-        direct: true,
         speaks: index < SPEAKERS,
-        relays: Vec::new(),
         joins_at_ms: (index > 0).then(|| 100 + draw.below(coming)),
-        invited_by: None,
-        cannot_reach: Vec::new(),
         patience_s: 30,
-        passphrase: None,
         clock_skew_s: skew as i64 - CLOCK_SKEW_MAX_S as i64,
+        ..MemberSpec::default()
     }
 }

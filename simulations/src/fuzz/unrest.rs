@@ -2,7 +2,7 @@
 //! them speak; on a network that loses nothing, so that every frame that is not heard needs a reason.
 
 use super::draw::Draw;
-use crate::scenario::{Action, Admission, Expect, MemberSpec, NetworkSpec, Scenario, TimedAction};
+use crate::scenario::{Action, Expect, MemberSpec, NetworkSpec, Scenario, TimedAction};
 
 const SECONDS: u64 = 30 * 60;
 /// So many are in at a time.
@@ -23,28 +23,24 @@ const SETTLE_MS: u64 = 6_000;
 pub fn generate_unrest(seed: u64) -> Scenario {
     let mut draw = Draw::new(seed, 0x12);
     let mut scenario = Scenario {
-        passphrase: None,
         // As often as in a large meeting.
         checkpoint_after: Some(16),
         name: format!("drawn unrest {seed}"),
         summary: format!("Drawn by `subrosa-sim fuzz --draw unrest --seed {seed} --count 1`"),
         seconds: SECONDS,
-        policy: "any".to_owned(),
-        admission: Admission::Ticket,
         network: NetworkSpec {
             rtt_ms: 10.0 + draw.below(120) as f64,
             jitter_ms: draw.below(30) as f64,
             ..NetworkSpec::default()
         },
-        relays: Vec::new(),
         members: (0..MEMBERS)
             .map(|index| person(index, 200 * index as u64))
             .collect(),
-        actions: Vec::new(),
         expect: Expect {
             every_frame_explained: true,
             ..Expect::default()
         },
+        ..Scenario::default()
     };
     // Who is in, and since when one may do something to them. The host stays.
     let mut present: Vec<(usize, u64)> = (1..MEMBERS).map(|index| (index, 10_000)).collect();
@@ -93,14 +89,9 @@ fn happen(draw: &mut Draw, scenario: &mut Scenario, present: &mut Vec<(usize, u6
 fn person(index: usize, joins_at_ms: u64) -> MemberSpec {
     MemberSpec {
         name: format!("P{index:03}"),
-        direct: true,
         speaks: index.is_multiple_of(2),
-        relays: Vec::new(),
-        cannot_reach: Vec::new(),
         patience_s: 30,
-        passphrase: None,
         joins_at_ms: (index > 0).then_some(joins_at_ms),
-        invited_by: None,
-        clock_skew_s: 0,
+        ..MemberSpec::default()
     }
 }

@@ -1,32 +1,41 @@
 //! The world: machines, the network between them, and what happens next.
 
+mod devices;
+pub(crate) mod hostile;
+pub(crate) mod nat;
 pub(crate) mod node;
 mod outputs;
 pub(crate) mod planted;
 mod relay_site;
 mod script;
+mod speech;
 mod transport;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use subrosa_proto::{
     identity::Identity,
-    ids::RelayId,
+    ids::{MemberId, RelayId},
     meeting::participant::{DialId, Participant},
     noise::PskId,
     random::Random,
     time::Timestamp,
 };
 
-use self::{node::Node, relay_site::RelaySite};
+use self::{
+    node::Node,
+    relay_site::RelaySite,
+    speech::{Microphone, Talkspurts},
+    transport::Packet,
+};
 use crate::{
     checker::Checkers,
     event_queue::EventQueue,
     explain::recorder::Recorder,
     network::{Network, Place},
     pipe::{Pipe, PipeId, Side},
-    report::Report,
-    scenario::Scenario,
+    report::{MachineFigures, Report},
+    scenario::{Scenario, Speech},
     trace::Trace,
 };
 
@@ -59,6 +68,12 @@ pub(crate) enum Occurrence {
     Control(PipeId, Side, Vec<u8>),
     /// A datagram arrives.
     Datagram(PipeId, Side, Vec<u8>),
+    /// A packet comes to the access link of an end's machine.
+    AtAccess(PipeId, Side, Packet),
+    /// A relay sends on what it held back.
+    Forward(PipeId, Side, Vec<u8>),
+    /// A device sleeps too long for its links.
+    Overslept(usize, u32, Timestamp),
     /// An end learns that the pipe is gone.
     Down(PipeId, Side),
     /// Checkers look at all nodes.
@@ -75,16 +90,26 @@ pub(crate) struct Knock {
     pub(crate) psk: Option<PskId>,
     /// When the dialler gives up.
     pub(crate) deadline: Timestamp,
+    /// Where it seems to come from.
+    pub(crate) source: SocketAddr,
+    /// Where it was sent.
+    pub(crate) address: SocketAddr,
+    /// The dialler tries several addresses.
+    pub(crate) is_one_of_several: bool,
 }
 
 /// See the module.
 pub(crate) struct World<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) random: Random,
+    /// What hostile machines draw from.
+    pub(crate) hostile: Random,
     pub(crate) now: Timestamp,
     pub(crate) queue: EventQueue<Occurrence>,
     pub(crate) network: Network,
     pub(crate) nodes: Vec<Node>,
+    /// Which node a member is.
+    pub(crate) ids: BTreeMap<MemberId, usize>,
     pub(crate) relays: Vec<RelaySite>,
     pub(crate) pipes: Vec<Pipe>,
     pub(crate) trace: Trace,
@@ -98,7 +123,7 @@ impl<'a> World<'a> {
         let mut root = [0; 32];
         root[..8].copy_from_slice(&seed.to_le_bytes());
         let mut random = Random::from_seed(root);
-        let mut network = Network::new(scenario.network.clone(), random.fork("network"));
+        let mut network = Network::new(scenario, random.fork("network"))?;
         for (index, spec) in scenario.members.iter().enumerate() {
             let behind = spec.cannot_reach.iter().filter_map(|name| scenario.relay(name));
             network.wall_off(Place::Node(index), behind.map(Place::Relay).collect());
@@ -108,20 +133,36 @@ impl<'a> World<'a> {
             scenario.members.iter().enumerate().map(|(index, spec)| {
                 Node::new(index, spec.clone(), Identity::from_seed(&identities.bytes()))
             });
-        let nodes: Vec<Node> = nodes.collect();
+        let mut nodes: Vec<Node> = nodes.collect();
+        for node in &mut nodes {
+            let spec = &node.spec;
+            if spec.speech() == Speech::Talkspurts {
+                let random = identities.fork("speech");
+                node.spurts = Some(Talkspurts::new(spec.talkspurt_s, spec.pause_s, random));
+            }
+        }
         let relays = scenario.relays.iter().enumerate().map(|(index, spec)| {
             RelaySite::new(index, spec.clone(), &Identity::from_seed(&identities.bytes()))
         });
         let mut relays: Vec<RelaySite> = relays.collect::<Result<_, String>>()?;
         agree_on_cascades(scenario, &mut relays);
-        let ids = nodes.iter().map(Node::id).collect();
-        let checkers = Checkers::new(scenario, ids)?;
+        let ids: Vec<MemberId> = nodes.iter().map(Node::id).collect();
+        let checkers = Checkers::new(scenario, ids.clone(), network.worst_path())?;
         Ok(Self {
             scenario,
             random,
+            hostile: {
+                root[31] = b'h';
+                Random::from_seed(root)
+            },
             now: Timestamp::ZERO,
             queue: EventQueue::default(),
             network,
+            ids: ids
+                .into_iter()
+                .enumerate()
+                .map(|(index, id)| (id, index))
+                .collect(),
             nodes,
             relays,
             pipes: Vec::new(),
@@ -160,6 +201,9 @@ impl<'a> World<'a> {
     }
 
     fn handle(&mut self, occurrence: Occurrence) {
+        let Some(occurrence) = self.awake(occurrence) else {
+            return;
+        };
         match occurrence {
             Occurrence::Act(line) => self.act(line),
             Occurrence::NodeTimer(node) => self.fire_node(node),
@@ -171,6 +215,9 @@ impl<'a> World<'a> {
             Occurrence::UpstreamFailed(relay, run, other) => self.fail_upstream(relay, run, other),
             Occurrence::Control(pipe, side, bytes) => self.deliver_control(pipe, side, &bytes),
             Occurrence::Datagram(pipe, side, bytes) => self.deliver_datagram(pipe, side, &bytes),
+            Occurrence::Forward(pipe, side, bytes) => self.send_datagram(pipe, side, bytes),
+            Occurrence::Overslept(node, run, since) => self.oversleep(node, run, since),
+            Occurrence::AtAccess(pipe, side, packet) => self.pass_access(pipe, side, packet),
             Occurrence::Down(pipe, side) => self.bring_down(pipe, side),
             Occurrence::Look => self.look(),
         }
@@ -207,15 +254,23 @@ impl<'a> World<'a> {
 
     /// A frame of speech, if the node is in and its person speaks.
     fn speak(&mut self, index: usize) {
-        self.queue
-            .plan(self.now + FRAME_INTERVAL, Occurrence::Microphone(index));
         let at = self.now;
         let node = &mut self.nodes[index];
+        let next = at + node.world_duration(FRAME_INTERVAL);
+        self.queue.plan(next, Occurrence::Microphone(index));
         let now = node.now(at);
-        let ready = node.speaks && !node.is_spy && node.participant.as_ref().is_some_and(|p| p.may_speak());
-        if !ready {
+        let open = node.spurts.as_mut().map(|spurts| spurts.frame(at));
+        let ready = node.speaks
+            && !node.is_spy
+            && node.asleep.is_none()
+            && node.participant.as_ref().is_some_and(|p| p.may_speak());
+        if !ready || open == Some(Microphone::Closed) {
             return;
         }
+        if open == Some(Microphone::Open { resumes: true }) {
+            self.checkers.resumed(at, index);
+        }
+        let node = &mut self.nodes[index];
         let payload = node.speak(index, at);
         if let Some(participant) = &mut node.participant {
             participant.handle_audio(now, &payload);
@@ -240,16 +295,21 @@ impl<'a> World<'a> {
     fn finish(mut self, seed: u64) -> Report {
         let participants = participants(&self.nodes);
         self.checkers.finish(self.now, &participants, &self.network);
+        let lies = crate::checker::jurisdiction::lies(self.scenario);
         let relays = self
             .relays
             .iter()
-            .map(|site| crate::report::RelayFigures {
+            .zip(lies)
+            .map(|(site, lies)| crate::report::RelayFigures {
+                lies,
                 name: site.spec.name.clone(),
                 hosting: site.spec.hosting.clone(),
                 packets_in: site.packets,
                 bytes_in: site.bytes,
             })
             .collect();
+        let machines = self.machines();
+        self.checkers.machines(self.now, &machines);
         let events = self.queue.planned();
         let deliveries = self.trace.entries();
         self.checkers.report(
@@ -258,7 +318,25 @@ impl<'a> World<'a> {
             self.trace.finish(),
             (events, deliveries),
             relays,
+            machines,
         )
+    }
+
+    fn machines(&self) -> Vec<MachineFigures> {
+        let nodes = self.nodes.iter().enumerate();
+        let nodes = nodes.map(|(index, node)| (&node.spec.name, Place::Node(index)));
+        let relays = self.relays.iter().enumerate();
+        let relays = relays.map(|(index, site)| (&site.spec.name, Place::Relay(index)));
+        let figures = nodes.chain(relays).map(|(name, place)| {
+            let traffic = self.network.traffic(place);
+            MachineFigures {
+                name: name.clone(),
+                up_bytes: traffic.up_bytes,
+                down_bytes: traffic.down_bytes,
+                queues: self.network.queues(place),
+            }
+        });
+        figures.collect()
     }
 }
 
@@ -276,8 +354,6 @@ fn agree_on_cascades(scenario: &Scenario, relays: &mut [RelaySite]) {
     for site in relays {
         let others = site.spec.cascade.iter().filter_map(|name| scenario.relay(name));
         let agreed = others.map(|other| ids[other]).collect();
-        if let Some(relay) = &mut site.relay {
-            relay.set_cascade(agreed);
-        }
+        site.agree_on_cascade(agreed);
     }
 }

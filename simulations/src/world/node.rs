@@ -1,20 +1,28 @@
 //! A participant's machine.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use subrosa_proto::{
     identity::Identity,
     ids::{LinkId, MemberId},
-    meeting::{kept::KeptRecord, participant::Participant},
+    meeting::{
+        kept::KeptRecord,
+        operation::SignedOperation,
+        participant::{DialId, Participant},
+    },
     noise::{PskId, Unadmitted},
     time::{Now, Timestamp, UnixSeconds},
     wire::ticket::Ticket,
 };
 
-use super::planted::Planted;
+use super::{Occurrence, nat::Nat, planted::Planted, speech::Talkspurts};
 use crate::{
     pipe::{PipeId, Side},
-    scenario::MemberSpec,
+    scenario::{MemberSpec, Speech},
 };
 
 /// When every scenario begins, by the wall clock.
@@ -43,7 +51,10 @@ pub(crate) struct Node {
     pub(crate) timer_at: Option<Timestamp>,
     /// Timers that fired at one moment, to find machines that spin.
     pub(crate) spins: u32,
+    /// The person is not muted.
     pub(crate) speaks: bool,
+    /// Within that, the person speaks in spurts.
+    pub(crate) spurts: Option<Talkspurts>,
     pub(crate) spoken: u64,
     /// The newest ticket that its person kept.
     pub(crate) ticket: Option<Ticket>,
@@ -55,6 +66,24 @@ pub(crate) struct Node {
     pub(crate) planted_count: u32,
     /// This machine's monotonic clock began so much before the world's.
     clock_offset: Duration,
+    /// Seconds of its clock in a true second.
+    clock_rate: f64,
+    /// Since when it sleeps.
+    pub(crate) asleep: Option<Timestamp>,
+    /// What happened to it while it slept.
+    pub(crate) missed: Vec<Occurrence>,
+    /// How often it changed networks.
+    pub(crate) moves: u8,
+    /// What it sealed last.
+    pub(crate) last_sealed: Vec<u8>,
+    /// The NAT that it is behind.
+    pub(crate) nat: Option<Nat>,
+    /// Dials with several addresses of which one was answered.
+    pub(crate) answered: BTreeSet<DialId>,
+    /// It will say different things to different people.
+    pub(crate) equivocates: bool,
+    /// The operations that it was told, if it will.
+    pub(crate) operations: Vec<SignedOperation>,
 }
 
 impl Node {
@@ -62,8 +91,8 @@ impl Node {
         let port = 4_000;
         let number = u16::try_from(index + 1).unwrap_or(u16::MAX).to_be_bytes();
         Self {
-            speaks: spec.speaks,
-            spec,
+            speaks: spec.speech() != Speech::Never,
+            spurts: None,
             identity,
             address: ([10, 0, number[0], number[1]], port).into(),
             participant: None,
@@ -81,6 +110,16 @@ impl Node {
             planted: None,
             planted_count: 0,
             clock_offset: Duration::from_secs(1_000 * (index as u64 + 1)),
+            clock_rate: 1.0 + spec.clock_drift_ppm / 1e6,
+            asleep: None,
+            missed: Vec::new(),
+            moves: 0,
+            nat: Nat::new(spec.nat, [11, 0, number[0], number[1]].into()),
+            last_sealed: Vec::new(),
+            answered: BTreeSet::new(),
+            equivocates: false,
+            operations: Vec::new(),
+            spec,
         }
     }
 
@@ -91,14 +130,38 @@ impl Node {
     /// The machine's clocks.
     pub(crate) fn now(&self, world: Timestamp) -> Now {
         Now {
-            monotonic: world + self.clock_offset,
+            monotonic: Timestamp::ZERO + self.clock_offset + self.elapsed(world),
             unix: UnixSeconds(unix(world).0.saturating_add_signed(self.spec.clock_skew_s)),
         }
     }
 
     /// The world's time of a moment on this machine's clock.
+    ///
+    /// Not before the clock shows it: a timer that fires early fires again at once.
     pub(crate) fn world_time(&self, own: Timestamp) -> Timestamp {
-        Timestamp::ZERO + (own - (Timestamp::ZERO + self.clock_offset))
+        let since = own - (Timestamp::ZERO + self.clock_offset);
+        if self.clock_rate == 1.0 {
+            return Timestamp::ZERO + since;
+        }
+        let micros = (since.as_micros() as f64 / self.clock_rate) as u64;
+        let mut world = Timestamp::from_micros(micros);
+        while self.elapsed(world) < since {
+            world += Duration::from_micros(1);
+        }
+        world
+    }
+
+    /// What this machine's clock shows of the time since the world began.
+    fn elapsed(&self, world: Timestamp) -> Duration {
+        if self.clock_rate == 1.0 {
+            return world - Timestamp::ZERO;
+        }
+        Duration::from_micros((world.as_micros() as f64 * self.clock_rate) as u64)
+    }
+
+    /// How long a time on this machine's clock takes.
+    pub(crate) fn world_duration(&self, own: Duration) -> Duration {
+        own.div_f64(self.clock_rate)
     }
 
     pub(crate) fn new_link(&mut self, pipe: PipeId, side: Side) -> LinkId {
@@ -115,6 +178,37 @@ impl Node {
         self.accept.clear();
         self.links.clear();
         self.timer_at = None;
+        self.asleep = None;
+        self.answered.clear();
+        self.missed.clear();
+    }
+
+    /// Another address, as in another network.
+    pub(crate) fn move_on(&mut self) {
+        self.moves = self.moves.wrapping_add(1);
+        if let std::net::IpAddr::V4(ip) = self.address.ip() {
+            let [a, _, c, d] = ip.octets();
+            self.address
+                .set_ip([a, 2_u8.saturating_add(self.moves), c, d].into());
+            self.nat = Nat::new(self.spec.nat, [11, self.moves, c, d].into());
+        }
+    }
+
+    /// Where its packets to `to` seem to come from.
+    pub(crate) fn sends_to(&mut self, to: SocketAddr) -> SocketAddr {
+        self.nat.as_mut().map_or(self.address, |nat| nat.sends_to(to))
+    }
+
+    /// Whether packets to this address come to this machine or its NAT.
+    pub(crate) fn is_at(&self, address: SocketAddr) -> bool {
+        self.nat
+            .as_ref()
+            .map_or(self.address == address, |nat| nat.owns(address))
+    }
+
+    /// Whether a packet that comes reaches this machine.
+    pub(crate) fn lets_in(&self, from: SocketAddr, to: SocketAddr) -> bool {
+        self.nat.as_ref().is_none_or(|nat| nat.lets_in(from, to))
     }
 
     /// The next frame of the microphone.

@@ -4,6 +4,7 @@ use subrosa_proto::{
     ids::LinkId,
     meeting::participant::{Event, Output, Participant},
     relay::RelayOutput,
+    wire::media_packet::HEADER_BYTES,
 };
 
 use super::{Occurrence, SPINS_MAX, World, node::Voice};
@@ -60,7 +61,7 @@ impl World<'_> {
                     return;
                 };
                 let from = self.hears_as(index, frame.member);
-                let claimed = self.nodes.iter().position(|node| node.id() == from);
+                let claimed = self.ids.get(&from).copied();
                 self.checkers.heard(self.now, index, claimed, voice);
             }
             Output::Event(event) => {
@@ -80,6 +81,7 @@ impl World<'_> {
     /// Sends a control frame on a participant's link.
     pub(crate) fn send_frame(&mut self, index: usize, link: LinkId, bytes: Vec<u8>) {
         self.checkers.control_sent(self.now, index, &bytes);
+        self.keep_operations(index, &bytes);
         if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
             self.send_control(pipe, side, bytes);
         }
@@ -97,7 +99,16 @@ impl World<'_> {
     }
 
     /// Everybody who must not be able to decrypt tries to.
+    ///
+    /// One ciphertext goes out on every path behind another clear header: it is tried once.
     fn overhear(&mut self, from: usize, datagram: &[u8]) {
+        let sealed = datagram.get(HEADER_BYTES..).unwrap_or_default();
+        let last = &mut self.nodes[from].last_sealed;
+        if last == sealed {
+            return;
+        }
+        last.clear();
+        last.extend_from_slice(sealed);
         let sender = self.nodes[from].id();
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(participant) = node.participant.as_ref().filter(|_| index != from) else {
@@ -192,7 +203,7 @@ impl World<'_> {
             .as_mut()
             .and_then(|relay| relay.poll_datagram(now, session, DATAGRAM_BYTES_MAX))
         {
-            self.send_datagram(pipe, side, datagram.to_vec());
+            self.forward(index, pipe, side, datagram.to_vec());
         }
     }
 

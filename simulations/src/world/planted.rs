@@ -80,6 +80,9 @@ impl World<'_> {
             to: Place::Relay(refused),
             psk: None,
             deadline: self.now + DIAL_PATIENCE,
+            source: self.nodes[from].address,
+            address: self.relays[refused].descriptor.addresses[0],
+            is_one_of_several: false,
         };
         self.queue.plan(self.now, Occurrence::Knock(knock));
     }

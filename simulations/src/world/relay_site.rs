@@ -13,7 +13,10 @@ use subrosa_proto::{
     time::{Timestamp, UnixSeconds},
 };
 
-use super::node::{UNIX_START, unix};
+use super::{
+    hostile::Habit,
+    node::{UNIX_START, unix},
+};
 use crate::{
     pipe::{PipeId, Side},
     scenario::RelaySpec,
@@ -24,6 +27,9 @@ pub(crate) struct RelaySite {
     pub(crate) spec: RelaySpec,
     pub(crate) id: RelayId,
     pub(crate) descriptor: VerifiedDescriptor,
+    config: RelayConfig,
+    /// Relays to which it carries its clients.
+    cascade: Vec<RelayId>,
     /// The process, if it runs.
     pub(crate) relay: Option<Relay>,
     pub(crate) run: u32,
@@ -31,6 +37,8 @@ pub(crate) struct RelaySite {
     pub(crate) timer_at: Option<Timestamp>,
     /// It alters what it forwards.
     pub(crate) tampers: bool,
+    /// What it does to what it forwards.
+    pub(crate) habits: Vec<Habit>,
     /// Packets that came in.
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
@@ -44,8 +52,9 @@ impl RelaySite {
             code.parse()
                 .map_err(|error| format!("relay {}: {error}", spec.name))
         };
-        let hosting = country(&spec.hosting)?;
-        let seat = country(spec.legal_seat.as_deref().unwrap_or(&spec.hosting))?;
+        country(&spec.hosting)?;
+        let hosting = country(spec.stated())?;
+        let seat = country(spec.legal_seat.as_ref().unwrap_or(spec.stated()))?;
         let label = |text: &str| text.to_owned();
         let number = u16::try_from(index + 1).unwrap_or(u16::MAX).to_be_bytes();
         let descriptor = Descriptor {
@@ -84,9 +93,12 @@ impl RelaySite {
                 .to_bytes()
                 .try_into()
                 .map_err(|_| "the descriptor is too long".to_owned())?,
+            limits: spec.limits.limits(),
             ..RelayConfig::default()
         };
         Ok(Self {
+            config: config.clone(),
+            cascade: Vec::new(),
             id: identity.relay_id(),
             spec,
             descriptor,
@@ -95,6 +107,7 @@ impl RelaySite {
             sessions: BTreeMap::new(),
             timer_at: None,
             tampers: false,
+            habits: Vec::new(),
             packets: 0,
             bytes: 0,
         })
@@ -106,6 +119,23 @@ impl RelaySite {
         let session = free.unwrap_or(SessionId(u32::MAX));
         self.sessions.insert(session, (pipe, side));
         session
+    }
+
+    /// The process starts, if none runs.
+    pub(crate) fn start(&mut self) {
+        if self.relay.is_none() {
+            let mut relay = Relay::new(self.config.clone());
+            relay.set_cascade(self.cascade.iter().copied().collect());
+            self.relay = Some(relay);
+        }
+    }
+
+    /// It carries its clients to these from now on.
+    pub(crate) fn agree_on_cascade(&mut self, others: Vec<RelayId>) {
+        self.cascade = others;
+        if let Some(relay) = &mut self.relay {
+            relay.set_cascade(self.cascade.iter().copied().collect());
+        }
     }
 
     /// The process ends.

@@ -18,7 +18,7 @@ use subrosa_proto::{
     wire::door_message::RefusalWords,
 };
 
-use super::{Occurrence, World};
+use super::{Occurrence, World, hostile::Habit};
 use crate::{
     network::Place,
     scenario::{Action, Admission},
@@ -30,6 +30,13 @@ const JOIN_SPACING: Duration = Duration::from_millis(150);
 impl World<'_> {
     /// Plans founding, joining, speaking and the script.
     pub(crate) fn plan_script(&mut self) {
+        for timed in &self.scenario.actions {
+            if let Action::Equivocate { who } = &timed.action
+                && let Some(index) = self.scenario.member(who)
+            {
+                self.nodes[index].equivocates = true;
+            }
+        }
         self.start(0);
         for index in 0..self.nodes.len() {
             let phase = Duration::from_micros(self.random.next_u64() % 20_000);
@@ -137,6 +144,32 @@ impl World<'_> {
                 self.relays[index].stop();
                 self.orphan_pipes(Place::Relay(index));
             }
+            Action::RestartRelay { relay } => {
+                let index = scenario.relay(relay).unwrap_or_default();
+                self.relays[index].start();
+            }
+            Action::Outage { region } => self.set_region(region, false),
+            Action::EndOutage { region } => self.set_region(region, true),
+            Action::Sleep { who } => self.sleep(scenario.member(who).unwrap_or_default()),
+            Action::Wake { who } => self.wake(scenario.member(who).unwrap_or_default()),
+            Action::Move { who, region, access } => {
+                let index = scenario.member(who).unwrap_or_default();
+                self.move_node(index, region.as_deref(), access.as_deref());
+            }
+            Action::Misbehave {
+                relay,
+                how,
+                percent,
+                ms,
+            } => {
+                let index = scenario.relay(relay).unwrap_or_default();
+                self.relays[index].habits.push(Habit {
+                    how: *how,
+                    percent: *percent,
+                    time: Duration::from_secs_f64(ms / 1e3),
+                });
+            }
+            Action::Equivocate { who } => self.equivocate(scenario.member(who).unwrap_or_default()),
             Action::Tamper { relay } => {
                 let index = scenario.relay(relay).unwrap_or_default();
                 self.relays[index].tampers = true;
@@ -202,7 +235,8 @@ impl World<'_> {
         };
         let node = &mut self.nodes[index];
         let now = node.now(self.now);
-        if let Some(participant) = &mut node.participant {
+        // Nobody commands a device that sleeps.
+        if let Some(participant) = node.participant.as_mut().filter(|_| node.asleep.is_none()) {
             participant.handle_command(now, command);
             self.drain_node(index);
         }

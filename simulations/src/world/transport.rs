@@ -19,12 +19,37 @@ use crate::{
 
 /// A dial without an answer is given up after so long (as the node's driver does).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Message 1 is padded to so much (RFC 9000 §14.1), and an answer takes as much.
+const HANDSHAKE_BYTES: usize = 1_200;
+/// A CONNECTION_CLOSE frame (RFC 9000 §19.19) with a short reason.
+const CLOSE_BYTES: usize = 8;
 /// A relay gives up a dial after so long (as in the node's driver, for each address).
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Message 1 is repeated so often.
 const MESSAGE1_INTERVAL: Duration = Duration::from_millis(500);
 /// A connection on which nothing comes is dead after so long (as in the node's driver).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What one end sends to the other.
+pub(crate) enum Packet {
+    /// A control frame.
+    Control(Vec<u8>),
+    /// A datagram.
+    Datagram(Vec<u8>),
+    /// The last: the pipe is closed.
+    Close,
+}
+
+impl Packet {
+    /// What happens when it has arrived.
+    fn delivered(self, id: PipeId, side: Side) -> Occurrence {
+        match self {
+            Self::Control(bytes) => Occurrence::Control(id, side, bytes),
+            Self::Datagram(bytes) => Occurrence::Datagram(id, side, bytes),
+            Self::Close => Occurrence::Down(id, side),
+        }
+    }
+}
 
 impl World<'_> {
     pub(crate) fn relay_now(at: Timestamp) -> Now {
@@ -39,19 +64,23 @@ impl World<'_> {
         let run = self.nodes[from].run;
         let deadline = self.now + DIAL_TIMEOUT;
         self.queue.plan(deadline, Occurrence::DialFailed(from, run, dial));
-        let (to, psk) = match target {
+        let (found, psk) = match target {
             DialTarget::Member {
                 member,
                 addresses,
                 psk,
                 ..
             } => {
-                let found = self
-                    .nodes
-                    .iter()
-                    .position(|node| node.id() == *member && addresses.contains(&node.address));
-                self.checkers.dialled(self.now, from, found.map(Place::Node));
-                (found.map(Place::Node), Some(psk.id()))
+                for address in addresses {
+                    // Sent in any case, and opens the NAT on the way.
+                    self.nodes[from].sends_to(*address);
+                }
+                let index = self.ids.get(member).copied();
+                let at = addresses.iter().filter_map(|address| {
+                    let index = index.filter(|index| self.nodes[*index].is_at(*address))?;
+                    Some((Place::Node(index), *address))
+                });
+                (at.collect::<Vec<_>>(), Some(psk.id()))
             }
             DialTarget::Relay {
                 permit, addresses, ..
@@ -59,11 +88,13 @@ impl World<'_> {
                 let found = self.relays.iter().position(|site| {
                     permit.relay() == Some(site.id) && site.descriptor.addresses == *addresses
                 });
-                self.checkers.dialled(self.now, from, found.map(Place::Relay));
-                (found.map(Place::Relay), None)
+                let at = found.map(|index| (Place::Relay(index), addresses[0]));
+                (at.into_iter().collect(), None)
             }
         };
-        if let Some(to) = to {
+        self.checkers
+            .dialled(self.now, from, found.first().map(|(place, _)| *place));
+        for &(to, address) in &found {
             let knock = Knock {
                 from: Place::Node(from),
                 run,
@@ -71,9 +102,14 @@ impl World<'_> {
                 to,
                 psk,
                 deadline,
+                source: self.nodes[from].sends_to(address),
+                address,
+                is_one_of_several: found.len() > 1,
             };
-            let delay = self.network.reliable();
-            self.queue.plan(self.now + delay, Occurrence::Knock(knock));
+            let at = self
+                .network
+                .handshake(self.now, Place::Node(from), to, HANDSHAKE_BYTES);
+            self.queue.plan(at, Occurrence::Knock(knock));
         }
     }
 
@@ -92,9 +128,15 @@ impl World<'_> {
                 to: Place::Relay(to),
                 psk: None,
                 deadline,
+                source: self.relays[from].descriptor.addresses[0],
+                address: addresses[0],
+                is_one_of_several: false,
             };
-            let delay = self.network.reliable();
-            self.queue.plan(self.now + delay, Occurrence::Knock(knock));
+            let here = Place::Relay(from);
+            let at = self
+                .network
+                .handshake(self.now, here, Place::Relay(to), HANDSHAKE_BYTES);
+            self.queue.plan(at, Occurrence::Knock(knock));
         }
     }
 
@@ -120,7 +162,17 @@ impl World<'_> {
         if run != knock.run {
             return;
         }
-        if !self.network.is_joined(from, knock.to) {
+        let several = knock.dial.filter(|_| knock.is_one_of_several);
+        if let (Place::Node(index), Some(dial)) = (from, several)
+            && self.nodes[index].answered.contains(&dial)
+        {
+            return;
+        }
+        let passes = match knock.to {
+            Place::Node(index) => self.nodes[index].lets_in(knock.source, knock.address),
+            Place::Relay(_) => true,
+        };
+        if !passes || !self.network.is_joined(from, knock.to) {
             // Repeated until the dialler gives up.
             let again = self.now + MESSAGE1_INTERVAL;
             if again < knock.deadline {
@@ -139,7 +191,7 @@ impl World<'_> {
                 node.run
             }
             Place::Relay(index) => {
-                self.count_relay(index, 1_200);
+                self.count_relay(index, HANDSHAKE_BYTES);
                 if self.relays[index].relay.is_none() {
                     return;
                 }
@@ -147,12 +199,17 @@ impl World<'_> {
             }
         };
         let id = PipeId(self.pipes.len());
-        let dialler_up = self.now + self.network.reliable();
-        let acceptor_up = dialler_up + self.network.reliable();
+        let network = &mut self.network;
+        let dialler_up = network.handshake(self.now, knock.to, from, HANDSHAKE_BYTES);
+        let acceptor_up = network.handshake(dialler_up, from, knock.to, HANDSHAKE_BYTES);
         if dialler_up >= knock.deadline {
             return;
         }
+        if let (Place::Node(index), Some(dial)) = (from, several) {
+            self.nodes[index].answered.insert(dial);
+        }
         let mut pipe = Pipe::new((from, knock.run), (knock.to, run), self.now);
+        pipe.seen = Some([knock.address, knock.source]);
         pipe.ends[1].ordered_until = acceptor_up;
         self.pipes.push(pipe);
         self.queue
@@ -173,7 +230,7 @@ impl World<'_> {
         let (here, there) = (pipe.ends[side].place, pipe.ends[1 - side].place);
         let handle = match here {
             Place::Node(index) => {
-                let (peer, remote) = match there {
+                let (peer, address) = match there {
                     Place::Node(other) => (
                         LinkPeer::Member(self.nodes[other].id()),
                         self.nodes[other].address,
@@ -183,6 +240,7 @@ impl World<'_> {
                         self.relays[other].descriptor.addresses[0],
                     ),
                 };
+                let remote = pipe.seen.map_or(address, |seen| seen[side]);
                 let node = &mut self.nodes[index];
                 let link = node.new_link(id, side);
                 let now = node.now(self.now);
@@ -200,6 +258,9 @@ impl World<'_> {
                 return;
             }
             Place::Relay(index) => {
+                let seen = pipe.seen.map(|seen| seen[side]);
+                // Telling others their own address would change nothing.
+                let translated = matches!(there, Place::Node(node) if self.nodes[node].nat.is_some());
                 let session = self.relays[index].new_session(id, side);
                 let origin = match there {
                     Place::Node(node) => AddressBlock(node as u64).into(),
@@ -213,6 +274,9 @@ impl World<'_> {
                     match origin.identity.filter(|_| side == 0) {
                         Some(other) => relay.handle_upstream_up(now, other, session),
                         None => relay.handle_session_up(now, session, origin),
+                    }
+                    if let Some(address) = seen.filter(|_| translated) {
+                        relay.handle_session_seen_at(session, address);
                     }
                 }
                 (index, Handle::Session(session))
@@ -239,18 +303,47 @@ impl World<'_> {
     pub(crate) fn send_control(&mut self, id: PipeId, from: Side, bytes: Vec<u8>) {
         let to = 1 - from;
         let pipe = &self.pipes[id.0];
-        if pipe.ends[from].closed {
+        if pipe.ends[from].closed || pipe.dead {
             return;
         }
         if !self.network.is_joined(pipe.ends[from].place, pipe.ends[to].place) {
             self.pipes[id.0].held.push((to, bytes));
             return;
         }
-        let at = self.now + self.network.reliable();
+        let (here, there) = (pipe.ends[from].place, pipe.ends[to].place);
+        let at = self.network.reliable(self.now, here, there, bytes.len());
+        let at = self.in_order(id, to, at);
+        self.plan_arrival(at, id, to, there, Packet::Control(bytes));
+    }
+
+    /// When what must not overtake what was sent before it comes to an end, if it could come `at`.
+    fn in_order(&mut self, id: PipeId, to: Side, at: Timestamp) -> Timestamp {
         let end = &mut self.pipes[id.0].ends[to];
         end.ordered_until = end.ordered_until.max(at);
-        let at = end.ordered_until;
-        self.queue.plan(at, Occurrence::Control(id, to, bytes));
+        end.ordered_until
+    }
+
+    fn plan_arrival(&mut self, at: Timestamp, id: PipeId, to: Side, there: Place, packet: Packet) {
+        let queues = self.network.queues_at(there);
+        let occurrence = if queues {
+            Occurrence::AtAccess(id, to, packet)
+        } else {
+            packet.delivered(id, to)
+        };
+        self.queue.plan(at, occurrence);
+    }
+
+    /// A packet comes to an access link: it waits its turn there, or is dropped.
+    pub(crate) fn pass_access(&mut self, id: PipeId, side: Side, packet: Packet) {
+        let place = self.pipes[id.0].ends[side].place;
+        let (bytes, reliable) = match &packet {
+            Packet::Control(bytes) => (bytes.len(), true),
+            Packet::Datagram(bytes) => (bytes.len(), false),
+            Packet::Close => (CLOSE_BYTES, true),
+        };
+        if let Some(at) = self.network.arrive(self.now, place, bytes, reliable) {
+            self.queue.plan(at, packet.delivered(id, side));
+        }
     }
 
     /// One end sends a datagram.
@@ -258,17 +351,15 @@ impl World<'_> {
         let to = 1 - from;
         let pipe = &self.pipes[id.0];
         let joined = self.network.is_joined(pipe.ends[from].place, pipe.ends[to].place);
-        if pipe.ends[from].closed || !joined {
+        if pipe.ends[from].closed || pipe.dead || !joined {
             return;
         }
-        if let Some(delay) = self.network.datagram() {
-            if self.network.comes_twice() {
-                let again = self.now + self.network.delay();
-                self.queue
-                    .plan(again, Occurrence::Datagram(id, to, bytes.clone()));
+        let (here, there) = (pipe.ends[from].place, pipe.ends[to].place);
+        if let Some(at) = self.network.datagram(self.now, here, there, bytes.len()) {
+            if let Some(again) = self.network.repeated(self.now, here, there) {
+                self.plan_arrival(again, id, to, there, Packet::Datagram(bytes.clone()));
             }
-            self.queue
-                .plan(self.now + delay, Occurrence::Datagram(id, to, bytes));
+            self.plan_arrival(at, id, to, there, Packet::Datagram(bytes));
         }
     }
 
@@ -276,6 +367,7 @@ impl World<'_> {
         let Some((place, handle)) = self.receiver(id, side) else {
             return;
         };
+        self.network.received(place, bytes.len());
         match (place, handle) {
             (Place::Node(index), Handle::Link(_)) if self.ignores_control(index, bytes) => {}
             (Place::Node(index), Handle::Link(link)) => {
@@ -284,6 +376,7 @@ impl World<'_> {
                 if let Some(participant) = &mut node.participant {
                     participant.handle_control(now, link, bytes);
                 }
+                self.keep_operations(index, bytes);
                 self.trace.note(self.now, index as u32, "control", bytes);
                 self.drain_node(index);
             }
@@ -302,6 +395,7 @@ impl World<'_> {
         let Some((place, handle)) = self.receiver(id, side) else {
             return;
         };
+        self.network.received(place, bytes.len());
         match (place, handle) {
             (Place::Node(index), Handle::Link(_)) if self.loses_datagram(index) => {}
             (Place::Node(index), Handle::Link(link)) => {
@@ -362,28 +456,25 @@ impl World<'_> {
 
     /// One end closes after what it sent has arrived.
     pub(crate) fn close(&mut self, id: PipeId, side: Side) {
-        let delay = self.network.reliable();
-        let joined = {
-            let pipe = &self.pipes[id.0];
-            self.network.is_joined(pipe.ends[0].place, pipe.ends[1].place)
-        };
-        let pipe = &mut self.pipes[id.0];
-        if std::mem::replace(&mut pipe.ends[side].closed, true) {
+        let ends = &self.pipes[id.0].ends;
+        let (here, there) = (ends[side].place, ends[1 - side].place);
+        let at = self.network.reliable(self.now, here, there, CLOSE_BYTES);
+        if std::mem::replace(&mut self.pipes[id.0].ends[side].closed, true) {
             return;
         }
-        let far = pipe.ends[1 - side].ordered_until.max(self.now + delay);
-        let far = if joined { far } else { self.now + IDLE_TIMEOUT };
-        self.queue.plan(far, Occurrence::Down(id, 1 - side));
-        if let (Place::Node(index), Some(Handle::Link(link))) =
-            (pipe.ends[side].place, pipe.ends[side].handle)
-        {
+        if self.network.is_joined(here, there) {
+            let at = self.pipes[id.0].ends[1 - side].ordered_until.max(at);
+            self.plan_arrival(at, id, 1 - side, there, Packet::Close);
+        } else {
+            self.queue
+                .plan(self.now + IDLE_TIMEOUT, Occurrence::Down(id, 1 - side));
+        }
+        let handle = self.pipes[id.0].ends[side].handle;
+        if let (Place::Node(index), Some(Handle::Link(link))) = (here, handle) {
             self.nodes[index].links.remove(&link);
             self.tell_down(index, link);
         }
-        if let (Place::Relay(index), Some(Handle::Session(session))) = (
-            self.pipes[id.0].ends[side].place,
-            self.pipes[id.0].ends[side].handle,
-        ) {
+        if let (Place::Relay(index), Some(Handle::Session(session))) = (here, handle) {
             self.relays[index].sessions.remove(&session);
             if let Some(relay) = &mut self.relays[index].relay {
                 relay.handle_session_down(Self::relay_now(self.now), session);

@@ -38,7 +38,7 @@ impl Participant {
 
     /// Seals once; the same ciphertext goes out on every path, each with its own track alias in front.
     fn publish(&mut self, now: Now, kind: MediaKind, plaintext: &[u8]) {
-        let outgoing = self.outgoing_tracks(now);
+        let mut outgoing = self.outgoing_tracks(now);
         let context = self.context(kind, 0, self.me);
         let mut sframe = Vec::with_capacity(plaintext.len() + 40);
         let Ok(sealed) = self
@@ -52,6 +52,9 @@ impl Participant {
             self.authenticator
                 .handle_sealed(now.monotonic, &context, sealed, &sframe);
         }
+        // Each frame begins with another listener: a full uplink drops what comes last, and would starve the same ones.
+        let turn = sealed.counter % outgoing.len().max(1) as u64;
+        outgoing.rotate_left(usize::try_from(turn).unwrap_or(0));
         for (link, track) in outgoing {
             let mut bytes = Vec::with_capacity(sframe.len() + 10);
             MediaHeader {

@@ -84,6 +84,8 @@ impl Participant {
                 self.timers
                     .set(Timer::JoinDeadline, now.monotonic + WAITING_PATIENCE);
                 self.knock_on(now, conduit);
+                // One exchange at a time: the others in charge have asked in vain meanwhile.
+                self.knock_again(now);
             }
             Err(_) => {
                 self.doorway.passphrase = None;
