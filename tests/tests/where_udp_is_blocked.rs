@@ -11,7 +11,7 @@ use subrosa_node::audio::{SAMPLE_RATE, measure};
 
 use crate::support::{
     Scratch, binary,
-    hearing::{babble, longest_gap, pieces, share_heard, write_clip},
+    hearing::{babble, longest_gap, pieces_within, share_heard, write_clip},
     isolated,
     member::{Member, Options},
     nat::{Internet, Nat, internet_for},
@@ -232,15 +232,17 @@ fn members_talk_over_tcp_survive_a_stall_and_return_to_udp_unheard() {
     scene.host.leave();
 
     for (way, speaker, listener) in scene.ways() {
-        let pieces = pieces(speaker.member, speaker.clip, listener);
         let at = |unix: f64| speaker.place(unix);
-        let heard = share_heard(&pieces, at(steady) - 8.0, at(steady) - 0.5);
-        let before = speaker.delay_ms(listener, at(steady) - 6.0, at(steady) - 2.0);
-        let after = speaker.delay_ms(listener, at(stalled) + 2.0, at(stalled) + 6.0);
-        let late = speaker.delay_ms(listener, at(stalled) + 14.0, at(stalled) + 17.0);
-        let outage = longest_gap(&pieces, at(steady) - 1.0, at(stalled) + 3.0);
-        let gap = longest_gap(&pieces, at(unblocked), at(end) - 2.0);
-        let on_udp = speaker.delay_ms(listener, at(back) + 2.0, at(back) + 6.0);
+        let pieces = |from, to| pieces_within(speaker.member, speaker.clip, listener, from, to);
+        let (early, late_on) = (at(steady) - 6.0, at(stalled) + 3.0);
+        let on_tcp = pieces(early, late_on);
+        let heard = share_heard(&on_tcp, early, at(steady) - 0.5);
+        let outage = longest_gap(&on_tcp, at(steady) - 1.0, late_on);
+        let delay = |from: f64| speaker.delay_ms(listener, from, from + 3.0);
+        let (before, after, late) = (delay(early), delay(at(stalled) + 2.0), delay(at(stalled) + 14.0));
+        let returning = pieces(at(back) - 4.0, at(end) - 2.0);
+        let gap = longest_gap(&returning, at(back) - 4.0, at(end) - 2.0);
+        let on_udp = delay(at(back) + 2.0);
         println!(
             "{way}: heard {heard:.3}, mouth to ear {before:.0} ms; stall of 1 s: silent {outage:.1} s, then {after:.0} ms, {late:.0} ms; \
              return to UDP: gap {gap:.1} s, then {on_udp:.0} ms"

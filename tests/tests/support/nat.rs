@@ -181,7 +181,15 @@ impl Internet {
     pub(crate) fn arrivals(&self, namespace: &str) -> u64 {
         let output = Command::new("ip")
             .args([
-                "netns", "exec", namespace, "nft", "list", "counter", "ip", "arrivals", "everything",
+                "netns",
+                "exec",
+                namespace,
+                "nft",
+                "list",
+                "counter",
+                "ip",
+                "arrivals",
+                "everything",
             ])
             .output()
             .expect("nft runs");
