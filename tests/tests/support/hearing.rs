@@ -107,18 +107,6 @@ impl Piece {
 
 /// Looks for each piece of `clip`, played by `speaker`, in what `listener` heard, at the time when it must have been.
 pub(crate) fn pieces(speaker: &Member, clip: &[f32], listener: &Member) -> Vec<Piece> {
-    pieces_within(speaker, clip, listener, 0.0, f64::INFINITY)
-}
-
-/// As [`pieces`], of `from..to` (seconds of the clip) only.
-pub(crate) fn pieces_within(
-    speaker: &Member,
-    clip: &[f32],
-    listener: &Member,
-    from: f64,
-    to: f64,
-) -> Vec<Piece> {
-    let wanted = from..to;
     let heard = coarse(&listener.hearing());
     let clip = coarse(clip);
     let offset = speaker.clip_began() - listener.recording_began();
@@ -127,9 +115,6 @@ pub(crate) fn pieces_within(
     let mut pieces = Vec::new();
     for (index, piece) in clip.chunks_exact(length).enumerate() {
         let at = index as f64 * PIECE_SECONDS;
-        if !wanted.contains(&at) {
-            continue;
-        }
         let Some(from) = place(offset + at) else {
             continue;
         };
