@@ -30,7 +30,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 pub(super) struct DialResult {
     dial: DialId,
     /// Of a relay: what it takes to dial it again.
-    leg: Option<RelayLeg>,
+    leg: Option<Box<RelayLeg>>,
     outcome: Result<Authenticated, DialError>,
 }
 
@@ -68,6 +68,7 @@ impl Dialler {
         let (endpoint, results) = (self.endpoint.clone(), self.results.clone());
         tokio::spawn(async move {
             let outcome = race(&endpoint, target, leg.clone()).await;
+            let leg = leg.map(Box::new);
             let _ = results.send(DialResult { dial, leg, outcome }).await;
         });
     }
@@ -173,7 +174,8 @@ impl Driver {
     pub(super) fn handle_dialled(&mut self, result: DialResult) {
         match result.outcome {
             Ok(authenticated) => {
-                self.take_in(Some(result.dial), Side::Dialled, authenticated, result.leg);
+                let leg = result.leg.map(|leg| *leg);
+                self.take_in(Some(result.dial), Side::Dialled, authenticated, leg);
             }
             Err(error) => {
                 tracing::debug!(%error, "a dial failed");
