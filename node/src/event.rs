@@ -399,6 +399,8 @@ pub struct Route {
     pub legal_seat: Option<String>,
     /// `declared`, `attested`, `checked`.
     pub evidence: Option<String>,
+    /// `udp`, or `tcp` where no UDP comes through: how this node reaches the relay.
+    pub transport: Option<String>,
     /// Round-trip time in milliseconds, once measured.
     pub rtt_ms: Option<f64>,
 }

@@ -10,6 +10,7 @@ pub mod entropy;
 pub mod error;
 pub mod event;
 pub mod node;
+mod packet_stream;
 pub mod quic;
 pub mod relay_config;
 pub mod store;

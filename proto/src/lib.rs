@@ -15,6 +15,7 @@ pub mod media;
 pub mod meeting;
 pub mod mesh;
 pub mod noise;
+pub mod packet_stream;
 pub mod policy;
 pub mod relay;
 pub mod sframe;

@@ -46,3 +46,4 @@ mod the_policy_decides_the_way;
 mod the_port_is_silent;
 mod those_in_charge_ask;
 mod those_in_charge_decide;
+mod where_udp_is_blocked;

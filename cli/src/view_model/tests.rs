@@ -33,8 +33,26 @@ fn relayed(n: u8) -> Event {
         hosting: Some("DE".into()),
         legal_seat: Some("FR".into()),
         evidence: Some("declared".into()),
+        transport: Some("udp".into()),
         rtt_ms: Some(1.0),
     })
+}
+
+#[test]
+fn a_relay_that_is_reached_over_tcp_is_shown_as_such() {
+    for (transport, end) in [
+        ("udp", "declared"),
+        ("tcp", "declared, over TCP"),
+        ("udp+tcp", "declared, one over TCP"),
+        ("tcp+tcp", "declared, over TCP"),
+    ] {
+        let Event::Route(mut route) = relayed(3) else {
+            unreachable!("a route");
+        };
+        route.transport = Some(transport.into());
+        let shown = super::text::route(&route);
+        assert!(shown.ends_with(end), "{shown}");
+    }
 }
 
 fn direct(n: u8) -> Event {
@@ -45,6 +63,7 @@ fn direct(n: u8) -> Event {
         hosting: None,
         legal_seat: None,
         evidence: None,
+        transport: None,
         rtt_ms: None,
     })
 }

@@ -140,6 +140,13 @@ pub(crate) fn route(route: &Route) -> String {
     parts.extend(route.hosting.as_ref().map(|c| format!("hosted {}", sanitise(c))));
     parts.extend(route.legal_seat.as_ref().map(|c| format!("law {}", sanitise(c))));
     parts.extend(route.evidence.as_ref().map(|e| sanitise(e)));
+    // Over UDP is what everybody expects.
+    let transports = || route.transport.iter().flat_map(|all| all.split('+'));
+    let over_tcp = transports().filter(|one| *one == "tcp").count();
+    if over_tcp > 0 {
+        let all = over_tcp == transports().count();
+        parts.push(if all { "over TCP" } else { "one over TCP" }.to_owned());
+    }
     parts.join(", ")
 }
 

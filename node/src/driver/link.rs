@@ -25,6 +25,8 @@ pub(super) enum LinkEvent {
     Control(LinkId, Bytes),
     /// A datagram.
     Datagram(LinkId, Bytes),
+    /// Its packets go over UDP from now on, no longer over TCP.
+    BackOnUdp(LinkId),
     /// The connection ended; nothing more comes from it.
     Down(LinkId),
 }
@@ -210,7 +212,7 @@ mod tests {
                     heard += 1;
                 }
                 LinkEvent::Down(_) => break,
-                LinkEvent::Datagram(..) => {}
+                LinkEvent::Datagram(..) | LinkEvent::BackOnUdp(_) => {}
             }
         }
         assert_eq!(heard, FRAMES);

@@ -16,6 +16,7 @@ mod link;
 mod node;
 mod observe;
 mod socket;
+mod tcp;
 mod timers;
 mod transport;
 mod upstreams;
@@ -23,7 +24,7 @@ mod upstreams;
 use std::{
     collections::BTreeSet,
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -53,13 +54,13 @@ const COMMANDS_MAX: usize = 64;
 /// What the driver counts beside the machine's [`RelayStats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DriverStats {
-    /// UDP datagrams received.
+    /// UDP datagrams received, and packets over TCP.
     pub datagrams_received: u64,
-    /// UDP datagrams sent.
+    /// UDP datagrams sent, and packets over TCP.
     pub datagrams_sent: u64,
-    /// Bytes of UDP payload received: zero if nobody ever sent anything to the port.
+    /// Bytes of both received: zero if nobody ever sent anything to the port.
     pub udp_bytes_received: u64,
-    /// Bytes of UDP payload sent.
+    /// Bytes of both sent.
     pub udp_bytes_sent: u64,
     /// System calls that sent them.
     pub sends: u64,
@@ -79,6 +80,16 @@ pub struct DriverStats {
     pub handshakes_failed: u64,
     /// Connections now, half-open ones included.
     pub connections: u64,
+    /// TCP streams now, those without a session included.
+    pub tcp_streams: u64,
+    /// Sessions now whose packets come over TCP.
+    pub tcp_sessions: u64,
+    /// TCP streams accepted.
+    pub tcp_streams_accepted: u64,
+    /// TCP streams closed at once, because there were too many.
+    pub tcp_streams_refused: u64,
+    /// Packets that a TCP stream did not take in time.
+    pub tcp_packets_dropped: u64,
     /// Load of the event loop in thousandths of its time.
     pub load_permille: u16,
 }
@@ -90,6 +101,15 @@ pub struct RelayReport {
     pub relay: RelayStats,
     /// The driver's.
     pub driver: DriverStats,
+}
+
+/// Where a relay listens.
+#[derive(Debug)]
+pub struct RelaySockets {
+    /// For everybody whose network lets UDP through.
+    pub udp: UdpSocket,
+    /// For the others.
+    pub tcp: Vec<TcpListener>,
 }
 
 /// What the driver itself decides by; the rest is the machine's.
@@ -164,7 +184,11 @@ impl RelayDriver {
             handshakes,
             ..DriverPolicy::default()
         };
-        Self::start_with(socket, endpoint, server, relay, policy, None)
+        let sockets = RelaySockets {
+            udp: socket,
+            tcp: Vec::new(),
+        };
+        Self::start_with(sockets, endpoint, server, relay, policy, None)
     }
 
     /// As [`start`](Self::start), with the driver's own part of the settings, and what it takes to dial other relays.
@@ -172,7 +196,7 @@ impl RelayDriver {
     /// # Errors
     /// As [`start`](Self::start).
     pub(crate) fn start_with(
-        socket: UdpSocket,
+        sockets: RelaySockets,
         endpoint: EndpointConfig,
         mut server: ServerConfig,
         relay: RelayConfig,
@@ -182,7 +206,7 @@ impl RelayDriver {
         server.transport_config(Arc::new(transport_config()));
         // A relay's clients move between networks; their sessions move with them.
         server.migration(true);
-        let local_addr = socket.local_addr()?;
+        let local_addr = sockets.udp.local_addr()?;
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (end, ended) = watch::channel(None);
         let sessions_max = relay.limits.sessions_max;
@@ -192,7 +216,11 @@ impl RelayDriver {
             .build()?;
         let socket = {
             let _guard = runtime.enter();
-            socket::RelaySocket::new(socket)?
+            socket::RelaySocket::new(
+                sockets.udp,
+                sockets.tcp,
+                event_loop::connections_max(sessions_max),
+            )?
         };
         std::thread::Builder::new().name("relay".into()).spawn(move || {
             let mut event_loop =

@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use subrosa_proto::noise::PeerIdentity;
 use tokio::{task::AbortHandle, time::timeout};
 
+use super::fallback::Detour;
+
 /// A connection whose peer is known. Keep it as long as the connection: it updates the keys.
 #[derive(Clone, Debug)]
 pub struct Authenticated {
@@ -14,6 +16,7 @@ pub struct Authenticated {
     pub peer: PeerIdentity,
     /// On the side that dialled.
     _key_updates: Option<Arc<KeyUpdates>>,
+    detour: Option<Arc<Detour>>,
 }
 
 impl Authenticated {
@@ -24,7 +27,19 @@ impl Authenticated {
             connection,
             peer: *peer,
             _key_updates: None,
+            detour: None,
         })
+    }
+
+    /// Holds `detour` as long as somebody holds this connection.
+    pub(super) fn with_detour(mut self, detour: Detour) -> Self {
+        self.detour = Some(Arc::new(detour));
+        self
+    }
+
+    /// The TCP stream that carries its packets, if UDP did not come through. Whoever takes it must keep it.
+    pub fn take_detour(&mut self) -> Option<Arc<Detour>> {
+        self.detour.take()
     }
 
     /// Updates the keys every `interval` from now on. One side does it, the one that dialled.

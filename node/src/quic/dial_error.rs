@@ -25,6 +25,9 @@ pub enum DialError {
     /// A handshake that breaks the protocol.
     #[error("the handshake failed: {0}")]
     Handshake(HandshakeError),
+    /// No TCP connection, where UDP does not come through.
+    #[error("no TCP connection: {0}")]
+    Tcp(std::io::ErrorKind),
     /// The connection ended otherwise.
     #[error("the connection failed: {0}")]
     Connection(ConnectionError),

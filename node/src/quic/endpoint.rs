@@ -20,6 +20,7 @@ use subrosa_proto::{
     time::{Now, Timestamp, UnixSeconds},
 };
 use tokio::{
+    net::TcpStream,
     sync::{Mutex as AsyncMutex, mpsc},
     task::AbortHandle,
     time::timeout,
@@ -27,6 +28,7 @@ use tokio::{
 
 use super::{
     accept,
+    fallback::FallbackSocket,
     socket::{DropCounts, SilentPort, SilentSocket},
 };
 pub use super::{authenticated::Authenticated, dial_error::DialError, transport::EndpointOptions};
@@ -71,6 +73,7 @@ fn system_random() -> std::io::Result<Random> {
 /// A QUIC endpoint on one UDP socket. Dials as well as accepts; both ends of its connections are known.
 pub struct Endpoint {
     inner: quinn::Endpoint,
+    fallback: Arc<FallbackSocket>,
     port: Arc<SilentPort>,
     identity: Identity,
     clock: Clock,
@@ -151,7 +154,9 @@ impl Endpoint {
             unix: unix(),
         });
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
-        let socket = SilentSocket::new(runtime.wrap_udp_socket(socket)?, Arc::clone(&port));
+        let fallback = FallbackSocket::new(runtime.wrap_udp_socket(socket)?);
+        // Over TCP, too, only those get in who may.
+        let socket = SilentSocket::new(fallback.clone(), Arc::clone(&port));
         let transport = options.transport();
         let inner = quinn::Endpoint::new_with_abstract_socket(
             noise::endpoint_config(&mut random),
@@ -162,6 +167,7 @@ impl Endpoint {
         let (accepting, accepted) = accept::start(inner.clone(), options);
         Ok(Self {
             inner,
+            fallback,
             port,
             identity,
             clock,
@@ -245,6 +251,31 @@ impl Endpoint {
             random: self.fork("dial"),
         });
         self.connect(addr, config).await
+    }
+
+    /// As [`Endpoint::connect_relay`], with the packets on a TCP stream to `tcp`. What is sent to `addr` takes that stream as long
+    /// as the connection holds it ([`Authenticated::take_detour`]).
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub async fn connect_relay_over_tcp(
+        &self,
+        tcp: SocketAddr,
+        addr: SocketAddr,
+        relay: RelayId,
+        static_key: [u8; 32],
+        identity: &Identity,
+    ) -> Result<Authenticated, DialError> {
+        let refused = |error: std::io::Error| DialError::Tcp(error.kind());
+        let stream = timeout(self.options.dial_timeout, TcpStream::connect(tcp))
+            .await
+            .map_err(|_| DialError::NoAnswer)?
+            .map_err(refused)?;
+        let detour = self.fallback.detour(addr, stream).map_err(refused)?;
+        tokio::select! {
+            dialled = self.connect_relay(addr, relay, static_key, identity) => Ok(dialled?.with_detour(detour)),
+            () = detour.ended() => Err(DialError::Tcp(std::io::ErrorKind::ConnectionReset)),
+        }
     }
 
     async fn connect(

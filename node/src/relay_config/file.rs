@@ -9,7 +9,7 @@ use subrosa_proto::{
     policy::{
         Country, SignedDescriptor,
         attestation::Attestation,
-        descriptor::{ATTESTATIONS_MAX, Contact, LogPolicy, Operator, OperatorName},
+        descriptor::{ATTESTATIONS_MAX, Contact, LogPolicy, Operator, OperatorName, TCP_ADDRESSES_MAX},
         family::Membership,
     },
     relay::CASCADE_RELAYS_MAX,
@@ -29,6 +29,9 @@ const ADDRESS_BLOCKS_MAX: usize = 1_024;
 pub(super) struct File {
     listen: Spanned<SocketAddr>,
     public_addresses: Option<Spanned<Vec<SocketAddr>>>,
+    #[serde(default)]
+    listen_tcp: Vec<Spanned<SocketAddr>>,
+    public_tcp_addresses: Option<Spanned<Vec<SocketAddr>>>,
     data_dir: PathBuf,
     hosting: Spanned<String>,
     asn: Option<u32>,
@@ -96,6 +99,12 @@ fn default_drain_seconds() -> u64 {
 impl File {
     pub(super) fn check(self) -> Result<RelaySettings, Mistake> {
         let (listen, public_addresses) = addresses(&self.listen, self.public_addresses)?;
+        let discovery = self.discovery.check()?;
+        let (listen_tcp, public_tcp_addresses) = tcp_addresses(
+            &self.listen_tcp,
+            self.public_tcp_addresses,
+            discovery.enabled.then_some(listen),
+        )?;
         let metrics = self.metrics.map(|at| loopback(&at)).transpose()?;
         let [legal_seat, parent_seat] = [
             &self.operator.legal_seat,
@@ -125,6 +134,8 @@ impl File {
         Ok(RelaySettings {
             listen,
             public_addresses,
+            listen_tcp,
+            public_tcp_addresses,
             data_dir: self.data_dir,
             hosting: country(&self.hosting)?,
             asn: self.asn,
@@ -143,7 +154,7 @@ impl File {
             attestations: attestations(&self.attestations)?,
             drain: Duration::from_secs(self.drain_seconds),
             cascade: self.cascade.check()?,
-            discovery: self.discovery.check()?,
+            discovery,
         })
     }
 }
@@ -227,6 +238,49 @@ fn addresses(
         return Err(Mistake::new(public_at, message));
     }
     Ok((at, public))
+}
+
+/// Where it listens on TCP and is dialled there. Discovery has the TCP port of `discovery`.
+fn tcp_addresses(
+    listen: &[Spanned<SocketAddr>],
+    public: Option<Spanned<Vec<SocketAddr>>>,
+    discovery: Option<SocketAddr>,
+) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), Mistake> {
+    at_most(listen, TCP_ADDRESSES_MAX, "TCP addresses")?;
+    let public_at = public.as_ref().map_or(0, |list| list.span().start);
+    let public = public.map(Spanned::into_inner).unwrap_or_default();
+    let mistake = |at: &Spanned<SocketAddr>, message| Err(Mistake::new(at.span().start, message));
+    for at in listen {
+        let address = at.get_ref();
+        let port_taken = |udp: SocketAddr| udp.port() == address.port() && udp.port() != 0;
+        if discovery.is_some_and(port_taken) {
+            let message = format!(
+                "TCP port {} is discovery's, at the port of `listen`: choose another one, or another `listen`",
+                address.port()
+            );
+            return mistake(at, message);
+        }
+        if public.is_empty() && address.ip().is_unspecified() {
+            let message = format!(
+                "`public_tcp_addresses` is missing: clients cannot dial {}, so say which addresses they dial",
+                address.ip()
+            );
+            return mistake(at, message);
+        }
+    }
+    if listen.is_empty() && !public.is_empty() {
+        let message = "`public_tcp_addresses` without `listen_tcp`: nothing listens there".to_owned();
+        return Err(Mistake::new(public_at, message));
+    }
+    if public.len() > TCP_ADDRESSES_MAX {
+        let message = format!("at most {TCP_ADDRESSES_MAX} TCP addresses are used");
+        return Err(Mistake::new(public_at, message));
+    }
+    if let Some(bad) = public.iter().find(|a| a.ip().is_unspecified() || a.port() == 0) {
+        let message = format!("nobody can dial the public address {bad}");
+        return Err(Mistake::new(public_at, message));
+    }
+    Ok((listen.iter().map(|at| *at.get_ref()).collect(), public))
 }
 
 /// Counters are for the operator: whoever else is to have them gets them through something that asks who it is.

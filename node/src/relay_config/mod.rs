@@ -46,6 +46,10 @@ pub struct RelaySettings {
     pub listen: SocketAddr,
     /// The addresses that clients dial. Empty: the address that it listens on, which must then not be a wildcard.
     pub public_addresses: Vec<SocketAddr>,
+    /// The TCP addresses for clients whose networks let no UDP through; empty: none. Not discovery's port.
+    pub listen_tcp: Vec<SocketAddr>,
+    /// The addresses that those clients dial. Empty: those that it listens on, which must then not be wildcards.
+    pub public_tcp_addresses: Vec<SocketAddr>,
     /// Where identity, static key, descriptor chain and monthly count are kept.
     pub data_dir: PathBuf,
     /// The country in which the hardware stands.

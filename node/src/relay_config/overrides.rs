@@ -13,9 +13,11 @@ pub const VARIABLE_PREFIX: &str = "SUBROSA_RELAY_";
 const OTHER_VARIABLES: [&str; 2] = ["SUBROSA_RELAY_CONFIG", "SUBROSA_RELAY_TOKEN"];
 
 /// Every key of the file, with its table.
-pub const KEYS: [&str; 42] = [
+pub const KEYS: [&str; 44] = [
     "listen",
     "public_addresses",
+    "listen_tcp",
+    "public_tcp_addresses",
     "data_dir",
     "hosting",
     "asn",

@@ -28,6 +28,8 @@ impl RelaySettings {
         let mut set = |key: &str, value: Value| table.insert(key.to_owned(), value);
         set("listen", self.listen.to_string().into());
         set("public_addresses", texts(&self.public_addresses));
+        set("listen_tcp", texts(&self.listen_tcp));
+        set("public_tcp_addresses", texts(&self.public_tcp_addresses));
         set("data_dir", self.data_dir.display().to_string().into());
         set("hosting", self.hosting.to_string().into());
         if let Some(asn) = self.asn {

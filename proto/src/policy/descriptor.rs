@@ -9,6 +9,8 @@ use crate::{ids::RelayId, time::UnixSeconds};
 
 /// Most addresses in a descriptor. Reason: IPv4 and IPv6 on a few ports or uplinks; each one is dialled in parallel.
 pub const ADDRESSES_MAX: usize = 8;
+/// Most addresses for TCP in a descriptor. Reason: IPv4 and IPv6, on port 443 and on one that the operator likes better.
+pub const TCP_ADDRESSES_MAX: usize = 4;
 /// Most attestations in a descriptor. Reason: each costs a signature check.
 pub const ATTESTATIONS_MAX: usize = 8;
 /// The longest validity in seconds: 24 hours, so that a withdrawn or changed statement is gone a day later.
@@ -72,6 +74,9 @@ pub struct Descriptor {
     pub static_key: [u8; 32],
     /// Where it accepts connections: 1 to [`ADDRESSES_MAX`], each once, ports not zero.
     pub addresses: Vec<SocketAddr>,
+    /// Where it takes the same connections over TCP, from networks that let no UDP through: at most [`TCP_ADDRESSES_MAX`],
+    /// otherwise as `addresses`.
+    pub tcp_addresses: Vec<SocketAddr>,
     /// The autonomous system that announces the addresses.
     pub asn: Option<u32>,
     /// The country in which its hardware stands.
@@ -105,6 +110,9 @@ pub enum DescriptorFault {
     /// Not 1 to [`ADDRESSES_MAX`] addresses.
     #[error("it has {0} addresses, 1 to {ADDRESSES_MAX} are allowed")]
     AddressCount(usize),
+    /// More than [`TCP_ADDRESSES_MAX`] addresses for TCP.
+    #[error("it has {0} addresses for TCP, {TCP_ADDRESSES_MAX} are allowed")]
+    TcpAddressCount(usize),
     /// An address that nobody can dial, or one that is there twice.
     #[error("the address {0} cannot be dialled from elsewhere or is there twice")]
     Address(SocketAddr),
@@ -131,7 +139,11 @@ impl Descriptor {
         if self.addresses.is_empty() || self.addresses.len() > ADDRESSES_MAX {
             return Err(DescriptorFault::AddressCount(self.addresses.len()));
         }
-        if let Some(bad) = first_bad_address(&self.addresses) {
+        if self.tcp_addresses.len() > TCP_ADDRESSES_MAX {
+            return Err(DescriptorFault::TcpAddressCount(self.tcp_addresses.len()));
+        }
+        let bad = first_bad_address(&self.addresses).or_else(|| first_bad_address(&self.tcp_addresses));
+        if let Some(bad) = bad {
             return Err(DescriptorFault::Address(bad));
         }
         if self.attestations.len() > ATTESTATIONS_MAX {

@@ -8,7 +8,7 @@ use super::{
     Country, CountryRule, CountrySet, DeniedAsns, Descriptor, DiscoveryRule, EvidenceRule, IssuerRule,
     RoutePolicy, SignedDescriptor, SignedPolicy, VerifiedDescriptor, VerifiedPolicy,
     attestation::{Attestation, Claim, IssuerId},
-    descriptor::{Limits, LogPolicy, Operator, RELAY_PROTOCOL_VERSION},
+    descriptor::{Limits, LogPolicy, Operator, RELAY_PROTOCOL_VERSION, TCP_ADDRESSES_MAX},
     family::Membership,
 };
 use crate::{identity::Identity, ids::MeetingId, time::UnixSeconds};
@@ -43,6 +43,7 @@ pub(crate) fn descriptor_in(code: &str) -> Descriptor {
         relay: relay().relay_id(),
         static_key: [9; 32],
         addresses: vec!["203.0.113.7:4433".parse().unwrap()],
+        tcp_addresses: Vec::new(),
         asn: Some(64_500),
         hosting: country(code),
         operator: Operator {
@@ -189,7 +190,7 @@ pub(crate) fn any_descriptor() -> impl Strategy<Value = Descriptor> {
     );
     let rest = (
         any::<[u8; 32]>(),
-        any_addresses(1),
+        (any_addresses(1), any_addresses(0)),
         0_u8..3,
         option::of(any::<[u8; 32]>()),
         1_u64..86_400,
@@ -210,7 +211,8 @@ pub(crate) fn any_descriptor() -> impl Strategy<Value = Descriptor> {
                 )
             });
             descriptor.static_key = static_key;
-            descriptor.addresses = addresses;
+            (descriptor.addresses, descriptor.tcp_addresses) = addresses;
+            descriptor.tcp_addresses.truncate(TCP_ADDRESSES_MAX);
             descriptor.asn = asn;
             let [sessions_max, rooms_max, session_kbit_per_s_max] = limits;
             descriptor.limits = Limits {

@@ -78,6 +78,7 @@ fn full_descriptor() -> Descriptor {
             "203.0.113.7:4433".parse().unwrap(),
             "[2001:db8::7]:443".parse().unwrap(),
         ],
+        tcp_addresses: vec!["203.0.113.7:443".parse().unwrap()],
         family: Some(Membership::sign(&issuer(9), relay().relay_id(), after(90_000))),
         log_policy: LogPolicy::Addresses { days: 7 },
         sequence: u64::from(u32::MAX) + 1,

@@ -61,6 +61,7 @@ impl RelaySite {
             relay: identity.relay_id(),
             static_key: [u8::try_from(index).unwrap_or(u8::MAX); 32],
             addresses: vec![([10, 1, number[0], number[1]], 4_433).into()],
+            tcp_addresses: Vec::new(),
             asn: None,
             hosting,
             operator: Operator {

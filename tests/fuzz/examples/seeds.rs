@@ -68,6 +68,7 @@ fn machines() -> std::io::Result<()> {
         "conversation",
         "kept_records",
         "noise_pairwise",
+        "packet_stream",
         "pairwise_channel",
         "participant_peers",
         "participant_relay",

@@ -70,6 +70,7 @@ pub fn descriptor(number: u8, country: &str) -> Descriptor {
         relay: identity(number).relay_id(),
         static_key: [9; 32],
         addresses: vec![([203, 0, 113, number], 4433).into()],
+        tcp_addresses: vec![([203, 0, 113, number], 443).into()],
         asn: Some(64_500),
         hosting: country,
         operator: Operator {

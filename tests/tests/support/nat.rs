@@ -153,9 +153,52 @@ impl Internet {
 
     /// Lets no UDP through the router of site `number`.
     pub(crate) fn block_udp(&self, number: u8) {
+        self.filter(number, "blocked", "meta l4proto udp drop;");
+    }
+
+    /// Puts a filter, which [`Self::unfilter`] takes away by its name, into the router of site `number`.
+    pub(crate) fn filter(&self, number: u8, name: &str, rules: &str) {
         let router = format!("subrosa-r{number}-{}", self.id);
-        let rules = "table ip blocked { chain forward { type filter hook forward priority -10; meta l4proto udp drop; }; }";
-        feed(&router, rules).expect("the router is there");
+        let table = format!(
+            "table ip {name} {{ chain forward {{ type filter hook forward priority -10; {rules} }}; }}"
+        );
+        feed(&router, &table).expect("the router is there");
+    }
+
+    /// See [`Self::filter`].
+    pub(crate) fn unfilter(&self, number: u8, name: &str) {
+        let router = format!("subrosa-r{number}-{}", self.id);
+        feed(&router, &format!("delete table ip {name}")).expect("the filter is there");
+    }
+
+    /// Counts what arrives at a [`Self::machine`] from now on.
+    pub(crate) fn count_arrivals(&self, namespace: &str) {
+        let table = "table ip arrivals { counter everything { }; chain input { type filter hook input priority -10; iifname wan meta l4proto { tcp, udp } counter name everything; }; }";
+        feed(namespace, table).expect("the machine is there");
+    }
+
+    /// TCP and UDP packets that arrived since.
+    pub(crate) fn arrivals(&self, namespace: &str) -> u64 {
+        let output = Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                namespace,
+                "nft",
+                "list",
+                "counter",
+                "ip",
+                "arrivals",
+                "everything",
+            ])
+            .output()
+            .expect("nft runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut words = text.split_whitespace().skip_while(|word| *word != "packets");
+        words
+            .nth(1)
+            .and_then(|count| count.parse().ok())
+            .expect("a count")
     }
 
     /// A machine reaches none of these any more, 198.51.100.`number` each, nor they it.

@@ -68,9 +68,21 @@ impl Operated {
         top: &str,
         tables: &str,
     ) -> Self {
+        Self::start_hosted(home, namespace, name, "DE", listen, &format!("{top}\n\n{tables}"))
+    }
+
+    /// As [`Self::start_in`], in another country.
+    pub(crate) fn start_hosted(
+        home: &Scratch,
+        namespace: &str,
+        name: &str,
+        country: &str,
+        listen: &str,
+        top: &str,
+    ) -> Self {
         let mut command = isolated(Command::new("ip"), home);
         command.args(["netns", "exec", namespace]).arg(binary());
-        Self::start_with(command, home, name, &settings(name, "DE", listen, top, tables))
+        Self::start_with(command, home, name, &settings(name, country, listen, top, ""))
     }
 
     fn start_with(command: Command, home: &Scratch, name: &str, settings: &str) -> Self {

@@ -381,6 +381,7 @@ impl Peer {
                 permit,
                 static_key,
                 addresses,
+                ..
             } => {
                 let address = place(&addresses);
                 let relay = permit.relay().expect("a relay's permit");

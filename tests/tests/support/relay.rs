@@ -123,6 +123,7 @@ pub(crate) fn paper(
         relay: relay.relay_id(),
         static_key: static_public(&PAPER_SECRET),
         addresses: vec![address],
+        tcp_addresses: Vec::new(),
         asn: None,
         hosting: country,
         operator: Operator {

@@ -22,6 +22,8 @@ use super::{Finding, Mender, Verdict};
 
 /// How long a closed connection's goodbye may take.
 const GOODBYE_DEADLINE: Duration = Duration::from_millis(500);
+/// As long over TCP, where nothing acknowledges it.
+const STREAM_GOODBYE: Duration = Duration::from_millis(100);
 /// How long a relay may take to say where it sees this computer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 /// Bytes read at a time.
@@ -89,6 +91,27 @@ impl Outside {
         };
         let seen = tokio::time::timeout(ANSWER_DEADLINE, answer).await;
         self.seen.extend(seen.ok().flatten());
+        Ok(())
+    }
+
+    /// A whole handshake with a relay whose packets come over TCP.
+    ///
+    /// # Errors
+    /// Why there was none, in words.
+    pub(super) async fn ask_over_tcp(
+        &mut self,
+        tcp: SocketAddr,
+        relay: &VerifiedDescriptor,
+    ) -> Result<(), String> {
+        let identity = identity_file::fresh().map_err(|e| e.to_string())?;
+        // Any of its addresses stands for it: no packet goes there while the stream is open.
+        let address = *relay.addresses.first().ok_or("it has no address")?;
+        let endpoint = self.endpoint(address)?;
+        let dialled = endpoint.connect_relay_over_tcp(tcp, address, relay.relay, relay.static_key, &identity);
+        let session = dialled.await.map_err(|e| e.to_string())?;
+        session.connection.close(0_u32.into(), b"netcheck");
+        // The goodbye must leave before the stream goes.
+        tokio::time::sleep(STREAM_GOODBYE).await;
         Ok(())
     }
 

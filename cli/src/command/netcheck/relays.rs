@@ -125,6 +125,21 @@ async fn reach(what: String, descriptor: &VerifiedDescriptor, outside: &mut Outs
         }
     }
     let why = failures.join("; ");
+    for &tcp in &descriptor.tcp_addresses {
+        let began = Instant::now();
+        match outside.ask_over_tcp(tcp, descriptor).await {
+            Ok(()) => {
+                let took = began.elapsed().as_secs_f64() * 1e3;
+                let found = format!(
+                    "permitted, UDP to it is blocked on the way, but it answers over TCP at {tcp} ({took:.1} ms to connect): {why}"
+                );
+                let hint = "calls work, with gaps where the network loses packets; allow UDP to the relay's port in the firewall";
+                return Finding::new(what, Verdict::Warning, found, hint).mended_by(Mender::Network);
+            }
+            Err(why) => failures.push(format!("TCP {tcp}: {why}")),
+        }
+    }
+    let why = failures.join("; ");
     // A relay also answers on TCP, for discovery.
     if answers_on_tcp(&descriptor.addresses).await {
         let found = format!("permitted, but UDP to it is blocked on the way, while TCP comes through: {why}");

@@ -1,6 +1,6 @@
-//! Dialling: all addresses of a target at once, the first that completes the handshake wins.
+//! Dialling: all addresses of a target at once, a relay's over TCP a little later; the first that completes the handshake wins.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use subrosa_proto::{
     identity::Identity,
@@ -10,7 +10,7 @@ use subrosa_proto::{
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::Driver;
+use super::{Driver, return_to_udp::RelayLeg};
 use crate::{
     driver::{addresses::as_seen_from, link::Side},
     error::{ErrorKind, NodeError},
@@ -19,10 +19,18 @@ use crate::{
     store::identity_file,
 };
 
+/// How long UDP is tried alone. Reason: longer than a handshake takes on most paths, shorter than anybody minds; whoever is further
+/// away is still ahead over UDP, which takes a round trip less (RFC 8305 §5 has 250 ms for the same between addresses).
+const FALLBACK_DELAY: Duration = Duration::from_millis(300);
+/// Between attempts over TCP (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
 /// The outcome of a dial.
 #[derive(Debug)]
 pub(super) struct DialResult {
     dial: DialId,
+    /// Of a relay: what it takes to dial it again.
+    leg: Option<Box<RelayLeg>>,
     outcome: Result<Authenticated, DialError>,
 }
 
@@ -44,17 +52,24 @@ impl Dialler {
     }
 
     pub(super) fn dial(&mut self, dial: DialId, target: DialTarget) {
-        let pseudonym = match &target {
-            DialTarget::Relay { permit, .. } => match permit.route() {
-                Route::Relay(relay) => self.pseudonym(relay).ok().map(|identity| (relay, identity)),
+        let leg = match &target {
+            DialTarget::Relay {
+                permit, static_key, ..
+            } => match permit.route() {
+                Route::Relay(relay) => self.pseudonym(relay).ok().map(|identity| RelayLeg {
+                    relay,
+                    static_key: *static_key,
+                    identity,
+                }),
                 _ => None,
             },
             DialTarget::Member { .. } => None,
         };
         let (endpoint, results) = (self.endpoint.clone(), self.results.clone());
         tokio::spawn(async move {
-            let outcome = race(&endpoint, target, pseudonym).await;
-            let _ = results.send(DialResult { dial, outcome }).await;
+            let outcome = race(&endpoint, target, leg.clone()).await;
+            let leg = leg.map(Box::new);
+            let _ = results.send(DialResult { dial, leg, outcome }).await;
         });
     }
 
@@ -72,21 +87,38 @@ impl Dialler {
 async fn race(
     endpoint: &Arc<Endpoint>,
     target: DialTarget,
-    pseudonym: Option<(RelayId, Identity)>,
+    leg: Option<RelayLeg>,
 ) -> Result<Authenticated, DialError> {
     let Ok(local) = endpoint.local_addr() else {
         return Err(DialError::NoAnswer);
     };
-    let addresses = match &target {
-        DialTarget::Member { addresses, .. } | DialTarget::Relay { addresses, .. } => addresses.clone(),
+    let (addresses, tcp_addresses) = match &target {
+        DialTarget::Member { addresses, .. } => (addresses.clone(), Vec::new()),
+        DialTarget::Relay {
+            addresses,
+            tcp_addresses,
+            ..
+        } => (addresses.clone(), tcp_addresses.clone()),
     };
-    let mut attempts = JoinSet::new();
-    for address in addresses
+    let addresses: Vec<SocketAddr> = addresses
         .into_iter()
         .filter_map(|address| as_seen_from(local, address))
-    {
-        let (endpoint, target, pseudonym) = (endpoint.clone(), target.clone(), pseudonym.clone());
-        attempts.spawn(async move { connect(&endpoint, address, target, pseudonym).await });
+        .collect();
+    let mut attempts = JoinSet::new();
+    if let (Some(&address), Some(leg)) = (addresses.first(), &leg) {
+        for (number, tcp) in (0..).zip(tcp_addresses) {
+            let (endpoint, leg) = (endpoint.clone(), leg.clone());
+            attempts.spawn(async move {
+                tokio::time::sleep(FALLBACK_DELAY + ATTEMPT_DELAY * number).await;
+                endpoint
+                    .connect_relay_over_tcp(tcp, address, leg.relay, leg.static_key, &leg.identity)
+                    .await
+            });
+        }
+    }
+    for address in addresses {
+        let (endpoint, target, leg) = (endpoint.clone(), target.clone(), leg.clone());
+        attempts.spawn(async move { connect(&endpoint, address, target, leg).await });
     }
     let (mut last, mut first) = (DialError::NoAnswer, true);
     while let Some(outcome) = attempts.join_next().await {
@@ -116,9 +148,9 @@ async fn connect(
     endpoint: &Endpoint,
     address: SocketAddr,
     target: DialTarget,
-    pseudonym: Option<(RelayId, Identity)>,
+    leg: Option<RelayLeg>,
 ) -> Result<Authenticated, DialError> {
-    match (target, pseudonym) {
+    match (target, leg) {
         (
             DialTarget::Member {
                 member, meeting, psk, ..
@@ -129,9 +161,9 @@ async fn connect(
                 .connect_member(address, meeting, &psk, Some(member))
                 .await
         }
-        (DialTarget::Relay { static_key, .. }, Some((relay, identity))) => {
+        (DialTarget::Relay { .. }, Some(leg)) => {
             endpoint
-                .connect_relay(address, relay, static_key, &identity)
+                .connect_relay(address, leg.relay, leg.static_key, &leg.identity)
                 .await
         }
         (DialTarget::Relay { .. }, None) => Err(DialError::NoAnswer),
@@ -141,7 +173,10 @@ async fn connect(
 impl Driver {
     pub(super) fn handle_dialled(&mut self, result: DialResult) {
         match result.outcome {
-            Ok(authenticated) => self.take_in(Some(result.dial), Side::Dialled, authenticated),
+            Ok(authenticated) => {
+                let leg = result.leg.map(|leg| *leg);
+                self.take_in(Some(result.dial), Side::Dialled, authenticated, leg);
+            }
             Err(error) => {
                 tracing::debug!(%error, "a dial failed");
                 let hopeless = is_final(&error) && !self.other_ways && !self.participant.is_member();

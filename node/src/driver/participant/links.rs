@@ -9,7 +9,10 @@ use subrosa_proto::{
 };
 use tokio::sync::mpsc;
 
-use super::Driver;
+use super::{
+    Driver,
+    return_to_udp::{RelayLeg, ReturnToUdp},
+};
 use crate::{
     driver::link::{Link, LinkEvent, Side},
     quic::endpoint::Authenticated,
@@ -89,19 +92,34 @@ impl Driver {
         match event {
             LinkEvent::Control(link, bytes) => self.participant.handle_control(now, link, &bytes),
             LinkEvent::Datagram(link, bytes) => self.participant.handle_datagram(now, link, &bytes),
+            LinkEvent::BackOnUdp(link) => self.forget_tcp(link),
             LinkEvent::Down(link) => {
                 self.links.handle_down(link);
+                self.forget_tcp(link);
                 self.participant.handle_link_down(now, link);
             }
         }
     }
 
     pub(super) fn handle_accepted(&mut self, authenticated: Authenticated) {
-        self.take_in(None, Side::Accepted, authenticated);
+        self.take_in(None, Side::Accepted, authenticated, None);
+    }
+
+    /// A link is no longer over TCP; routes are shown anew.
+    fn forget_tcp(&mut self, link: LinkId) {
+        for (member, paths, rtt) in self.transports.remove(link) {
+            self.tell_route(member, &paths, rtt);
+        }
     }
 
     /// Hands an authenticated connection to the participant.
-    pub(super) fn take_in(&mut self, dial: Option<DialId>, side: Side, authenticated: Authenticated) {
+    pub(super) fn take_in(
+        &mut self,
+        dial: Option<DialId>,
+        side: Side,
+        mut authenticated: Authenticated,
+        leg: Option<RelayLeg>,
+    ) {
         let peer = match authenticated.peer.leg {
             Leg::Relay => LinkPeer::Relay(RelayId(authenticated.peer.key)),
             _ => LinkPeer::Member(MemberId(authenticated.peer.key)),
@@ -115,7 +133,21 @@ impl Driver {
             .connection
             .export_keying_material(&mut binding, BINDING_LABEL, &[])
             .is_ok();
+        let (detour, connection) = (authenticated.take_detour(), authenticated.connection.clone());
         let link = self.links.add(side, authenticated);
+        if let (Some(detour), Some(leg), Ok(local)) = (detour, leg, self.endpoint.local_addr()) {
+            self.transports.add(link, leg.relay);
+            let events = self.links.events.clone();
+            let back = ReturnToUdp {
+                link,
+                leg,
+                connection,
+                detour,
+                local,
+                events,
+            };
+            tokio::spawn(back.run());
+        }
         if bound {
             self.participant.set_link_binding(link, binding);
         }

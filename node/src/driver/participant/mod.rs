@@ -7,8 +7,10 @@ mod dialling;
 mod discovery;
 mod files;
 mod links;
+mod return_to_udp;
 mod setup;
 mod translate;
+mod transports;
 mod user;
 
 use std::{sync::Arc, time::Duration};
@@ -26,6 +28,7 @@ use self::{
     discovery::{DiscoverySide, News},
     files::{Answer, FileThread},
     links::Links,
+    transports::Transports,
     user::UserSide,
 };
 use super::{addresses::dialable, clock::Clock, link::LinkEvent};
@@ -69,6 +72,7 @@ struct Driver {
     endpoint: Arc<Endpoint>,
     meeting: MeetingId,
     links: Links,
+    transports: Transports,
     link_events: mpsc::Receiver<LinkEvent>,
     dialler: Dialler,
     dialled: mpsc::Receiver<DialResult>,
@@ -215,6 +219,7 @@ impl Driver {
                 }
                 Output::MediaEnded { member } => {
                     self.audio.remove(member);
+                    self.transports.forget(member);
                     self.user.forget(member);
                 }
                 Output::Reported { member, report } => {

@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Driver, LINK_EVENT_QUEUE_MAX, dialling::Dialler, discovery::DiscoverySide, files::FileThread,
-    fresh_random, links::Links, user::UserSide,
+    fresh_random, links::Links, transports::Transports, user::UserSide,
 };
 use crate::{
     audio::{AudioConfig, AudioEngine, AudioError, DeviceSpec},
@@ -170,6 +170,7 @@ pub(super) fn prepare(
         dialler: Dialler::new(endpoint.clone(), dial_sender),
         endpoint,
         links: Links::new(link_sender),
+        transports: Transports::default(),
         link_events,
         dialled,
         audio,

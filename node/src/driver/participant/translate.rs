@@ -1,7 +1,9 @@
 //! The participant's events in the words of the node's interface.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use subrosa_proto::{
-    ids::MemberId,
+    ids::{MemberId, RelayId},
     media::reception_stats::ReceptionStats,
     meeting::{
         keys::KeyReason,
@@ -56,8 +58,7 @@ impl Driver {
                     // A clip that was held back begins when somebody can hear it.
                     self.audio.release_clip();
                 }
-                let rtt_ms = rtt.map(|rtt| rtt.as_secs_f64() * 1_000.0);
-                self.user.tell(Event::Route(to_route(peer, &paths, rtt_ms)));
+                self.tell_route(peer, &paths, rtt);
             }
             participant::Event::Conversation(event) => {
                 if let Some(event) = super::conversation::event(event) {
@@ -262,7 +263,33 @@ fn over_relays(paths: &[RoutePath], word: impl Fn(&RoutePath) -> Option<String>)
     (!words.is_empty()).then(|| words.join("+"))
 }
 
-fn to_route(peer: MemberId, paths: &[RoutePath], rtt_ms: Option<f64>) -> Route {
+/// By what this node reaches the relays of each path: of several relays one behind the other, the first.
+fn transports(paths: &[RoutePath], over_tcp: &BTreeSet<RelayId>) -> Option<String> {
+    let word = |path: &RoutePath| {
+        let RoutePath::Relay { relay, through, .. } = path else {
+            return None;
+        };
+        let entry = match through.as_deref() {
+            Some(RoutePath::Relay { relay, .. }) => relay,
+            _ => relay,
+        };
+        Some(if over_tcp.contains(entry) { "tcp" } else { "udp" })
+    };
+    let words: Vec<&str> = paths.iter().filter_map(word).collect();
+    (!words.is_empty()).then(|| words.join("+"))
+}
+
+impl Driver {
+    /// Tells the ways to a member, and by what its relays are reached.
+    pub(super) fn tell_route(&mut self, peer: MemberId, paths: &[RoutePath], rtt: Option<Duration>) {
+        self.transports.note(peer, paths, rtt);
+        let rtt_ms = rtt.map(|rtt| rtt.as_secs_f64() * 1_000.0);
+        let route = to_route(peer, paths, rtt_ms, &self.transports.over_tcp());
+        self.user.tell(Event::Route(route));
+    }
+}
+
+fn to_route(peer: MemberId, paths: &[RoutePath], rtt_ms: Option<f64>, over_tcp: &BTreeSet<RelayId>) -> Route {
     let [via, hosting, legal_seat, evidence] = [0, 1, 2, 3].map(|word| {
         over_relays(paths, |path| match path {
             RoutePath::Relay {
@@ -288,6 +315,7 @@ fn to_route(peer: MemberId, paths: &[RoutePath], rtt_ms: Option<f64>) -> Route {
         hosting,
         legal_seat,
         evidence,
+        transport: transports(paths, over_tcp),
         rtt_ms,
     }
 }

@@ -26,8 +26,10 @@ pub(super) const RENEW_BEFORE: u64 = VALIDITY_SECONDS_MAX / 2;
 pub(super) struct Signer {
     pub(super) identity: Identity,
     pub(super) static_key: [u8; 32],
-    /// Where the socket is, for settings that name no public address.
+    /// Where the UDP socket is, for settings that name no public address.
     pub(super) bound: SocketAddr,
+    /// Where its TCP listeners are.
+    pub(super) tcp_bound: Vec<SocketAddr>,
 }
 
 impl Signer {
@@ -80,10 +82,16 @@ impl Signer {
         } else {
             settings.public_addresses.clone()
         };
+        let tcp_addresses = if settings.public_tcp_addresses.is_empty() {
+            self.tcp_bound.clone()
+        } else {
+            settings.public_tcp_addresses.clone()
+        };
         Descriptor {
             relay: self.identity.relay_id(),
             static_key: self.static_key,
             addresses,
+            tcp_addresses,
             asn: settings.asn,
             hosting: settings.hosting,
             operator: settings.operator.clone(),

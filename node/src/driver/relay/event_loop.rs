@@ -4,8 +4,9 @@
 //! once. A frame for an idle relay leaves in the turn in which it came; under load a turn gathers what arrived together.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -24,6 +25,7 @@ use super::{
     handshakes::{Doorstep, HALF_OPEN_MAX},
     link::{Link, LinkState},
     socket::{Received, RelaySocket},
+    tcp::is_name,
     timers::Timers,
     upstreams::{Dialler, Upstreams},
 };
@@ -70,6 +72,11 @@ pub(super) struct EventLoop {
     pub(super) ending: bool,
 }
 
+/// Connections that may be, and TCP streams.
+pub(super) fn connections_max(sessions_max: usize) -> usize {
+    sessions_max + HALF_OPEN_MAX + SPARE_CONNECTIONS
+}
+
 /// How much of its time the event loop works.
 struct LoadMeter {
     since: Instant,
@@ -92,7 +99,7 @@ impl EventLoop {
             endpoint: Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), true, None),
             relay,
             links: Vec::new(),
-            connections_max: sessions_max + HALF_OPEN_MAX + SPARE_CONNECTIONS,
+            connections_max: connections_max(sessions_max),
             handshaking: 0,
             half_open: VecDeque::new(),
             incoming: VecDeque::new(),
@@ -144,14 +151,15 @@ impl EventLoop {
         }
     }
 
-    fn next_wake(&self) -> Instant {
+    fn next_wake(&mut self) -> Instant {
         let now = Instant::now();
         let machine = self
             .relay
             .poll_timeout()
             .map(|at| self.started + Duration::from_micros(at.as_micros()));
         let dials = self.upstreams.next();
-        [self.timers.next(), machine, dials, Some(now + IDLE_TURN)]
+        let sweep = self.socket.tcp().and_then(|tcp| tcp.sweep_due());
+        [self.timers.next(), machine, dials, sweep, Some(now + IDLE_TURN)]
             .into_iter()
             .flatten()
             .min()
@@ -181,6 +189,7 @@ impl EventLoop {
         }
         self.begin_handshakes(now, at);
         self.watch_dials(at);
+        self.sweep_tcp(at);
         while let Some(handle) = self.timers.expired(at) {
             if let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) {
                 link.timer = None;
@@ -266,8 +275,12 @@ impl EventLoop {
             let up = link.state == LinkState::Up;
             self.stats.handshakes_finished += u64::from(up);
             self.stats.handshakes_failed += u64::from(!up);
+            if let Some(tcp) = self.socket.tcp().filter(|_| up) {
+                tcp.note_session(link.connection.remote_address(), at);
+            }
             if up && self.policy.log_addresses {
-                tracing::info!(address = %link.connection.remote_address(), "session");
+                let address = self.socket.client_address(link.connection.remote_address());
+                tracing::info!(%address, "session");
             }
         }
         let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) else {
@@ -411,6 +424,29 @@ impl EventLoop {
         }
     }
 
+    /// The TCP streams that carry a session.
+    fn streams_in_use(&self) -> BTreeSet<SocketAddr> {
+        let up = self
+            .links
+            .iter()
+            .flatten()
+            .filter(|link| link.state == LinkState::Up);
+        up.map(|link| link.connection.remote_address())
+            .filter(|address| is_name(*address))
+            .collect()
+    }
+
+    fn sweep_tcp(&mut self, at: Instant) {
+        let due = self.socket.tcp().and_then(|tcp| tcp.sweep_due());
+        if due.is_none_or(|due| due > at) {
+            return;
+        }
+        let in_use = self.streams_in_use();
+        if let Some(tcp) = self.socket.tcp() {
+            tcp.sweep(at, &in_use);
+        }
+    }
+
     /// Sends what found the kernel's buffer full; `false` if it still does.
     fn send_blocked(&mut self) -> bool {
         if let Some((transmit, contents)) = self.blocked.take()
@@ -456,6 +492,13 @@ impl EventLoop {
 
     fn report(&mut self) -> RelayReport {
         self.stats.connections = self.endpoint.open_connections() as u64;
+        if let Some(tcp) = self.socket.tcp().map(|tcp| tcp.stats()) {
+            self.stats.tcp_streams = tcp.open;
+            self.stats.tcp_streams_accepted = tcp.accepted;
+            self.stats.tcp_streams_refused = tcp.refused;
+            self.stats.tcp_packets_dropped = tcp.packets_dropped;
+            self.stats.tcp_sessions = self.streams_in_use().len() as u64;
+        }
         RelayReport {
             relay: self.relay.stats(),
             driver: self.stats,
@@ -485,7 +528,10 @@ impl EventLoop {
 
     fn reconfigure(&mut self, at: Instant, settings: Reconfiguration) {
         let now = self.clock(at);
-        self.connections_max = settings.limits.sessions_max + HALF_OPEN_MAX + SPARE_CONNECTIONS;
+        self.connections_max = connections_max(settings.limits.sessions_max);
+        if let Some(tcp) = self.socket.tcp() {
+            tcp.set_max(self.connections_max);
+        }
         self.doorstep
             .set_limits(settings.policy.handshakes, now.monotonic);
         self.policy = settings.policy;
@@ -494,7 +540,8 @@ impl EventLoop {
         // Listed addresses first: who needs no token any more must not be sent away for having none.
         for link in self.links.iter().flatten() {
             if link.state == LinkState::Up {
-                let listed = self.policy.lists(link.connection.remote_address().ip());
+                let address = self.socket.client_address(link.connection.remote_address());
+                let listed = self.policy.lists(address.ip());
                 self.relay.note_listed(link.session, listed);
             }
         }

@@ -17,6 +17,7 @@ use super::{
     DriverPolicy,
     event_loop::{EventLoop, touch},
     link::{Link, LinkState},
+    tcp::is_name,
 };
 use crate::relay_config::HandshakeLimits;
 
@@ -76,11 +77,7 @@ impl Doorstep {
 
     /// The IPv4 /24 or IPv6 /48 of an address, as an opaque number.
     pub(super) fn block_of(&self, ip: IpAddr) -> AddressBlock {
-        let prefix = match ip.to_canonical() {
-            IpAddr::V4(v4) => u128::from(u32::from(v4) >> 8),
-            IpAddr::V6(v6) => u128::from(v6) >> 80 << 80,
-        };
-        AddressBlock(self.hasher.hash_one(prefix))
+        AddressBlock(self.hasher.hash_one(prefix_of(ip)))
     }
 
     /// Takes one handshake from the buckets, or from none.
@@ -91,6 +88,14 @@ impl Doorstep {
             &mut self.unproven
         };
         buckets.take(now, block, self.limits)
+    }
+}
+
+/// The IPv4 /24 or IPv6 /48 of an address, as a number.
+pub(super) fn prefix_of(ip: IpAddr) -> u128 {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => u128::from(u32::from(v4) >> 8),
+        IpAddr::V6(v6) => u128::from(v6) >> 80 << 80,
     }
 }
 
@@ -175,16 +180,18 @@ impl EventLoop {
                 self.respond(&transmit, &response);
                 continue;
             }
-            if self.handshaking >= RETRY_ABOVE && incoming.may_retry() {
+            // TCP's own handshake showed that the client is where it says.
+            let over_tcp = is_name(incoming.remote_address());
+            if self.handshaking >= RETRY_ABOVE && incoming.may_retry() && !over_tcp {
                 self.stats.retries += 1;
                 if let Ok(transmit) = self.endpoint.retry(incoming, &mut response) {
                     self.respond(&transmit, &response);
                 }
                 continue;
             }
-            let ip = incoming.remote_address().ip();
+            let ip = self.socket.client_address(incoming.remote_address()).ip();
             let block = self.doorstep.block_of(ip);
-            let proven = incoming.remote_address_validated();
+            let proven = incoming.remote_address_validated() || over_tcp;
             if !self.doorstep.admits(now.monotonic, block, proven) {
                 if !proven && incoming.may_retry() {
                     self.stats.retries += 1;

@@ -19,7 +19,7 @@ use subrosa_proto::{
     },
 };
 
-use super::{forward_streams::ForwardStreams, transport::DATAGRAM_SEND_BUFFER};
+use super::{forward_streams::ForwardStreams, tcp::is_name, transport::DATAGRAM_SEND_BUFFER};
 
 /// How long a connection that is to be closed may take to acknowledge its last control frames.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -147,7 +147,9 @@ impl Link {
     /// Tells the client where it is seen, at first and when its path moved.
     fn tell_address(&mut self, relay: &mut Relay) {
         let remote = self.connection.remote_address();
-        if self.state == LinkState::Up && self.upstream.is_none() && self.seen_at != Some(remote) {
+        // Where its TCP stream comes from is no use to a client: nobody can send it UDP there.
+        let told = self.upstream.is_some() || self.seen_at == Some(remote) || is_name(remote);
+        if self.state == LinkState::Up && !told {
             self.seen_at = Some(remote);
             relay.handle_session_seen_at(self.session, remote);
         }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::{
-    DriverPolicy, Reconfiguration, RelayDriver, RelayReport,
+    DriverPolicy, Reconfiguration, RelayDriver, RelayReport, RelaySockets,
     data_dir::{DataDir, RelayState},
     descriptor_chain::{RENEW_BEFORE, Signer, descriptor_bytes},
     discovery,
@@ -132,11 +132,14 @@ impl RelayNode {
             source,
         };
         let socket = UdpSocket::bind(settings.listen).map_err(listen_error)?;
+        let (tcp, tcp_bound) = listen_tcp(&settings)?;
         let signer = Signer {
             static_key: noise::server::static_public(&static_secret),
             bound: socket.local_addr().map_err(listen_error)?,
+            tcp_bound,
             identity,
         };
+        let sockets = RelaySockets { udp: socket, tcp };
         let (signed, state) = signer.next(&settings, &data.state(), unix_now())?;
         data.save(&state).map_err(data_error)?;
         let listener = observe::bind(settings.metrics)
@@ -146,7 +149,14 @@ impl RelayNode {
                 source,
             })?;
         let config = relay_config(&settings, &signer, &signed, &state);
-        let driver = start_driver(socket, &signer.identity, static_secret, random, config, &settings)?;
+        let driver = start_driver(
+            sockets,
+            &signer.identity,
+            static_secret,
+            random,
+            config,
+            &settings,
+        )?;
         tracing::info!(relay = %signer.identity.relay_id().fingerprint(), "relay started");
         let driver = Arc::new(driver);
         let observed = Arc::new(Observed::new(driver.clone(), &settings, &signed));
@@ -376,6 +386,10 @@ fn keep_what_cannot_change(settings: &mut RelaySettings, old: &RelaySettings) ->
         settings.listen = old.listen;
         kept.push("listen");
     }
+    if settings.listen_tcp != old.listen_tcp {
+        settings.listen_tcp.clone_from(&old.listen_tcp);
+        kept.push("listen_tcp");
+    }
     if settings.data_dir != old.data_dir {
         settings.data_dir.clone_from(&old.data_dir);
         kept.push("data_dir");
@@ -446,8 +460,24 @@ fn relay_config(
     }
 }
 
+/// Listens on TCP where the settings say so; gives the bound addresses as well.
+fn listen_tcp(settings: &RelaySettings) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), RelayStartError> {
+    let listen = |&address: &SocketAddr| {
+        let listener = TcpListener::bind(address)?;
+        let bound = listener.local_addr()?;
+        Ok((listener, bound))
+    };
+    let listen = |address| {
+        listen(address).map_err(|source| RelayStartError::Listen {
+            address: *address,
+            source,
+        })
+    };
+    settings.listen_tcp.iter().map(listen).collect()
+}
+
 fn start_driver(
-    socket: UdpSocket,
+    sockets: RelaySockets,
     identity: &Identity,
     static_secret: Zeroizing<[u8; 32]>,
     mut random: Random,
@@ -467,7 +497,7 @@ fn start_driver(
         random,
     });
     let policy = driver_policy(settings);
-    RelayDriver::start_with(socket, endpoint, server, config, policy, Some(dialler))
+    RelayDriver::start_with(sockets, endpoint, server, config, policy, Some(dialler))
         .map_err(RelayStartError::System)
 }
 

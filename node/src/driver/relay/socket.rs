@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpListener},
 };
 
 use bytes::BytesMut;
@@ -10,6 +10,8 @@ use quinn::udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit as UdpTransmit, Ud
 use quinn_proto::Transmit;
 use socket2::SockRef;
 use tokio::{io::Interest, net::UdpSocket};
+
+use super::tcp::{TcpSide, is_name};
 
 /// The kernel's receive buffer that we ask for, in bytes; the system may give less. What waits there cannot be dropped
 /// oldest first, so it must not hold more than about 50 ms of voice at full load; the kernel counts about 900 bytes for
@@ -40,11 +42,17 @@ pub(super) struct RelaySocket {
     bound: bool,
     /// The socket marks every packet ECT(0) by itself, so that mark need not be said with each packet.
     marks_ecn: bool,
+    /// Clients that come over TCP, if it listens there.
+    tcp: Option<TcpSide>,
 }
 
 impl RelaySocket {
-    /// Must be called inside a tokio runtime.
-    pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+    /// Must be called inside a tokio runtime. `tcp` takes at most `streams_max` streams.
+    pub(super) fn new(
+        socket: std::net::UdpSocket,
+        tcp: Vec<TcpListener>,
+        streams_max: usize,
+    ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let state = UdpSocketState::new((&socket).into())?;
         // The system's defaults do as well, with more loss in bursts.
@@ -64,6 +72,9 @@ impl RelaySocket {
             buffer: vec![0; RECEIVE_BYTES * BATCH_SIZE],
             bound,
             marks_ecn,
+            tcp: (!tcp.is_empty())
+                .then(|| TcpSide::new(tcp, streams_max))
+                .transpose()?,
         })
     }
 
@@ -72,21 +83,41 @@ impl RelaySocket {
         self.io.local_addr()
     }
 
+    /// Where a client is that QUIC sees at `address`.
+    pub(super) fn client_address(&self, address: SocketAddr) -> SocketAddr {
+        let tcp = self.tcp.as_ref().filter(|_| is_name(address));
+        tcp.and_then(|tcp| tcp.remote(address)).unwrap_or(address)
+    }
+
+    /// Clients over TCP.
+    pub(super) fn tcp(&mut self) -> Option<&mut TcpSide> {
+        self.tcp.as_mut()
+    }
+
     /// Packets that one send may hold.
     pub(super) fn segments_max(&self) -> usize {
         self.state.max_gso_segments().min(SEGMENTS_MAX)
     }
 
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+        let Some(tcp) = &self.tcp else {
+            return self.io.readable().await;
+        };
+        tokio::select! {
+            result = self.io.readable() => result,
+            () = tcp.ready() => Ok(()),
+        }
     }
 
     pub(super) async fn writable(&self) -> io::Result<()> {
         self.io.writable().await
     }
 
-    /// Receives one batch into `out`; `WouldBlock` if there is nothing.
+    /// Receives one batch into `out`; `WouldBlock` if there is nothing more on UDP.
     pub(super) fn receive(&mut self, out: &mut Vec<Received>) -> io::Result<()> {
+        if let Some(tcp) = &self.tcp {
+            tcp.receive(out);
+        }
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let mut chunks = self.buffer.chunks_exact_mut(RECEIVE_BYTES);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
@@ -96,6 +127,9 @@ impl RelaySocket {
             state.recv(io.into(), &mut slices, &mut metas)
         })?;
         for (meta, slice) in metas.iter().zip(&slices).take(count) {
+            if is_name(meta.addr) {
+                continue;
+            }
             let mut data = BytesMut::from(&slice[..meta.len]);
             while !data.is_empty() {
                 let datagram = data.split_to(meta.stride.min(data.len()));
@@ -114,6 +148,12 @@ impl RelaySocket {
 
     /// Sends; `WouldBlock` if the kernel's buffer is full.
     pub(super) fn send(&self, transmit: &Transmit, contents: &[u8]) -> io::Result<()> {
+        if let Some(tcp) = &self.tcp
+            && is_name(transmit.destination)
+        {
+            tcp.send(transmit.destination, contents, transmit.segment_size);
+            return Ok(());
+        }
         let plain = transmit.segment_size.is_none()
             && transmit.ecn == Some(quinn_proto::EcnCodepoint::Ect0)
             && self.marks_ecn

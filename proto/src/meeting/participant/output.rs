@@ -55,6 +55,8 @@ pub enum DialTarget {
         static_key: [u8; 32],
         /// Where.
         addresses: Vec<SocketAddr>,
+        /// Where it is reached over TCP, if no UDP comes through.
+        tcp_addresses: Vec<SocketAddr>,
     },
 }
 

@@ -392,6 +392,7 @@ impl Participant {
                     permit: *session.permit(),
                     static_key: session.descriptor().static_key,
                     addresses: session.descriptor().addresses.clone(),
+                    tcp_addresses: session.descriptor().tcp_addresses.clone(),
                 };
                 self.outputs.push_back(Output::Dial { dial, target });
             }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::policy::{
     attestation::Attestation,
-    descriptor::ADDRESSES_MAX,
+    descriptor::{ADDRESSES_MAX, TCP_ADDRESSES_MAX},
     family::Membership,
     fixture::{NOW, after, any_descriptor, attested, claim_of, descriptor_in, relay},
 };
@@ -147,7 +147,16 @@ fn fields_beyond_their_bounds_are_neither_signed_nor_read() {
         addresses: (1..=9).map(address).collect(),
         ..descriptor_in("DE")
     };
+    let over_tcp = |ports: std::ops::RangeInclusive<u16>| Descriptor {
+        tcp_addresses: ports.map(address).collect(),
+        ..descriptor_in("DE")
+    };
     for (descriptor, fault) in [
+        (
+            over_tcp(1..=5),
+            DescriptorFault::TcpAddressCount(TCP_ADDRESSES_MAX + 1),
+        ),
+        (over_tcp(0..=0), DescriptorFault::Address(address(0))),
         (with(&[]), DescriptorFault::AddressCount(0)),
         (too_many, DescriptorFault::AddressCount(ADDRESSES_MAX + 1)),
         (with(&["192.0.2.1:0"]), DescriptorFault::Address(address(0))),

@@ -53,6 +53,16 @@ impl Snapshot {
     fn encode_now(&self, out: &mut Out<'_, '_>) -> fmt::Result {
         let (relay, driver) = (&self.report.relay, &self.report.driver);
         out.gauge("sessions", "Sessions now", relay.sessions)?;
+        out.gauge(
+            "tcp_sessions",
+            "Sessions now that come over TCP",
+            driver.tcp_sessions,
+        )?;
+        out.gauge(
+            "tcp_streams",
+            "TCP streams now, those without a session included",
+            driver.tcp_streams,
+        )?;
         out.gauge("rooms", "Rooms now", relay.rooms)?;
         out.gauge(
             "tracks",
@@ -131,14 +141,23 @@ impl Snapshot {
         )?;
         out.counter(
             "datagrams_received",
-            "UDP datagrams received",
+            "UDP datagrams received, and packets over TCP",
             driver.datagrams_received,
         )?;
-        out.counter("datagrams_sent", "UDP datagrams sent", driver.datagrams_sent)?;
+        out.counter(
+            "datagrams_sent",
+            "UDP datagrams sent, and packets over TCP",
+            driver.datagrams_sent,
+        )?;
         out.counter(
             "send_failures",
             "UDP datagrams that the system refused to send",
             driver.send_failures,
+        )?;
+        out.counter(
+            "tcp_packets_dropped",
+            "Packets that a TCP stream did not take in time",
+            driver.tcp_packets_dropped,
         )
     }
 
@@ -152,6 +171,11 @@ impl Snapshot {
             ("refused", driver.handshakes_refused),
             ("shed", driver.handshakes_shed),
         ];
+        let streams = [
+            ("accepted", driver.tcp_streams_accepted),
+            ("refused", driver.tcp_streams_refused),
+        ];
+        out.counters("tcp_streams_begun", "TCP streams by outcome", "outcome", &streams)?;
         out.counters("handshakes", "Handshakes by outcome", "outcome", &handshakes)?;
         out.counter(
             "sessions_begun",
