@@ -374,9 +374,11 @@ impl Relay {
     /// Another relay is asked for what an announcer here is told; of everything else it needs no word.
     pub(super) fn ask_instead(&mut self, id: SessionId, notice: &RelayNotice) {
         match *notice {
-            RelayNotice::Subscribe { room, track } => self.ask(id, &RelayRequest::Subscribe { room, track }),
+            RelayNotice::Subscribe { room, track } => {
+                self.ask(id, &RelayRequest::Subscribe { room, track });
+            }
             RelayNotice::Unsubscribe { room, track } => {
-                self.ask(id, &RelayRequest::Unsubscribe { room, track })
+                self.ask(id, &RelayRequest::Unsubscribe { room, track });
             }
             _ => {}
         }

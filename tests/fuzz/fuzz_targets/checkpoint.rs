@@ -66,7 +66,11 @@ fn forge(u: &mut Unstructured<'_>) -> Result<()> {
         change(u, &mut state)?;
     }
     let (seq, parents) = (honest.operation().seq, honest.operation().parents.clone());
-    let seq = if u.arbitrary()? { seq } else { seq.saturating_add(u.int_in_range(0..=3)?) };
+    let seq = if u.arbitrary()? {
+        seq
+    } else {
+        seq.saturating_add(u.int_in_range(0..=3)?)
+    };
     let op = Op::Checkpoint { state: state.hash() };
     let Ok(operation) = SignedOperation::sign(identity(0), MEETING, seq, parents, op) else {
         return Ok(());
@@ -160,7 +164,10 @@ fn change(u: &mut Unstructured<'_>, state: &mut CheckpointState) -> Result<()> {
             state.removed = Vec::try_into(all).expect("few people");
         }
         5 => {
-            let left = LeftRecord { member: who, next_seq };
+            let left = LeftRecord {
+                member: who,
+                next_seq,
+            };
             let all = state.left.iter().copied().chain([left]).collect();
             state.left = Vec::try_into(all).expect("few people");
         }

@@ -9,7 +9,8 @@ use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use subrosa_proto::{
     packet_stream::{
-        LENGTH_BYTES, PACKET_AGE_MAX, PACKET_BYTES_MAX, PacketQueue, PacketReader, PacketStreamError, QUEUE_BYTES_MAX, append,
+        LENGTH_BYTES, PACKET_AGE_MAX, PACKET_BYTES_MAX, PacketQueue, PacketReader, PacketStreamError,
+        QUEUE_BYTES_MAX, append,
     },
     time::Timestamp,
 };
@@ -29,7 +30,10 @@ fn run(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     // A well-formed packet or two in front.
     let mut stream = BytesMut::new();
     for _ in 0..u.int_in_range(0..=2_u8)? {
-        append(&mut stream, &vec![0xab; u.int_in_range(0..=PACKET_BYTES_MAX + 1)?]);
+        append(
+            &mut stream,
+            &vec![0xab; u.int_in_range(0..=PACKET_BYTES_MAX + 1)?],
+        );
     }
     stream.extend_from_slice(u.bytes(u.len())?);
     let (whole, end) = read(&[&stream]);
@@ -63,7 +67,10 @@ fn read(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Result<(), PacketStreamError>) {
                 Err(error) => return (out, Err(error)),
             }
         }
-        assert!(reader.buffered() < LENGTH_BYTES + PACKET_BYTES_MAX, "more than a packet waits");
+        assert!(
+            reader.buffered() < LENGTH_BYTES + PACKET_BYTES_MAX,
+            "more than a packet waits"
+        );
     }
     (out, Ok(()))
 }

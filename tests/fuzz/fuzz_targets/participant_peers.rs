@@ -326,7 +326,10 @@ impl World {
             addresses: addresses(u)?.try_into().expect("few"),
             relays: relays.try_into().expect("few"),
             ways: match u.int_in_range(0..=3_u8)? {
-                0 => vec![(values::descriptor(8, "DE").relay, values::descriptor(9, "DE").relay)],
+                0 => vec![(
+                    values::descriptor(8, "DE").relay,
+                    values::descriptor(9, "DE").relay,
+                )],
                 _ => Vec::new(),
             }
             .try_into()

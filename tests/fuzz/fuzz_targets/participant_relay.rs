@@ -372,7 +372,7 @@ impl World {
     fn serve(&mut self, number: usize, request: RelayRequest) {
         let other = 1 - number;
         match request {
-            RelayRequest::Join { room, alias, .. } => {
+            RelayRequest::Join { room, alias, .. } | RelayRequest::JoinThrough { room, alias, .. } => {
                 self.present.insert((number, room), alias);
                 let there = self.present.get(&(other, room)).copied();
                 let present: Vec<Alias> = there.into_iter().collect();
@@ -415,6 +415,11 @@ impl World {
                 }
             }
             RelayRequest::Ping { nonce } => self.tell(number, RelayNotice::Pong { nonce }),
+            RelayRequest::JoinAs { .. }
+            | RelayRequest::EnvelopeFrom { .. }
+            | RelayRequest::LeaveAs { .. } => {
+                panic!("a member speaks as a relay")
+            }
         }
     }
 

@@ -15,8 +15,8 @@ use subrosa_fuzz::{at, canonical, some_bytes, values};
 use subrosa_proto::{
     ids::{RoomId, TrackAlias},
     relay::{
-        AddressBlock, CASCADE_CLIENTS_MAX, CONTROL_BACKLOG_MAX, DropReason, ForwardId, MediaRate, Origin, Relay, RelayConfig,
-        RelayLimits, RelayOutput, SessionId,
+        AddressBlock, CASCADE_CLIENTS_MAX, CONTROL_BACKLOG_MAX, DropReason, ForwardId, MediaRate, Origin,
+        Relay, RelayConfig, RelayLimits, RelayOutput, SessionId,
     },
     wire::{
         bounded::BoundedText,
