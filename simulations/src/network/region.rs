@@ -1,6 +1,6 @@
 //! Regions of the world and the round-trip times between them.
 
-/// The regions' names, in the order of [`RTT_MS`].
+/// The regions' names, in the order of the matrix.
 pub const REGIONS: [&str; 8] = [
     "eu-west",
     "eu-central",
