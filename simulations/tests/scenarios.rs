@@ -46,7 +46,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    two_direct five_direct relay_only mixed refused_relay no_permitted_path removal late_newcomer relay_killed
+    cascade two_direct five_direct relay_only mixed refused_relay no_permitted_path removal late_newcomer relay_killed
     relay_takes_over crash_restart tampering_relay lobby cohost_admits host_returns partition conversation
     removals_beyond_partition interrupted_relay early_guests sole_host_returns sent_back two_refusals passphrase
     those_in_charge two_cohosts host_returns_among_guests hand_outlives_its_process door_over_three_relays

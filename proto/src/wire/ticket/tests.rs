@@ -57,7 +57,7 @@ fn a_ticket_says_on_the_other_side_what_it_was_made_of() {
 #[test]
 fn a_ticket_is_short() {
     let ticket = ticket();
-    assert_eq!(ticket.to_text().len(), 650);
+    assert_eq!(ticket.to_text().len(), 651);
     let without_relay = TicketTerms {
         relays: Vec::new(),
         ..terms()
