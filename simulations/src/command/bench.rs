@@ -11,6 +11,8 @@ use subrosa_sim::{
 
 /// Between two who come.
 const COMING_MS: u64 = 20;
+/// Two equal runs differ by so much of their time.
+const NOISE: f64 = 0.1;
 /// After the last has come: links, keys, subscriptions.
 const SETTLE_MS: u64 = 3_000;
 
@@ -86,7 +88,14 @@ impl Bench {
         let joining_seconds = (nodes as u64 * COMING_MS + SETTLE_MS).div_ceil(1_000);
         let (joined, joining_s) = self.timed(nodes, joining_seconds)?;
         let (all, whole_s) = self.timed(nodes, joining_seconds + self.seconds)?;
-        let (deliveries, took) = (all - joined, (whole_s - joining_s).max(1e-9));
+        let (deliveries, took) = (all - joined, whole_s - joining_s);
+        // Coming takes longer than staying: on a busy machine the difference can be noise.
+        if took < joining_s * NOISE {
+            return Err(format!(
+                "with {nodes} nodes: {joining_s:.1} s until all are there, {whole_s:.1} s in all, too near to each other to tell; \
+                 use a longer --seconds, or wait until nothing else runs"
+            ));
+        }
         Ok(Figures {
             nodes,
             speakers: self.speakers,
