@@ -12,6 +12,7 @@ fn files() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("the folder of scenarios");
     let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.is_file())
         .collect();
     files.sort();
     files
