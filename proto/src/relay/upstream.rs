@@ -15,6 +15,13 @@ use crate::{
 impl Relay {
     /// Something from a relay whose client this one is.
     pub(super) fn handle_upstream_notice(&mut self, now: Now, id: SessionId, relay: RelayId, frame: &[u8]) {
+        // As much as many clients may ask for; beyond that it would only drown clients here.
+        let allowed = self
+            .session(id)
+            .is_some_and(|session| session.requests.take(now.monotonic, 1));
+        if !allowed {
+            return self.close(id, CloseReason::Unneeded);
+        }
         let Ok(notice) = RelayNotice::decode(frame) else {
             return self.close(id, CloseReason::Malformed);
         };

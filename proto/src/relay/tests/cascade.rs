@@ -474,6 +474,20 @@ fn a_link_on_which_nothing_comes_is_given_up() {
 }
 
 #[test]
+fn a_relay_that_floods_its_client_loses_the_link() {
+    let mut world = Cascade::new();
+    let anna = world.enter(1);
+    world.notices(anna);
+    let notice = RelayNotice::Pong { nonce: 7 }.encode();
+    for _ in 0..200_000 {
+        world.near.handle_request(world.now, UPSTREAM, &notice);
+    }
+    world.settle();
+    assert!(!world.up);
+    assert_eq!(world.refusals(anna), [RefusalCode::UpstreamLost]);
+}
+
+#[test]
 fn pings_keep_the_link_and_tell_clients_how_far_it_is() {
     let mut world = Cascade::new();
     let anna = world.enter(1);
