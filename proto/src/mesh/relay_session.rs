@@ -250,18 +250,20 @@ impl RelaySession {
 
     /// The dial failed, or the link ended.
     pub fn handle_down(&mut self, now: Timestamp) {
-        if matches!(self.state, State::Up { .. }) {
+        let ended = matches!(self.state, State::Up { .. });
+        if ended {
             self.down_since = now;
-            self.leaving = None;
+            self.stay_through();
         }
         let pause = self.through.map_or(self.backoff, |_| RETRY_THROUGH);
         self.state = State::Down {
             retry_at: now + pause,
         };
         self.backoff = (self.backoff * 2).min(RETRY_MAX);
-        if self.through.is_none() {
+        if ended || self.through.is_none() {
             self.draining = false;
             self.start_anew();
+            self.enter_all();
         }
     }
 

@@ -14,7 +14,6 @@ use crate::{
     mesh::link::LinkMonitor,
     policy::SignedDescriptor,
     relay::{
-        limits::CONTROL_BACKLOG_MAX,
         machine::{CloseReason, Relay, RelayOutput},
         session::{AddressBlock, Leg, Origin, Session, SessionId, Upstream},
     },
@@ -358,17 +357,7 @@ impl Relay {
 
     /// Queues a request to another relay.
     pub(super) fn ask(&mut self, id: SessionId, request: &RelayRequest) {
-        let frame = framing::frame(&request.encode());
-        let Some(session) = self.session(id).filter(|s| s.closing.is_none()) else {
-            return;
-        };
-        session.control_bytes += frame.len();
-        session.control.push_back(frame);
-        let overflow = session.control_bytes > CONTROL_BACKLOG_MAX;
-        self.make_ready(id);
-        if overflow {
-            self.close(id, CloseReason::ControlBacklog);
-        }
+        self.queue_control(id, framing::frame(&request.encode()));
     }
 
     /// Another relay is asked for what an announcer here is told; of everything else it needs no word.

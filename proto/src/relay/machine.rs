@@ -351,11 +351,11 @@ impl Relay {
         if self.session_ref(id).is_some_and(|s| s.upstream().is_some()) {
             return self.ask_instead(id, notice);
         }
-        self.notify_framed(id, framing::frame(&notice.encode()));
+        self.queue_control(id, framing::frame(&notice.encode()));
     }
 
-    /// Queues a notice that is framed already, so that a broadcast encodes once.
-    pub(super) fn notify_framed(&mut self, id: SessionId, frame: Bytes) {
+    /// Queues a control frame that is framed already, so that a broadcast encodes once.
+    pub(super) fn queue_control(&mut self, id: SessionId, frame: Bytes) {
         let Some(session) = self.session(id).filter(|s| s.closing.is_none()) else {
             return;
         };

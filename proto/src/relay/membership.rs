@@ -270,7 +270,7 @@ impl Relay {
             .filter(|&s| s != except)
             .collect();
         for session in sessions {
-            self.notify_framed(session, frame.clone());
+            self.queue_control(session, frame.clone());
         }
     }
 }

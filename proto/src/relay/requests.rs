@@ -157,7 +157,7 @@ impl Relay {
                 delivered = true;
                 self.stats.envelopes_forwarded += 1;
                 self.stats.forward_bytes(size);
-                self.notify_framed(recipient, frame);
+                self.queue_control(recipient, frame);
             }
         }
         if delivered {

@@ -6,6 +6,7 @@ use crate::{
     ids::{Alias, RelayId, RoomId, TrackAlias},
     relay::{
         machine::{CloseReason, Relay},
+        room::Track,
         session::SessionId,
     },
     time::Now,
@@ -158,14 +159,9 @@ impl Relay {
         code: RefusalCode,
         detail: &str,
     ) {
-        let Some(&index) = self
-            .room_by_id
-            .get(&room)
-            .and_then(|&at| self.rooms[at].tracks.get(&track))
-        else {
+        let Some(track) = self.track_in(room, track) else {
             return;
         };
-        let track = &self.tracks[index];
         let sessions = match what {
             Refusable::Subscribe(..) => &track.listeners,
             _ => &track.announcers,
@@ -203,14 +199,9 @@ impl Relay {
     }
 
     fn remote_track_gone(&mut self, upstream: SessionId, room: RoomId, track: TrackAlias) {
-        let Some(&index) = self
-            .room_by_id
-            .get(&room)
-            .and_then(|&at| self.rooms[at].tracks.get(&track))
-        else {
+        let Some(track_entry) = self.track_in(room, track) else {
             return;
         };
-        let track_entry = &self.tracks[index];
         if track_entry
             .announcers
             .iter()
@@ -221,5 +212,10 @@ impl Relay {
         for listener in track_entry.listeners.clone() {
             self.notify(listener, &RelayNotice::TrackGone { room, track });
         }
+    }
+
+    fn track_in(&self, room: RoomId, track: TrackAlias) -> Option<&Track> {
+        let room = &self.rooms[*self.room_by_id.get(&room)?];
+        Some(&self.tracks[*room.tracks.get(&track)?])
     }
 }

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Output, Participant};
 use crate::{
-    ids::{LinkId, RelayId},
+    ids::{LinkId, RelayId, RoomId},
     mesh::relay_session::RelaySession,
-    policy::permit::Permit,
+    policy::{permit::Permit, signed_descriptor::SignedDescriptor},
     time::{Now, Timestamp},
     wire::relay_message::{RelayNotice, RelayRequest},
 };
@@ -69,8 +69,7 @@ impl Participant {
         rtt_us: Option<u32>,
         draining: bool,
     ) {
-        let far = crate::policy::signed_descriptor::SignedDescriptor::from_bytes(descriptor)
-            .map(|signed| signed.unverified().relay);
+        let far = SignedDescriptor::from_bytes(descriptor).map(|signed| signed.unverified().relay);
         let Ok(far) = far else { return };
         let Some(session) = self.relays.get_mut(&far).filter(|s| s.through() == Some(relay)) else {
             return;
@@ -117,14 +116,21 @@ impl Participant {
 
     /// Leaves ways through other relays that are needed no more.
     pub(super) fn leave_ways_through(&mut self, now: Timestamp) {
-        for session in self.relays.values_mut() {
-            let Some((link, rooms)) = session.poll_leave(now) else {
-                continue;
-            };
-            for room in rooms {
-                let bytes = RelayRequest::Leave { room }.encode();
-                self.outputs.push_back(Output::Control { link, bytes });
-            }
+        let sessions = self.relays.values_mut();
+        let ways: Vec<_> = sessions.filter_map(|session| session.poll_leave(now)).collect();
+        for (link, rooms) in ways {
+            self.leave_rooms(link, &rooms);
+        }
+    }
+
+    /// Leaves rooms of a relay on another one's link.
+    pub(super) fn leave_rooms(&mut self, link: LinkId, rooms: &[RoomId]) {
+        if !self.relay_links.contains_key(&link) {
+            return;
+        }
+        for &room in rooms {
+            let bytes = RelayRequest::Leave { room }.encode();
+            self.outputs.push_back(Output::Control { link, bytes });
         }
     }
 

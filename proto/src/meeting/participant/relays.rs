@@ -119,6 +119,10 @@ impl Participant {
                 self.relay_links.remove(&link);
                 self.outputs.push_back(Output::Close { link });
             }
+            // Another relay would go on asking it for this node's rooms.
+            if let Some((link, rooms)) = session.into_leave() {
+                self.leave_rooms(link, &rooms);
+            }
             self.dirty.rooms();
         }
     }

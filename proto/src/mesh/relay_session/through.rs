@@ -152,6 +152,19 @@ impl RelaySession {
         });
     }
 
+    /// The link of its own is gone before it took over: the way of before serves on.
+    pub(super) fn stay_through(&mut self) {
+        self.through = self.leaving.take().map(|leaving| leaving.through);
+    }
+
+    /// The relay is used no more: the link of another one, and the rooms to be left on it.
+    #[must_use]
+    pub fn into_leave(self) -> Option<(LinkId, Vec<RoomId>)> {
+        let rooms = self.rooms.into_keys().collect();
+        let through = self.through.map(|through| (through.link, rooms));
+        through.or_else(|| self.leaving.map(|leaving| (leaving.through.link, leaving.rooms)))
+    }
+
     /// The way through another relay that is needed no more: its link, and the rooms to be left on it.
     pub fn poll_leave(&mut self, now: Timestamp) -> Option<(LinkId, Vec<RoomId>)> {
         let leaving = self.leaving.as_mut()?;
@@ -172,3 +185,7 @@ impl RelaySession {
         None
     }
 }
+
+#[cfg(test)]
+#[path = "through_tests.rs"]
+mod tests;
