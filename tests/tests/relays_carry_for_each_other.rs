@@ -16,16 +16,24 @@ const SOUTH: u8 = 249;
 const HOST: u8 = 1;
 const GUEST: u8 = 2;
 
-/// A relay and its namespace.
-fn relay(home: &Scratch, namespace: &str, name: &str, number: u8) -> Operated {
-    Operated::start_in(
-        home,
-        namespace,
-        name,
-        &listen(number),
-        "",
-        "[cascade]\nrelays = []",
+/// North and south, who have agreed on nothing yet.
+fn relays(home: &Scratch, places: &Places) -> (Operated, Operated) {
+    let start = |place: &str, name, number| Operated::start_in(home, place, name, &listen(number), "", "");
+    (
+        start(&places.north, "north", NORTH),
+        start(&places.south, "south", SOUTH),
     )
+}
+
+/// Host and guest meet, with both relays in the ticket.
+fn meet(home: &Scratch, places: &Places, relays: [&Operated; 2], options: [Options; 2]) -> (Member, Member) {
+    let [host, guest] = options;
+    let host = relays
+        .into_iter()
+        .fold(host, |options, relay| options.relay(&relay.descriptor));
+    let host = Member::found(home, "Host", &inside(&places.host, host));
+    let guest = Member::join(home, "Guest", &host.ticket(), &inside(&places.guest, guest));
+    (host, guest)
 }
 
 fn listen(number: u8) -> String {
@@ -80,8 +88,7 @@ fn members_who_reach_one_relay_each_talk_over_both() {
         return;
     };
     let home = Scratch::new();
-    let north = relay(&home, &places.north, "north", NORTH);
-    let south = relay(&home, &places.south, "south", SOUTH);
+    let (north, south) = relays(&home, &places);
     agree(&north, "north", NORTH, &[&south]);
     agree(&south, "south", SOUTH, &[&north]);
     let sounds = [babble("alice", 40.0), babble("bob", 40.0)];
@@ -89,16 +96,8 @@ fn members_who_reach_one_relay_each_talk_over_both() {
     for (clip, sound) in clips.iter().zip(&sounds) {
         write_clip(clip, sound);
     }
-    let options = Options::says(&clips[0])
-        .relay(&north.descriptor)
-        .relay(&south.descriptor);
-    let host = Member::found(&home, "Host", &inside(&places.host, options));
-    let guest = Member::join(
-        &home,
-        "Guest",
-        &host.ticket(),
-        &inside(&places.guest, Options::says(&clips[1])),
-    );
+    let options = [Options::says(&clips[0]), Options::says(&clips[1])];
+    let (host, guest) = meet(&home, &places, [&north, &south], options);
     guest.wait_joined();
     // Both see the whole way.
     for (member, way) in [
@@ -121,19 +120,18 @@ fn members_who_reach_one_relay_each_talk_over_both() {
     assert_eq!(links, [Some(1), Some(1)]);
 
     // A way of one's own is taken when there is one, and the other relay is left, without a word lost.
+    let marks = (guest.mark(), north.mark(), south.mark());
     internet.unwall(&places.guest);
     internet.unwall(&places.host);
-    guest.wait("a way without the other relay", |said| {
+    guest.wait_since(marks.0, "a way without the other relay", |said| {
         let via = said["via"].as_str().unwrap_or_default();
         said["event"] == "route" && said["path"] != "none" && !via.contains('>')
     });
-    let unused = |relay: &Operated| {
-        relay.wait("no link", |said| {
+    for (relay, mark) in [(&north, marks.1), (&south, marks.2)] {
+        relay.wait_since(mark, "no link", |said| {
             said["event"] == "relay_stats" && said["upstreams"] == 0
-        })
-    };
-    unused(&north);
-    unused(&south);
+        });
+    }
     for (listener, speaker) in [(&guest, &host), (&host, &guest)] {
         wait_received(listener, listener.reception(&speaker.id(), "received") + 100);
         let lost = listener.reception(&speaker.id(), "lost");
@@ -163,20 +161,11 @@ fn without_an_agreement_a_relay_carries_to_no_other() {
         return;
     };
     let home = Scratch::new();
-    let north = relay(&home, &places.north, "north", NORTH);
-    let south = relay(&home, &places.south, "south", SOUTH);
+    let (north, south) = relays(&home, &places);
     // One side alone is none.
     agree(&north, "north", NORTH, &[&south]);
-    let options = Options::silent()
-        .relay(&north.descriptor)
-        .relay(&south.descriptor);
-    let host = Member::found(&home, "Host", &inside(&places.host, options));
-    let guest = Member::join(
-        &home,
-        "Guest",
-        &host.ticket(),
-        &inside(&places.guest, Options::silent()),
-    );
+    let options = [Options::silent(), Options::silent()];
+    let (_host, guest) = meet(&home, &places, [&north, &south], options);
     let joined = guest.look_for(0, Duration::from_secs(8), |said| said["event"] == "joined");
     assert!(joined.is_none(), "{}", guest.story());
     let refused = |relay: &Operated| {
