@@ -1,11 +1,12 @@
 //! What of a clip was heard, and how late: cross-correlation of the source with a recording of the listener.
 
+use std::ops::RangeInclusive;
+
 use realfft::RealFftPlanner;
 
 use super::SAMPLE_RATE;
 
-/// Length of the pieces whose delay is found one by one: long enough to be unmistakable, short enough that a jitter
-/// buffer's stretching inside one does not blur it.
+/// Length of the pieces whose delay is found one by one: long enough to be unmistakable.
 const SEGMENT_SAMPLES: usize = SAMPLE_RATE as usize * 3 / 10;
 /// How far a piece's delay may lie from the whole clip's: 200 ms, more than a jitter buffer moves.
 const SEGMENT_REACH: usize = SAMPLE_RATE as usize / 5;
@@ -13,6 +14,12 @@ const SEGMENT_REACH: usize = SAMPLE_RATE as usize / 5;
 const ACTIVE_SHARE: f64 = 0.1;
 /// Similarity from which a piece counts as heard.
 const HEARD: f64 = 0.5;
+/// Parts of a piece that is not recognised as a whole, 100 ms each.
+const PARTS: usize = 3;
+/// How far a part's delay may lie from those of the pieces around it: 10 ms, which a jitter buffer's change adds.
+const PART_REACH: usize = SAMPLE_RATE as usize / 100;
+/// The same for the first and the last piece, of which one neighbour is not known: three frames.
+const PART_REACH_AT_END: usize = SAMPLE_RATE as usize * 6 / 100;
 /// How much earlier than the recording's start the clip may begin: 1 s.
 const LEAD_SAMPLES: usize = SAMPLE_RATE as usize;
 
@@ -27,8 +34,19 @@ pub struct Heard {
     /// Mean correlation of all active pieces with what was heard in their place: 1 is identical, 0 unrelated. Opus at
     /// 24 kb/s keeps 0.8 to 0.95 of a voice's waveform.
     pub similarity: f64,
-    /// Share of active pieces that were heard.
+    /// Share of the active pieces' sound that was heard, in steps of a part.
     pub heard: f64,
+}
+
+/// A piece of the clip that holds speech.
+struct Piece<'a> {
+    /// Where it begins in the clip, in samples.
+    start: usize,
+    samples: &'a [f32],
+    /// Correlation with what was heard in its place.
+    score: f64,
+    /// How much later than in the clip it was heard, in samples of the padded recording; `None`: not recognised.
+    delay: Option<usize>,
 }
 
 /// Looks for `source` in `heard`, both at [`SAMPLE_RATE`]; `None` if the clip holds no sound or the recording is empty.
@@ -41,49 +59,85 @@ pub fn locate(source: &[f32], heard: &[f32]) -> Option<Heard> {
     padded.extend_from_slice(heard);
     padded.resize(padded.len() + source.len(), 0.0);
     let (whole, _) = best_match(source, &padded)?;
-
-    let pieces: Vec<(usize, &[f32], f64)> = source
-        .chunks_exact(SEGMENT_SAMPLES)
-        .enumerate()
-        .map(|(index, piece)| (index * SEGMENT_SAMPLES, piece, energy(piece)))
+    let reach = whole.saturating_sub(SEGMENT_REACH)..=whole + SEGMENT_REACH;
+    let pieces: Vec<Piece> = active(source)
+        .into_iter()
+        .map(|(start, samples)| Piece::find(start, samples, &padded, reach.clone()))
         .collect();
-    let loudest = pieces.iter().map(|piece| piece.2).fold(0.0, f64::max);
-    let mut delays = Vec::new();
-    let (mut similarity, mut active) = (0.0, 0_u32);
-    for (start, piece, piece_energy) in pieces {
-        if piece_energy <= loudest * ACTIVE_SHARE * ACTIVE_SHARE {
-            continue;
-        }
-        active += 1;
-        let from = (whole + start).saturating_sub(SEGMENT_REACH);
-        let to = (whole + start + SEGMENT_SAMPLES + SEGMENT_REACH).min(padded.len());
-        let Some((lag, score)) = best_match(piece, padded.get(from..to)?) else {
-            continue;
-        };
-        similarity += score.max(0.0);
-        if score >= HEARD {
-            delays.push((from + lag) as f64 - start as f64 - LEAD_SAMPLES as f64);
-        }
-    }
-    if active == 0 {
+    if pieces.is_empty() {
         return None;
     }
-    delays.sort_by(f64::total_cmp);
+    let mut delays: Vec<usize> = pieces.iter().filter_map(|piece| piece.delay).collect();
+    delays.sort_unstable();
     let ms = |samples: f64| samples * 1_000.0 / f64::from(SAMPLE_RATE);
-    let median = delays
-        .get(delays.len() / 2)
-        .copied()
-        .unwrap_or(whole as f64 - LEAD_SAMPLES as f64);
+    let median = delays.get(delays.len() / 2).copied().unwrap_or(whole);
     let spread = delays
         .last()
         .zip(delays.first())
-        .map_or(0.0, |(last, first)| last - first);
+        .map_or(0, |(last, first)| last - first);
+    let count = pieces.len() as f64;
+    let in_parts: f64 = (0..pieces.len())
+        .map(|index| heard_in_parts(&pieces, index, &padded))
+        .sum();
     Some(Heard {
-        delay_ms: ms(median),
-        spread_ms: ms(spread),
-        similarity: similarity / f64::from(active),
-        heard: delays.len() as f64 / f64::from(active),
+        delay_ms: ms(median as f64 - LEAD_SAMPLES as f64),
+        spread_ms: ms(spread as f64),
+        similarity: pieces.iter().map(|piece| piece.score).sum::<f64>() / count,
+        heard: (delays.len() as f64 + in_parts) / count,
     })
+}
+
+/// The pieces that hold speech, and where they begin.
+fn active(source: &[f32]) -> Vec<(usize, &[f32])> {
+    let pieces = source.chunks_exact(SEGMENT_SAMPLES);
+    let loudest = pieces.clone().map(energy).fold(0.0, f64::max);
+    pieces
+        .enumerate()
+        .map(|(index, piece)| (index * SEGMENT_SAMPLES, piece))
+        .filter(|(_, piece)| energy(piece) > loudest * ACTIVE_SHARE * ACTIVE_SHARE)
+        .collect()
+}
+
+impl<'a> Piece<'a> {
+    /// Looks for a piece of the clip that is late by one of `delays`.
+    fn find(start: usize, samples: &'a [f32], padded: &[f32], delays: RangeInclusive<usize>) -> Self {
+        let from = (start + delays.start()).min(padded.len());
+        let to = (start + samples.len() + delays.end()).min(padded.len());
+        let found = best_match(samples, &padded[from..to]);
+        let recognised = found.filter(|&(_, score)| score >= HEARD);
+        Self {
+            start,
+            samples,
+            score: found.map_or(0.0, |(_, score)| score.max(0.0)),
+            delay: recognised.map(|(lag, _)| from + lag - start),
+        }
+    }
+}
+
+/// The share of piece `index` that was heard though the piece is not recognised as a whole. Where the jitter buffer moves
+/// within it by about half a pitch period, its two sides cancel each other; each is still heard, as late as the piece
+/// before or after it or between.
+fn heard_in_parts(pieces: &[Piece], index: usize, padded: &[f32]) -> f64 {
+    let piece = &pieces[index];
+    let before = pieces[..index].iter().rev().find_map(|piece| piece.delay);
+    let after = pieces[index + 1..].iter().find_map(|piece| piece.delay);
+    let (None, Some(one), Some(other)) = (piece.delay, before.or(after), after.or(before)) else {
+        return 0.0;
+    };
+    let reach = match before.and(after) {
+        Some(_) => PART_REACH,
+        None => PART_REACH_AT_END,
+    };
+    let delays = one.min(other).saturating_sub(reach)..=one.max(other) + reach;
+    let length = SEGMENT_SAMPLES / PARTS;
+    let heard = piece
+        .samples
+        .chunks_exact(length)
+        .enumerate()
+        .map(|(part, samples)| Piece::find(piece.start + part * length, samples, padded, delays.clone()))
+        .filter(|part| part.delay.is_some())
+        .count();
+    heard as f64 / PARTS as f64
 }
 
 fn energy(samples: &[f32]) -> f64 {
@@ -194,5 +248,43 @@ mod tests {
         let found = locate(&source, &heard).unwrap();
         assert!((found.spread_ms - 20.0).abs() < 0.1, "{found:?}");
         assert!(found.similarity > 0.85, "{found:?}");
+    }
+
+    /// A low voice: 125 Hz, of which a move of 20 ms is two and a half periods, with pauses.
+    fn voice(seconds: usize) -> Vec<f32> {
+        let mut phase = 0.0_f32;
+        (0..seconds * SAMPLE_RATE as usize)
+            .map(|i| {
+                let t = i as f32 / SAMPLE_RATE as f32;
+                // The pitch glides, or every period would be like every other.
+                phase += (125.0 + 12.0 * (t * 5.3).sin() + 9.0 * (t * 1.7).cos()) / SAMPLE_RATE as f32;
+                let loud = 0.3 + 0.2 * (t * 19.0).sin();
+                let angle = phase * std::f32::consts::TAU;
+                loud * (angle.sin() + 0.3 * (3.0 * angle).sin())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_voice_that_the_jitter_buffer_moves_is_heard() {
+        let source = voice(3);
+        for at in (24_000..96_000).step_by(2_400) {
+            let mut moved = source.clone();
+            moved.splice(at..at, std::iter::repeat_n(0.0, 960));
+            let found = locate(&source, &moved).unwrap();
+            assert!(found.heard > 0.96, "at {at}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_silenced_is_not_heard() {
+        let source = clip(6, 3);
+        for at in (24_000..96_000).step_by(2_400) {
+            let mut silenced = source.clone();
+            silenced[at..at + 33_600].fill(0.0);
+            let found = locate(&source, &silenced).unwrap();
+            // At its ends a piece of which a quarter is left still counts.
+            assert!(found.heard < 0.91, "at {at}: {found:?}");
+        }
     }
 }
