@@ -146,6 +146,12 @@ impl Relay {
     /// Replaces the relays of the cascade. Links to others, and sessions of others, end.
     pub fn set_cascade(&mut self, allowed: BTreeSet<RelayId>) {
         self.cascade.allow(allowed);
+        // Those that are still dialled are not wanted when they answer.
+        let links = self.cascade.links.keys().copied();
+        let not_listed: Vec<RelayId> = links.filter(|&relay| !self.cascade.allows(relay)).collect();
+        for relay in not_listed {
+            self.handle_upstream_failed(relay);
+        }
         for id in self.session_ids() {
             let Some(session) = self.session_ref(id) else {
                 continue;

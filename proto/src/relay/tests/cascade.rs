@@ -597,6 +597,18 @@ fn when_the_agreement_ends_so_does_the_link() {
 }
 
 #[test]
+fn an_agreement_that_ends_while_the_relay_is_dialled_leaves_no_link() {
+    let mut world = Cascade::new();
+    let anna = world.come(1);
+    let through = world.through(1).encode();
+    world.near.handle_request(world.now, anna, &through);
+    world.near.set_cascade(BTreeSet::new());
+    world.settle();
+    assert!(!world.up);
+    assert_eq!(world.refusals(anna), [RefusalCode::UpstreamLost]);
+}
+
+#[test]
 fn clients_are_told_what_the_other_relay_says_of_itself_and_when_it_ends() {
     let mut world = Cascade::new();
     let anna = world.enter(1);
