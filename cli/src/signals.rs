@@ -1,9 +1,18 @@
-//! Ctrl-C and its kin.
+//! What a process is told by signals.
 
 use subrosa_node::error::{ErrorKind, NodeError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask a process to end.
+/// A signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// SIGINT or SIGTERM: end.
+    End,
+    /// SIGHUP: the terminal is gone, or, for a service, read the settings again.
+    HangUp,
+}
+
+/// SIGINT, SIGTERM and SIGHUP.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -11,7 +20,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes over SIGINT, SIGTERM and SIGHUP.
+    /// Takes them over.
     ///
     /// # Errors
     /// If the operating system refuses.
@@ -32,12 +41,17 @@ impl Signals {
         })
     }
 
-    /// Waits for the next of them.
-    pub(crate) async fn next(&mut self) {
+    /// Waits for the next.
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.hang_up.recv() => Asked::HangUp,
         }
+    }
+
+    /// Waits for the next that asks to end.
+    pub(crate) async fn end(&mut self) {
+        while self.next().await != Asked::End {}
     }
 }

@@ -222,9 +222,10 @@ impl fmt::Display for Report {
             )?;
         }
         for relay in &self.relays {
+            let lies = if relay.lies { ", says otherwise" } else { "" };
             writeln!(
                 f,
-                "relay {} ({}): {} packets, {} bytes",
+                "relay {} ({}{lies}): {} packets, {} bytes",
                 relay.name, relay.hosting, relay.packets_in, relay.bytes_in
             )?;
         }

@@ -94,7 +94,7 @@ fn sign(given: &str, key: &std::path::Path, days: u64, only: &[ClaimKind]) -> Re
             "choose another --days",
         ));
     }
-    let text = secret_file::line(given, attestation_request::TEXT_PREFIX)?;
+    let text = secret_file::line(given, attestation_request::LINE.prefix)?;
     let request = AttestationRequest::from_text(&text)
         .map_err(|e| wrong(e.to_string(), "ask the operator for it again"))?;
     let issuer = secret_file::load(key)?;
@@ -119,7 +119,7 @@ fn sign(given: &str, key: &std::path::Path, days: u64, only: &[ClaimKind]) -> Re
 }
 
 fn verify(given: &str, relay: &str, issuer: Option<&str>, json: bool) -> Result<u8, NodeError> {
-    let text = secret_file::line(given, attestation::TEXT_PREFIX)?;
+    let text = secret_file::line(given, attestation::LINE.prefix)?;
     let attestation =
         Attestation::from_text(&text).map_err(|e| wrong(e.to_string(), "ask the issuer for it again"))?;
     let relay = secret_file::relay(relay)?;

@@ -100,14 +100,14 @@ async fn run(config: NodeConfig, mut interface: impl Interface) -> Result<u8, No
     let mut signals = Signals::new()?;
     let mut node = tokio::select! {
         node = Node::start(config) => node?,
-        () = signals.next() => return Ok(STATUS_INTERRUPTED),
+        _ = signals.next() => return Ok(STATUS_INTERRUPTED),
     };
     let mut stdin = Some(stdin::lines());
     let mut ending = Ending::default();
     let mut leave_by: Option<Instant> = None;
     loop {
         let outcome = tokio::select! {
-            () = signals.next() => {
+            _ = signals.next() => {
                 if leave_by.is_some() {
                     return Ok(STATUS_INTERRUPTED);
                 }

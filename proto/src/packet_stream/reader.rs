@@ -1,6 +1,8 @@
 //! Packets on a stream: a u16 length, big endian, then that many bytes (RFC 4571 §2).
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{BufMut, BytesMut};
+
+use crate::wire::framing::split_off;
 
 /// Bytes of the length field.
 pub const LENGTH_BYTES: usize = 2;
@@ -69,17 +71,7 @@ impl PacketReader {
         if usize::from(length) > PACKET_BYTES_MAX {
             return Err(PacketStreamError::TooLong(length));
         }
-        let length = usize::from(length);
-        if self.buffer.len() < LENGTH_BYTES + length {
-            return Ok(None);
-        }
-        self.buffer.advance(LENGTH_BYTES);
-        let packet = self.buffer.split_to(length);
-        if self.buffer.is_empty() {
-            // An idle stream keeps no memory.
-            self.buffer = BytesMut::new();
-        }
-        Ok(Some(packet))
+        Ok(split_off(&mut self.buffer, LENGTH_BYTES, length.into()))
     }
 
     /// Bytes that wait for the rest of their packet.

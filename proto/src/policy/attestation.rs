@@ -11,17 +11,19 @@ use crate::{
     ids::RelayId,
     time::UnixSeconds,
     wire::{
-        armor::{self, ArmorError},
         codec,
+        line::{LineError, LineFormat},
     },
 };
 
 /// The domain of an issuer's signature.
 const DOMAIN: &str = "subrosa-attestation-v1";
-/// What an attestation's line begins with.
-pub const TEXT_PREFIX: &str = "subrosa-attestation:";
-/// The version of the line.
-const TEXT_VERSION: u8 = 1;
+/// How it is written as a line.
+pub const LINE: LineFormat = LineFormat {
+    record: "an attestation",
+    prefix: "subrosa-attestation:",
+    version: 1,
+};
 
 /// An issuer: its Ed25519 key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -53,21 +55,6 @@ impl std::str::FromStr for IssuerId {
             .map_err(|_| NotAnIssuer)?;
         Ok(Self(bytes.try_into().map_err(|_| NotAnIssuer)?))
     }
-}
-
-/// Why text is not an attestation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AttestationTextError {
-    /// Other or damaged text.
-    #[error("this is not an attestation, which begins with `{TEXT_PREFIX}`: {0}")]
-    Text(#[from] ArmorError),
-    /// Made for another version of Subrosa.
-    #[error("the attestation has version {0}, this program reads version {TEXT_VERSION}")]
-    OtherVersion(u8),
-    /// Undamaged, yet not an attestation.
-    #[error("the attestation is malformed")]
-    Malformed,
 }
 
 /// What an issuer vouches for. `None`: it says nothing about that.
@@ -113,19 +100,15 @@ impl Attestation {
     /// One line: `subrosa-attestation:` and base64url with a checksum, as an issuer hands it to an operator.
     #[must_use]
     pub fn to_text(&self) -> String {
-        armor::write(TEXT_PREFIX, TEXT_VERSION, &codec::encode(self))
+        LINE.write(self)
     }
 
     /// Reads [`Self::to_text`]; verifies nothing.
     ///
     /// # Errors
-    /// [`AttestationTextError`] that tells other text, damage and another version apart.
-    pub fn from_text(text: &str) -> Result<Self, AttestationTextError> {
-        let (version, payload) = armor::read(TEXT_PREFIX, text)?;
-        if version != TEXT_VERSION {
-            return Err(AttestationTextError::OtherVersion(version));
-        }
-        codec::decode(&payload).map_err(|_| AttestationTextError::Malformed)
+    /// [`LineError`] that tells other text, damage and another version apart.
+    pub fn from_text(text: &str) -> Result<Self, LineError> {
+        LINE.read(text)
     }
 
     /// Who says so.
@@ -179,20 +162,6 @@ mod tests {
         assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
         assert_eq!("ab".parse::<IssuerId>(), Err(NotAnIssuer));
         assert_eq!("g".repeat(64).parse::<IssuerId>(), Err(NotAnIssuer));
-    }
-
-    #[test]
-    fn text_errors_are_told_apart() {
-        let error = |text: &str| Attestation::from_text(text).unwrap_err();
-        assert_eq!(error("no"), AttestationTextError::Text(ArmorError::OtherText));
-        assert_eq!(
-            error(&armor::write(TEXT_PREFIX, 9, b"")),
-            AttestationTextError::OtherVersion(9)
-        );
-        assert_eq!(
-            error(&armor::write(TEXT_PREFIX, 1, b"")),
-            AttestationTextError::Malformed
-        );
     }
 
     proptest! {

@@ -12,31 +12,27 @@ use crate::{
     ids::RelayId,
     time::UnixSeconds,
     wire::{
-        armor::{self, ArmorError},
         codec,
+        line::{LineError, LineFormat},
     },
 };
 
 /// The domain of the relay's signature.
 const DOMAIN: &str = "subrosa-attestation-request-v1";
-/// What a request's line begins with.
-pub const TEXT_PREFIX: &str = "subrosa-attestation-request:";
-/// The version of the line.
-const TEXT_VERSION: u8 = 1;
+/// How it is written as a line.
+pub const LINE: LineFormat = LineFormat {
+    record: "a request for an attestation",
+    prefix: "subrosa-attestation-request:",
+    version: 1,
+};
 
 /// Why text is not a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestTextError {
-    /// Other or damaged text.
-    #[error("this is not a request for an attestation, which begins with `{TEXT_PREFIX}`: {0}")]
-    Text(#[from] ArmorError),
-    /// Made for another version of Subrosa.
-    #[error("the request has version {0}, this program reads version {TEXT_VERSION}")]
-    OtherVersion(u8),
-    /// Undamaged, yet not a request.
-    #[error("the request is malformed")]
-    Malformed,
+    /// Other text, damaged, or of another version.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// The relay that it names did not sign it.
     #[error("the request is forged: the relay that it names did not sign it")]
     Forged,
@@ -75,7 +71,7 @@ impl AttestationRequest {
     /// One line: the prefix and base64url with a checksum.
     #[must_use]
     pub fn to_text(&self) -> String {
-        armor::write(TEXT_PREFIX, TEXT_VERSION, &codec::encode(self))
+        LINE.write(self)
     }
 
     /// Reads [`Self::to_text`] and verifies the relay's signature.
@@ -83,11 +79,7 @@ impl AttestationRequest {
     /// # Errors
     /// [`RequestTextError`] that tells other text, damage, another version and forgery apart.
     pub fn from_text(text: &str) -> Result<Self, RequestTextError> {
-        let (version, payload) = armor::read(TEXT_PREFIX, text)?;
-        if version != TEXT_VERSION {
-            return Err(RequestTextError::OtherVersion(version));
-        }
-        let request: Self = codec::decode(&payload).map_err(|_| RequestTextError::Malformed)?;
+        let request: Self = LINE.read(text)?;
         request.verify().map_err(|_| RequestTextError::Forged)?;
         Ok(request)
     }

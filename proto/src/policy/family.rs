@@ -12,17 +12,19 @@ use crate::{
     ids::RelayId,
     time::UnixSeconds,
     wire::{
-        armor::{self, ArmorError},
         codec,
+        line::{LineError, LineFormat},
     },
 };
 
 /// The domain of a family's signature.
 const DOMAIN: &str = "subrosa-family-v1";
-/// What a membership's line begins with.
-pub const TEXT_PREFIX: &str = "subrosa-family:";
-/// The version of the line.
-const TEXT_VERSION: u8 = 1;
+/// How it is written as a line.
+pub const LINE: LineFormat = LineFormat {
+    record: "a family's signature",
+    prefix: "subrosa-family:",
+    version: 1,
+};
 
 /// A family: its Ed25519 key. Paths that shall be disjoint take different families.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -39,21 +41,6 @@ impl fmt::Display for FamilyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&HEXLOWER.encode(&self.0))
     }
-}
-
-/// Why text is not a membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MembershipTextError {
-    /// Other or damaged text.
-    #[error("this is not a family's signature, which begins with `{TEXT_PREFIX}`: {0}")]
-    Text(#[from] ArmorError),
-    /// Made for another version of Subrosa.
-    #[error("the family's signature has version {0}, this program reads version {TEXT_VERSION}")]
-    OtherVersion(u8),
-    /// Undamaged, yet not a membership.
-    #[error("the family's signature is malformed")]
-    Malformed,
 }
 
 /// A family's word that a relay is one of its own (`proto/spec/descriptor.md`, "Family").
@@ -85,19 +72,15 @@ impl Membership {
     /// One line: `subrosa-family:` and base64url with a checksum, as the family's operator puts it into the relay's settings.
     #[must_use]
     pub fn to_text(&self) -> String {
-        armor::write(TEXT_PREFIX, TEXT_VERSION, &codec::encode(self))
+        LINE.write(self)
     }
 
     /// Reads [`Self::to_text`]; verifies nothing.
     ///
     /// # Errors
-    /// [`MembershipTextError`] that tells other text, damage and another version apart.
-    pub fn from_text(text: &str) -> Result<Self, MembershipTextError> {
-        let (version, payload) = armor::read(TEXT_PREFIX, text)?;
-        if version != TEXT_VERSION {
-            return Err(MembershipTextError::OtherVersion(version));
-        }
-        codec::decode(&payload).map_err(|_| MembershipTextError::Malformed)
+    /// [`LineError`] that tells other text, damage and another version apart.
+    pub fn from_text(text: &str) -> Result<Self, LineError> {
+        LINE.read(text)
     }
 
     /// Which family.
@@ -116,7 +99,7 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{NOW, after, issuer, relay};
+    use crate::policy::fixture::{after, issuer, relay};
 
     #[test]
     fn a_membership_is_about_one_relay_and_one_time() {
@@ -131,22 +114,5 @@ mod tests {
         other.family = FamilyId(issuer(2).public());
         assert!(!other.is_signed_for(relay().relay_id()));
         assert_eq!(Membership::from_text(&membership.to_text()), Ok(membership));
-    }
-
-    #[test]
-    fn text_errors_are_told_apart() {
-        let error = |text: &str| Membership::from_text(text).unwrap_err();
-        assert_eq!(error("no"), MembershipTextError::Text(ArmorError::OtherText));
-        assert_eq!(
-            error(&armor::write(TEXT_PREFIX, 9, b"")),
-            MembershipTextError::OtherVersion(9)
-        );
-        assert_eq!(
-            error(&armor::write(TEXT_PREFIX, 1, b"")),
-            MembershipTextError::Malformed
-        );
-        let family = issuer(1);
-        let text = Membership::sign(&family, relay().relay_id(), NOW).to_text();
-        assert!(Membership::from_text(&text[..text.len() - 2]).is_err());
     }
 }

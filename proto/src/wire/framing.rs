@@ -41,6 +41,20 @@ pub fn frame(message: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// Takes `length` bytes off the front of `buffer` with the length field before them, if they are all there.
+pub(crate) fn split_off(buffer: &mut BytesMut, length_bytes: usize, length: usize) -> Option<BytesMut> {
+    if buffer.len() < length_bytes + length {
+        return None;
+    }
+    buffer.advance(length_bytes);
+    let content = buffer.split_to(length);
+    if buffer.is_empty() {
+        // An idle stream keeps no memory.
+        *buffer = BytesMut::new();
+    }
+    Some(content)
+}
+
 /// Splits a stream into frames.
 ///
 /// Use: [`push`](Self::push) what arrived, then take frames with [`next_frame`](Self::next_frame) until it gives
@@ -78,17 +92,7 @@ impl FrameReader {
         if length as usize > CONTROL_BYTES_MAX {
             return Err(FrameError::TooLong(length));
         }
-        let length = length as usize;
-        if self.buffer.len() < LENGTH_BYTES + length {
-            return Ok(None);
-        }
-        self.buffer.advance(LENGTH_BYTES);
-        let content = self.buffer.split_to(length).freeze();
-        if self.buffer.is_empty() {
-            // An idle stream keeps no memory.
-            self.buffer = BytesMut::new();
-        }
-        Ok(Some(content))
+        Ok(split_off(&mut self.buffer, LENGTH_BYTES, length as usize).map(BytesMut::freeze))
     }
 
     /// Called when the stream ended.

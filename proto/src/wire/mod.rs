@@ -6,6 +6,7 @@ pub mod codec;
 pub mod control_message;
 pub mod door_message;
 pub mod framing;
+pub mod line;
 pub mod media_packet;
 pub mod moderation;
 pub mod relay_message;

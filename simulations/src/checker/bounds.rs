@@ -128,13 +128,6 @@ impl Bounds {
             queues.map(|queue| (&machine.name, queue))
         });
         for (name, queue) in queues {
-            if queue.bytes_max > queue.bytes_bound {
-                let what = format!(
-                    "{} bytes wait at the access link of {name}, {} fit",
-                    queue.bytes_max, queue.bytes_bound
-                );
-                violations.add(at, "bounds", &what);
-            }
             if queue.held_bytes_max > HELD_BYTES_MAX {
                 let what = format!(
                     "{} control bytes wait for the access link of {name}",

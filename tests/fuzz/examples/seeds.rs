@@ -465,7 +465,7 @@ fn descriptors() -> std::io::Result<()> {
     write_for(target, 2, "payload", &codec::encode(&signed))?;
     write_for(target, 3, "attestation", &codec::encode(&attestation))?;
     write_for(target, 1, "attestation_text", attestation.to_text().as_bytes())?;
-    debug_assert!(attestation.to_text().starts_with(attestation::TEXT_PREFIX));
+    debug_assert!(attestation.to_text().starts_with(attestation::LINE.prefix));
     Ok(())
 }
 

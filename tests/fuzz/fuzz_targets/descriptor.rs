@@ -45,7 +45,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
         }
         3 => {
             let payload = u.bytes(u.len().min(1_000))?;
-            let line = armor::write(attestation::TEXT_PREFIX, 1, payload);
+            let line = armor::write(attestation::LINE.prefix, 1, payload);
             if let Ok(attestation) = Attestation::from_text(&line) {
                 assert_eq!(attestation.to_text(), line, "not canonical");
                 let _ = attestation.is_signed_for(identity(8).relay_id());

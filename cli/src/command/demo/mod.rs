@@ -36,7 +36,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<u8, NodeError> {
         tokio::select! {
             result = scenario::perform(&args.speech, &dir) => result,
             // Dropping the scenario ends its processes.
-            () = signals.next() => Err(NodeError::new(ErrorKind::Check, "interrupted", "")),
+            _ = signals.next() => Err(NodeError::new(ErrorKind::Check, "interrupted", "")),
         }
     })?;
     let checks = verdict::judge(&result);

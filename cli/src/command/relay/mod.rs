@@ -7,7 +7,6 @@ mod printer;
 mod run;
 mod service;
 mod settings;
-mod signals;
 mod token;
 
 use subrosa_node::error::{ErrorKind, NodeError};

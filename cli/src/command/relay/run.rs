@@ -12,9 +12,11 @@ use super::{
     super::runtime,
     printer::{Printer, counters},
     service, settings,
-    signals::{Asked, RelaySignals},
 };
-use crate::relay_args::SettingsArgs;
+use crate::{
+    relay_args::SettingsArgs,
+    signals::{Asked, Signals},
+};
 
 /// How often statistics are printed with `--json`, and a renewed descriptor is looked for.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,7 +29,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) fn run(args: &SettingsArgs, json: bool) -> Result<u8, NodeError> {
     let loaded = settings::load(args)?;
     runtime()?.block_on(async {
-        let mut signals = RelaySignals::new()?;
+        let mut signals = Signals::new()?;
         let relay = RelayNode::start(loaded).await.map_err(|e| explain(&e))?;
         let printer = Printer { json };
         service::ready("serving");
@@ -54,7 +56,7 @@ pub(super) fn run(args: &SettingsArgs, json: bool) -> Result<u8, NodeError> {
 async fn serve(
     relay: &RelayNode,
     args: &SettingsArgs,
-    signals: &mut RelaySignals,
+    signals: &mut Signals,
     printer: &Printer,
 ) -> Result<(), NodeError> {
     let mut shown = None;
@@ -71,7 +73,7 @@ async fn serve(
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::End => return Ok(()),
-                Asked::Reload => {
+                Asked::HangUp => {
                     reload(relay, args, printer).await;
                     continue;
                 }
