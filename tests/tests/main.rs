@@ -46,4 +46,5 @@ mod the_policy_decides_the_way;
 mod the_port_is_silent;
 mod those_in_charge_ask;
 mod those_in_charge_decide;
+mod traffic_is_as_declared;
 mod where_udp_is_blocked;

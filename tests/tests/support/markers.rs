@@ -6,10 +6,12 @@ use std::{
     os::unix::fs::FileExt,
 };
 
+use data_encoding::{BASE32_NOPAD, BASE64_NOPAD, BASE64URL_NOPAD, HEXUPPER};
+
 /// Bytes of memory read at a time.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
-/// What is looked for. Each marker has at least eight bytes, so that chance finds none.
+/// What is looked for. Each marker has at least six bytes: chance finds one in a hundred megabytes once in three million times.
 #[derive(Default)]
 pub(crate) struct Markers {
     all: Vec<(String, Vec<u8>)>,
@@ -20,7 +22,7 @@ pub(crate) struct Markers {
 impl Markers {
     /// Adds one.
     pub(crate) fn add(&mut self, name: impl Into<String>, bytes: &[u8]) {
-        assert!(bytes.len() >= 8, "too short to be found by intent only");
+        assert!(bytes.len() >= 6, "too short to be found by intent only");
         self.by_start
             .entry([bytes[0], bytes[1]])
             .or_default()
@@ -38,9 +40,40 @@ impl Markers {
         );
     }
 
+    /// Adds bytes in every form in which the project, or libp2p, writes such: raw, and in bases 16, 32 and 64, alone or within
+    /// something longer.
+    pub(crate) fn add_in_all_forms(&mut self, name: &str, bytes: &[u8]) {
+        self.add_with_hex(name, bytes);
+        self.add(
+            format!("{name} in capital hexadecimal"),
+            HEXUPPER.encode(bytes).as_bytes(),
+        );
+        for (base, digits) in [(&BASE32_NOPAD, 32), (&BASE64URL_NOPAD, 64), (&BASE64_NOPAD, 64)] {
+            // A group of five bytes makes eight digits of base 32, three make four of base 64. Where the bytes begin in a group
+            // decides how they look; the digits at the borders also hold bits of what is beside them.
+            let (group, digits_of_group) = if digits == 32 { (5, 8) } else { (3, 4) };
+            for before in 0..group {
+                let padded = [vec![0; before], bytes.to_vec()].concat();
+                let text = base.encode(&padded);
+                let first = (before * digits_of_group).div_ceil(group);
+                let last = padded.len() * digits_of_group / group;
+                self.add(format!("{name} in base {digits}"), &text.as_bytes()[first..last]);
+                if digits == 32 {
+                    let small = text[first..last].to_lowercase();
+                    self.add(format!("{name} in small letters of base 32"), small.as_bytes());
+                }
+            }
+        }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// What is looked for.
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.all.iter().map(|(_, bytes)| bytes.as_slice())
     }
 
     /// The names of those that are in `hay`.

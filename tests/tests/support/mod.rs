@@ -1,14 +1,18 @@
 //! The `subrosa` binary under test, and scratch directories; members, relays and adversaries in the files beside.
 
 // Each helper serves some of the tests.
+pub(crate) mod capture;
 pub(crate) mod dht;
 pub(crate) mod hearing;
 pub(crate) mod hostile_relay;
+pub(crate) mod known;
 pub(crate) mod lan;
 pub(crate) mod markers;
 pub(crate) mod member;
+pub(crate) mod namespace;
 pub(crate) mod nat;
 pub(crate) mod operated;
+pub(crate) mod packet;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod proxy;

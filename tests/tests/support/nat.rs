@@ -141,6 +141,16 @@ impl Internet {
         ip(&format!("-n {name} link set wan up"))
     }
 
+    /// The namespace of the switch, through which everything between sites and machines goes.
+    pub(crate) fn backbone(&self) -> &str {
+        &self.namespaces[0]
+    }
+
+    /// The namespace of the router of site `number`.
+    pub(crate) fn router(&self, number: u8) -> String {
+        format!("subrosa-r{number}-{}", self.id)
+    }
+
     /// A machine with a public address, 198.51.100.`number`; its namespace.
     ///
     /// # Errors
@@ -158,7 +168,7 @@ impl Internet {
 
     /// Puts a filter, which [`Self::unfilter`] takes away by its name, into the router of site `number`.
     pub(crate) fn filter(&self, number: u8, name: &str, rules: &str) {
-        let router = format!("subrosa-r{number}-{}", self.id);
+        let router = self.router(number);
         let table = format!(
             "table ip {name} {{ chain forward {{ type filter hook forward priority -10; {rules} }}; }}"
         );
@@ -167,7 +177,7 @@ impl Internet {
 
     /// See [`Self::filter`].
     pub(crate) fn unfilter(&self, number: u8, name: &str) {
-        let router = format!("subrosa-r{number}-{}", self.id);
+        let router = self.router(number);
         feed(&router, &format!("delete table ip {name}")).expect("the filter is there");
     }
 
