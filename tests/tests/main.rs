@@ -16,6 +16,7 @@ mod cli_usage;
 mod demo;
 mod discovery_finds_a_host_that_moved;
 mod discovery_interop;
+mod discovery_is_flooded;
 mod discovery_lan;
 mod discovery_network;
 mod discovery_relays;

@@ -5,7 +5,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, UdpSocket},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -17,7 +16,7 @@ use crate::support::{
     hearing::{babble, write_clip},
     known::{IN_TEXT, Known, media_port},
     member::{Member, Options},
-    namespace::within,
+    namespace::{tcp_ports, within},
     nat::{Internet, Nat, internet_for},
     operated::Operated,
     packet::{Packet, Protocol},
@@ -220,10 +219,12 @@ impl Declared {
         let mut used = BTreeSet::from([Protocol::Udp, Protocol::Tcp].map(|with| (with, relay, RELAY_PORT)));
         let mut tried = BTreeSet::new();
         for (at, member) in members.iter().enumerate() {
+            let discovery = tcp_ports(&places.members[at], &["-l"]);
+            assert!(!discovery.is_empty(), "discovery listens");
             // A NAT that is port-restricted keeps the port.
             for ip in [own[at], on_backbone(MEMBERS[at])] {
                 used.insert((Protocol::Udp, ip, media_port(member)));
-                tried.extend(listening(&places.members[at]).map(|port| (Protocol::Tcp, ip, port)));
+                tried.extend(discovery.iter().map(|port| (Protocol::Tcp, ip, *port)));
             }
         }
         Self {
@@ -258,21 +259,6 @@ impl Declared {
 }
 
 const MDNS_SERVICE: Service = (Protocol::Udp, MDNS.0, MDNS.1);
-
-/// The TCP ports at which something listens in a namespace.
-fn listening(place: &str) -> impl Iterator<Item = u16> + use<> {
-    let mut command = Command::new("ip");
-    let output = command.args(["netns", "exec", place, "ss", "-Hltn"]).output();
-    let text = String::from_utf8_lossy(&output.expect("ss runs").stdout).into_owned();
-    let address = |line: &str| {
-        line.split_whitespace()
-            .nth(3)
-            .and_then(|at| at.rsplit_once(':')?.1.parse().ok())
-    };
-    let ports: Vec<u16> = text.lines().filter_map(address).collect();
-    assert!(!ports.is_empty(), "discovery listens: {text}");
-    ports.into_iter()
-}
 
 /// What machines say to find each other on a link, without anybody asking for it, and that a port is closed.
 fn is_of_the_link(packet: &Packet) -> bool {

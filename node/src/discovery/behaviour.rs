@@ -35,13 +35,22 @@ pub(super) const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(30 * 60);
 const KAD_PACKET_MAX: usize = 16 * 1024;
 /// Keys of which providers are remembered: a country each.
 const PROVIDED_KEYS_MAX: usize = 512;
-/// Addresses that are taken from one peer's word.
-pub(super) const ADDRESSES_PER_PEER_MAX: usize = 8;
+/// Addresses that are taken from one peer's word, and remembered of it.
+pub const ADDRESSES_PER_PEER_MAX: usize = 8;
 /// libp2p accepts and opens no more connections while this process uses more memory than that.
 const MEMORY_BYTES_MAX: usize = 1 << 30;
+/// Connections that strangers have to a relay's node, and all of its connections.
+pub const RELAY_CONNECTIONS_MAX: (u32, u32) = (256, 512);
+/// The same of a participant's node, whose strangers are its neighbours.
+pub const PARTICIPANT_CONNECTIONS_MAX: (u32, u32) = (32, 96);
+/// Connections that are being made, each way.
+pub const PENDING_MAX: u32 = 32;
+/// Connections to one node.
+const CONNECTIONS_PER_PEER_MAX: u32 = 3;
 /// Reservations on a relay for circuits. Circuits carry signalling only, so there are few, short and thin.
-const RESERVATIONS_MAX: usize = 64;
-const CIRCUITS_MAX: usize = 16;
+pub const RESERVATIONS_MAX: usize = 64;
+/// Circuits over a relay at one time.
+pub const CIRCUITS_MAX: usize = 16;
 const CIRCUIT_LIFE_MAX: Duration = Duration::from_secs(120);
 const CIRCUIT_BYTES_MAX: u64 = 64 * 1024;
 
@@ -106,15 +115,15 @@ impl Behaviour {
 
 fn limits(role: Role) -> connection_limits::ConnectionLimits {
     let (incoming, total) = match role {
-        Role::Relay => (256, 512),
-        Role::Participant => (32, 96),
+        Role::Relay => RELAY_CONNECTIONS_MAX,
+        Role::Participant => PARTICIPANT_CONNECTIONS_MAX,
     };
     connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(32))
-        .with_max_pending_outgoing(Some(32))
+        .with_max_pending_incoming(Some(PENDING_MAX))
+        .with_max_pending_outgoing(Some(PENDING_MAX))
         .with_max_established_incoming(Some(incoming))
         .with_max_established(Some(total))
-        .with_max_established_per_peer(Some(3))
+        .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
 }
 
 fn table(peer: PeerId, protocol: StreamProtocol, mode: kad::Mode) -> kad::Behaviour<MemoryStore> {

@@ -21,7 +21,10 @@ mod swarm;
 mod transport;
 
 pub use address::{bootstrap_address, multiaddr_of, parse_multiaddr, peer_of_relay, relay_of_peer};
-pub use behaviour::{AGENT, KAD_PROTOCOL, LAN_KAD_PROTOCOL};
+pub use behaviour::{
+    ADDRESSES_PER_PEER_MAX, AGENT, CIRCUITS_MAX, KAD_PROTOCOL, LAN_KAD_PROTOCOL, PARTICIPANT_CONNECTIONS_MAX,
+    PENDING_MAX, RELAY_CONNECTIONS_MAX, RESERVATIONS_MAX,
+};
 pub use gate::{Gate, Reach};
 pub use libp2p::{Multiaddr, PeerId};
 pub use measure::measure;

@@ -112,8 +112,12 @@ pub struct Status {
     pub listeners: Vec<Multiaddr>,
     /// Peers that it is connected to.
     pub connected: Vec<PeerId>,
+    /// Connections that are being made, by it and to it.
+    pub pending: u32,
     /// Nodes in the table that spans networks.
     pub table: usize,
+    /// Most addresses of one of them.
+    pub addresses_max: usize,
     /// Nodes in the local network's table.
     pub neighbours: usize,
     /// Records that it stores.

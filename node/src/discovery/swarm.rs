@@ -43,6 +43,8 @@ const RECENT: Duration = Duration::from_secs(30);
 const RECENT_FINDS_MAX: usize = 64;
 /// How often expired records are thrown away, and lost bootstrap nodes are tried again.
 const HOUSEKEEPING: Duration = Duration::from_secs(20);
+/// Addresses on the local network that are remembered. Reason: [`gate`](super::gate) takes 256 nodes, with few addresses each.
+const ANNOUNCED_MAX: usize = 1_024;
 /// Peers of whom `identify` is remembered, for [`Status`].
 const AGENTS_MAX: usize = 64;
 
@@ -303,11 +305,24 @@ impl Task {
     fn status(&mut self) -> Status {
         let listeners = self.swarm.listeners().cloned().collect();
         let connected = self.swarm.connected_peers().copied().collect();
+        let pending = self.swarm.network_info().connection_counters().num_pending();
         let behaviour = self.swarm.behaviour_mut();
         Status {
             listeners,
             connected,
+            pending,
             table: behaviour.kad.kbuckets().map(|bucket| bucket.num_entries()).sum(),
+            addresses_max: behaviour
+                .kad
+                .kbuckets()
+                .flat_map(|bucket| {
+                    bucket
+                        .iter()
+                        .map(|entry| entry.node.value.len())
+                        .collect::<Vec<_>>()
+                })
+                .max()
+                .unwrap_or(0),
             neighbours: behaviour
                 .lan_kad
                 .as_mut()
@@ -363,7 +378,7 @@ impl Task {
                 continue;
             };
             if self.gate.permits_dial(&address) {
-                self.swarm.behaviour_mut().kad.add_address(&peer, address);
+                remember(&mut self.swarm.behaviour_mut().kad, peer, address);
             }
         }
     }
@@ -371,14 +386,18 @@ impl Task {
     fn handle_neighbours(&mut self, event: mdns::Event) {
         match event {
             mdns::Event::Discovered(list) => {
+                let behaviour = self.swarm.behaviour_mut();
                 for (peer, address) in list {
                     let near = Target::of(&address).is_some_and(|target| is_local(target.ip));
                     if near
                         && self.gate.note_lan_peer(peer)
-                        && let Some(lan) = self.swarm.behaviour_mut().lan_kad.as_mut()
+                        && let Some(lan) = behaviour.lan_kad.as_mut()
                     {
-                        lan.add_address(&peer, address);
+                        remember(lan, peer, address);
                     }
+                }
+                if let Some(mdns) = behaviour.mdns.as_mut() {
+                    forget_excess(mdns);
                 }
                 self.republish_soon();
             }
@@ -486,6 +505,41 @@ impl Task {
             store.put(record).is_ok()
         });
         self.refused += u64::from(!kept);
+    }
+}
+
+/// Enters an address of a node into a table. The oldest ones make room: libp2p keeps as many as a node names, and goes through
+/// all of them for each.
+fn remember(table: &mut kad::Behaviour<kad::store::MemoryStore>, peer: PeerId, address: Multiaddr) {
+    table.add_address(&peer, address);
+    let bucket = table.kbucket(peer);
+    let addresses: Vec<Multiaddr> = bucket.map_or_else(Vec::new, |bucket| {
+        let mut entries = bucket.iter().filter(|entry| *entry.node.key.preimage() == peer);
+        let entry = entries.next();
+        entry.map_or_else(Vec::new, |entry| entry.node.value.iter().cloned().collect())
+    });
+    let excess = addresses.len().saturating_sub(ADDRESSES_PER_PEER_MAX);
+    for address in addresses.iter().take(excess) {
+        table.remove_address(&peer, address);
+    }
+}
+
+/// libp2p remembers whatever is announced on the local network for as long as the announcement says, and goes through all of it for
+/// each. Beyond a bound, nodes with most addresses are forgotten first: honest ones have few.
+fn forget_excess(mdns: &mut mdns::tokio::Behaviour) {
+    let mut announced: BTreeMap<PeerId, usize> = BTreeMap::new();
+    for peer in mdns.discovered_nodes() {
+        *announced.entry(*peer).or_default() += 1;
+    }
+    let mut left = mdns.discovered_nodes().len();
+    let mut peers: Vec<_> = announced.into_iter().collect();
+    peers.sort_by_key(|(_, addresses)| *addresses);
+    while left > ANNOUNCED_MAX
+        && let Some((peer, addresses)) = peers.pop()
+    {
+        left -= addresses;
+        #[expect(deprecated, reason = "there is no other way to make it forget")]
+        mdns.expire_node(&peer);
     }
 }
 

@@ -2,7 +2,9 @@
 
 // Each helper serves some of the tests.
 pub(crate) mod capture;
+pub(crate) mod compound;
 pub(crate) mod dht;
+pub(crate) mod flood;
 pub(crate) mod hearing;
 pub(crate) mod hostile_relay;
 pub(crate) mod known;

@@ -41,7 +41,7 @@ impl Nat {
     }
 
     /// The rules of its router, whose inside is `host`.
-    fn rules(self, host: &str) -> String {
+    pub(super) fn rules(self, host: &str) -> String {
         // What nobody asked for is dropped before it is tracked: a tracked packet would take the port from the host's own.
         let closed = "chain input { type filter hook input priority 0; iifname wan ct state new drop; }";
         let masquerade = match self {
@@ -85,7 +85,7 @@ pub(crate) struct Internet {
     namespaces: Vec<String>,
 }
 
-fn feed(namespace: &str, rules: &str) -> Result<(), String> {
+pub(super) fn feed(namespace: &str, rules: &str) -> Result<(), String> {
     let mut child = Command::new("ip")
         .args(["netns", "exec", namespace, "nft", "-f", "-"])
         .stdin(Stdio::piped())
@@ -102,6 +102,17 @@ fn feed(namespace: &str, rules: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("nft: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Makes a namespace forward IPv4.
+pub(super) fn forward(router: &str) -> Result<(), String> {
+    let forward = Command::new("ip")
+        .args(["netns", "exec", router, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        .status();
+    if !forward.is_ok_and(|status| status.success()) {
+        return Err("the router cannot be made to forward".to_owned());
+    }
+    Ok(())
 }
 
 impl Internet {
@@ -122,7 +133,7 @@ impl Internet {
         Ok(internet)
     }
 
-    fn add(&mut self, what: &str) -> Result<String, String> {
+    pub(super) fn add(&mut self, what: &str) -> Result<String, String> {
         let name = format!("subrosa-{what}-{}", self.id);
         ip(&format!("netns add {name}"))?;
         self.namespaces.push(name.clone());
@@ -131,7 +142,7 @@ impl Internet {
     }
 
     /// Connects a namespace to the backbone as `wan`, at 198.51.100.`host`.
-    fn connect(&self, name: &str, host: u8) -> Result<(), String> {
+    pub(super) fn connect(&self, name: &str, host: u8) -> Result<(), String> {
         let backbone = &self.namespaces[0];
         ip(&format!(
             "-n {name} link add wan type veth peer name port{host} netns {backbone}"
@@ -183,7 +194,7 @@ impl Internet {
 
     /// Counts what arrives at a [`Self::machine`] from now on.
     pub(crate) fn count_arrivals(&self, namespace: &str) {
-        let table = "table ip arrivals { counter everything { }; chain input { type filter hook input priority -10; iifname wan meta l4proto { tcp, udp } counter name everything; }; }";
+        let table = "table inet arrivals { counter everything { }; chain input { type filter hook input priority -10; iifname wan meta l4proto { tcp, udp } counter name everything; }; }";
         feed(namespace, table).expect("the machine is there");
     }
 
@@ -197,7 +208,7 @@ impl Internet {
                 "nft",
                 "list",
                 "counter",
-                "ip",
+                "inet",
                 "arrivals",
                 "everything",
             ])
@@ -262,12 +273,7 @@ impl Internet {
         ip(&format!("-n {host} addr add 10.9.{number}.2/24 dev lan"))?;
         ip(&format!("-n {host} link set lan up"))?;
         ip(&format!("-n {host} route add default via 10.9.{number}.1"))?;
-        let forward = Command::new("ip")
-            .args(["netns", "exec", &router, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
-            .status();
-        if !forward.is_ok_and(|status| status.success()) {
-            return Err("the router cannot be made to forward".to_owned());
-        }
+        forward(&router)?;
         feed(&router, &nat.rules(&format!("10.9.{number}.2")))?;
         Ok(host)
     }
