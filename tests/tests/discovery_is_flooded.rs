@@ -18,7 +18,6 @@ use tokio::time::Instant;
 
 use crate::support::{
     Scratch,
-    compound::Shared,
     dht::honest,
     flood::{Done, Flood, Target},
     hearing::{babble, write_clip},
@@ -232,7 +231,7 @@ struct Places {
 
 fn lay(internet: &mut Internet) -> Result<Places, String> {
     let relay = internet.machine(RELAY)?;
-    let (host, neighbour) = internet.shared(SITE, Shared::Neighbours)?;
+    let (host, neighbour) = internet.neighbours(SITE)?;
     Ok(Places {
         relay,
         host,

@@ -2,7 +2,6 @@
 
 // Each helper serves some of the tests.
 pub(crate) mod capture;
-pub(crate) mod compound;
 pub(crate) mod dht;
 pub(crate) mod flood;
 pub(crate) mod hearing;
@@ -13,6 +12,7 @@ pub(crate) mod markers;
 pub(crate) mod member;
 pub(crate) mod namespace;
 pub(crate) mod nat;
+pub(crate) mod neighbours;
 pub(crate) mod operated;
 pub(crate) mod packet;
 pub(crate) mod peer;
