@@ -115,8 +115,10 @@ impl Meeting {
             .map(|(now, before)| FRAME * frames(now, before))
             .collect();
         println!("{what}: both heard again within {took:.1?}, lost {gaps:.2?}");
-        assert!(took < BACK_WITHIN, "{what}: {took:?}");
-        assert!(gaps.iter().all(|gap| *gap < BACK_WITHIN), "{what}: {gaps:?}");
+        let stories = || self.pairs().map(|(member, _)| member.story()).join("\n");
+        assert!(took < BACK_WITHIN, "{what}: {took:?}\n{}", stories());
+        let back = gaps.iter().all(|gap| *gap < BACK_WITHIN);
+        assert!(back, "{what}: {gaps:?}\n{}", stories());
     }
 }
 

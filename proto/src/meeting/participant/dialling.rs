@@ -1,6 +1,6 @@
 //! Whom to dial, when, and with which keys.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{
     DialId, DialTarget, Output, Participant,
@@ -225,14 +225,10 @@ impl Participant {
     /// This node is elsewhere than before. Links that it dialled move with it (RFC 9000 §9); whoever dialled it goes on
     /// sending to the old place, so that it dials them.
     pub(super) fn dial_from_new_place(&mut self, now: Now) {
-        let dialled: BTreeSet<MemberId> = self
-            .links
-            .values()
-            .filter(|link| link.dialled)
-            .map(|link| link.member)
-            .collect();
-        for (member, peer) in &mut self.peers {
-            if !peer.links.is_empty() && !dialled.contains(member) {
+        for peer in self.peers.values_mut() {
+            // An older link that this node dialled may lead to where the other side no longer is.
+            let newest = peer.links.last().and_then(|link| self.links.get(link));
+            if newest.is_some_and(|link| !link.dialled) {
                 peer.redial.moved = true;
                 peer.redial.restart(now.monotonic);
             }
@@ -251,11 +247,13 @@ impl Participant {
 
     /// Whether a link that this node dialled is one too many: several keys were tried at once, and one was enough. Only the
     /// dialler judges, so that never both sides close all.
-    pub(super) fn is_spare(&self, member: MemberId) -> bool {
+    pub(super) fn is_spare(&self, now: Now, member: MemberId) -> bool {
         let links = self.peers.get(&member).map(|peer| &peer.links);
         let dialled = |link: &LinkId| {
-            let link = self.links.get(link);
-            link.is_some_and(|link| link.dialled && link.scope == Scope::Members)
+            let link = self.links.get(link).filter(|link| link.dialled);
+            // One on which nothing comes may lead to where the other side no longer is.
+            let heard = link.filter(|link| !link.monitor.is_silent(now.monotonic));
+            heard.is_some_and(|link| link.scope == Scope::Members)
         };
         links.is_some_and(|links| links.iter().any(dialled))
     }

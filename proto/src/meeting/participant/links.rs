@@ -84,7 +84,7 @@ impl Participant {
             || self.judge.direct(now.unix).is_err()
             || !self.has_room_for(member)
             || (scope == Scope::Members && self.is_unadmitted(&member))
-            || dialled && self.is_spare(member);
+            || dialled && self.is_spare(now, member);
         if unwelcome {
             self.outputs.push_back(Output::Close { link });
             return;
