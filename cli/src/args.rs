@@ -171,9 +171,21 @@ pub(crate) struct MeetingArgs {
         hide_env_values = true
     )]
     pub(crate) relay_tokens: Vec<String>,
+    /// A GeoIP file (`.mmdb`) to ask where relays are, for policies with evidence `located`. Repeatable, at most 5; also
+    /// `geoip` in the settings file.
+    #[arg(long = "geoip", value_name = "FILE")]
+    pub(crate) geoip: Vec<PathBuf>,
     /// Never connect to members directly: hides your addresses from them. Needs a permitted relay.
     #[arg(long, env = "SUBROSA_NO_DIRECT", value_parser = FalseyValueParser::new())]
     pub(crate) no_direct: bool,
+    /// Forward other members' sound, as they sealed it, to members who would not get it otherwise: at most so much, in
+    /// kbit/s, and only if the meeting's policy lets members forward [default: 0, nothing].
+    #[arg(long, value_name = "KBPS", env = "SUBROSA_FORWARD")]
+    pub(crate) forward: Option<u32>,
+    /// What your network can send, in kbit/s: if that is less than a copy of your voice for everybody takes, members who
+    /// forward and relays pass it on [default: not known, a copy for everybody].
+    #[arg(long, value_name = "KBPS", env = "SUBROSA_UPLINK")]
+    pub(crate) uplink: Option<u32>,
     /// How far to look for members whose address changed, and for relays: `off`, `lan`, `permitted-relays` or `any`. The
     /// meeting's policy narrows it further [default: any].
     #[arg(long, value_name = "REACH", env = "SUBROSA_DISCOVERY")]
@@ -287,6 +299,10 @@ pub(crate) struct RelaysArgs {
     /// /ip4/192.0.2.1/tcp/4433/p2p/12D3Koo…. Repeatable; also `bootstrap` in the settings file.
     #[arg(long = "bootstrap", value_name = "NODE", env = "SUBROSA_BOOTSTRAP")]
     pub(crate) bootstrap: Vec<String>,
+    /// A GeoIP file (`.mmdb`) to ask where relays are, for policies with evidence `located`. Repeatable, at most 5; also
+    /// `geoip` in the settings file.
+    #[arg(long = "geoip", value_name = "FILE")]
+    pub(crate) geoip: Vec<PathBuf>,
     /// How many seconds to search at most.
     #[arg(long, value_name = "SECONDS", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub(crate) wait: u64,
@@ -401,6 +417,10 @@ pub(crate) struct NetcheckArgs {
     /// Relays outside this policy get no packet [default: any].
     #[arg(long, value_name = "FILE|PRESET")]
     pub(crate) policy: Option<String>,
+    /// A GeoIP file (`.mmdb`) to ask where relays are, for policies with evidence `located`. Repeatable, at
+    /// most 5.
+    #[arg(long = "geoip", value_name = "FILE")]
+    pub(crate) geoip: Vec<PathBuf>,
     /// Also try this node of the discovery network: a relay's descriptor line, or an address such as
     /// /ip4/192.0.2.1/tcp/4433/p2p/12D3Koo…. Repeatable.
     #[arg(long = "bootstrap", value_name = "NODE")]

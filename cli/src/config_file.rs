@@ -38,8 +38,14 @@ pub(crate) struct ConfigFile {
     pub(crate) discovery: Option<String>,
     /// `--bootstrap`, as a list.
     pub(crate) bootstrap: Option<Vec<String>>,
+    /// `--geoip`, as a list.
+    pub(crate) geoip: Option<Vec<PathBuf>>,
     /// `--no-direct`.
     pub(crate) no_direct: Option<bool>,
+    /// `--forward`.
+    pub(crate) forward: Option<u32>,
+    /// `--uplink`.
+    pub(crate) uplink: Option<u32>,
     /// `--data-dir`.
     pub(crate) data_dir: Option<PathBuf>,
     /// `--downloads`.
@@ -160,7 +166,7 @@ mod tests {
     fn every_key_is_read() {
         let file = parse(
             "name = 'Ada'\naudio = 'null'\nframe_ms = 10\nmuted = true\nlisten = '127.0.0.1:0'\n\
-             relays = ['a', 'b']\npolicy = 'eea'\ndiscovery = 'lan'\nbootstrap = ['n']\nno_direct = true\ndata_dir = '/d'\nadmit = 'ticket'\n",
+             relays = ['a', 'b']\npolicy = 'eea'\ndiscovery = 'lan'\nbootstrap = ['n']\ngeoip = ['a.mmdb']\nno_direct = true\ndata_dir = '/d'\nadmit = 'ticket'\n",
             Path::new("config.toml"),
         )
         .unwrap();
@@ -168,6 +174,7 @@ mod tests {
         assert_eq!(file.relays.unwrap().len(), 2);
         assert_eq!(file.discovery.as_deref(), Some("lan"));
         assert_eq!(file.bootstrap.unwrap(), ["n"]);
+        assert_eq!(file.geoip.unwrap(), [Path::new("a.mmdb")]);
         assert!(matches!(file.admit, Some(AdmitKey::Ticket)));
     }
 

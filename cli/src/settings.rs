@@ -95,7 +95,10 @@ fn node_config(start: Start, flags: MeetingArgs, file: ConfigFile) -> Result<Nod
         } else {
             flags.relay_tokens
         },
+        geoip: geoip(flags.geoip, file.geoip),
         no_direct: flags.no_direct || file.no_direct.unwrap_or(false),
+        forward_kbps: flags.forward.or(file.forward).unwrap_or(0),
+        uplink_kbps: flags.uplink.or(file.uplink),
         data_dir,
         downloads: flags
             .downloads
@@ -172,6 +175,15 @@ pub(crate) fn nodes(flags: Vec<String>, file: Option<Vec<String>>) -> Vec<String
     };
     let split = given.iter().flat_map(|text| text.split_whitespace());
     split.map(str::to_owned).collect()
+}
+
+/// GeoIP files: the flags', else the settings file's.
+pub(crate) fn geoip(flags: Vec<PathBuf>, file: Option<Vec<PathBuf>>) -> Vec<PathBuf> {
+    if flags.is_empty() {
+        file.unwrap_or_default()
+    } else {
+        flags
+    }
 }
 
 /// One environment variable or file line may hold several descriptors, separated by white space. Paths stay whole.

@@ -71,8 +71,14 @@ pub struct NodeConfig {
     pub relays: Vec<String>,
     /// Tokens for relays that ask for one: lines that begin with `subrosa-token:`, or files that hold one.
     pub relay_tokens: Vec<String>,
+    /// GeoIP files (`.mmdb`), at most [`subrosa_proto::policy::location::SOURCES_MAX`]: asked where relays are. Default: none.
+    pub geoip: Vec<PathBuf>,
     /// Never connect to members directly: hides this node's addresses from them.
     pub no_direct: bool,
+    /// What this node forwards for other members at most, in kbit/s, if the policy lets members forward. Default 0: nothing.
+    pub forward_kbps: u32,
+    /// What its network can send in all, in kbit/s; `None` if nobody knows.
+    pub uplink_kbps: Option<u32>,
     /// Where identity and meeting state live; created with mode 0700. `None` keeps everything in memory.
     pub data_dir: Option<PathBuf>,
     /// Where accepted files are put; made when the first is accepted. `None` accepts none.

@@ -186,6 +186,8 @@ pub enum Event {
         /// One entry per peer.
         peers: Vec<PeerStats>,
     },
+    /// What this node forwards for others, when its user offered to: when that changes, at most every 2 s.
+    Forward(ForwardStats),
     /// Something was not done because a rule forbids it.
     Refused {
         /// What was refused, e.g. `relay`, `command`, `join`.
@@ -391,7 +393,7 @@ pub struct Route {
     pub peer: MemberId,
     /// The kind of path.
     pub path: PathKind,
-    /// The relays' operator names, or the forwarding member's id; empty for a direct path.
+    /// The relays' operator names, or the forwarding members' names; empty for a direct path.
     pub via: String,
     /// ISO 3166-1 code of the country that hosts the relay.
     pub hosting: Option<String>,
@@ -441,6 +443,27 @@ pub struct PeerStats {
     pub bitrate: u64,
     /// Frames that could not be decrypted.
     pub undecryptable: u64,
+}
+
+/// What this node forwards for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ForwardStats {
+    /// What it offers, in kbit/s, as far as policy and uplink allow; 0: nothing at present.
+    pub offered_kbps: u32,
+    /// Members whose audio it forwards.
+    pub tracks: usize,
+    /// Subscriptions that it serves.
+    pub listeners: usize,
+    /// Audio packets sent on since joining.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets that the budget did not cover.
+    pub dropped: u64,
+    /// Subscriptions that were refused.
+    pub refused: u64,
+    /// Sealed control messages carried between members who share no link.
+    pub envelopes: u64,
 }
 
 /// A failure for people and scripts.

@@ -9,6 +9,7 @@ pub mod driver;
 pub mod entropy;
 pub mod error;
 pub mod event;
+pub mod geoip;
 pub mod node;
 mod packet_stream;
 pub mod quic;

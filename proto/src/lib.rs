@@ -17,6 +17,7 @@ pub mod mesh;
 pub mod noise;
 pub mod packet_stream;
 pub mod policy;
+pub mod quic;
 pub mod relay;
 pub mod sframe;
 pub mod wire;

@@ -6,7 +6,8 @@
 //! | module | concern |
 //! |---|---|
 //! | `scenario` | what happens, read from TOML |
-//! | `event_queue`, `network`, `pipe` | virtual time and the modelled transport |
+//! | `event_queue`, `network` | virtual time and the modelled network |
+//! | `transport` | what carries links: a model, or quinn-proto with Noise |
 //! | `churn` | people who come and go at random |
 //! | `world` | machines, and doing what they ask for |
 //! | `checker` | confidentiality, jurisdiction, convergence, delivery, bounds |
@@ -23,12 +24,12 @@ pub mod event_queue;
 pub mod explain;
 pub mod fuzz;
 pub mod network;
-pub mod pipe;
 pub mod quantiles;
 pub mod report;
 pub mod scenario;
 pub mod sweep;
 pub mod trace;
+pub mod transport;
 mod world;
 
 use report::Report;

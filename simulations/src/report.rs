@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{network::QueueFigures, quantiles::Quantiles};
+use crate::{network::QueueFigures, quantiles::Quantiles, transport::TransportKind};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,6 +17,8 @@ pub struct Report {
     pub summary: String,
     /// The seed.
     pub seed: u64,
+    /// What carried links.
+    pub transport: TransportKind,
     /// Packets lost on each hop, in percent.
     pub loss_percent: f64,
     /// The network's round-trip time, in milliseconds.
@@ -52,6 +54,8 @@ pub struct Figures {
     pub deliveries: u64,
     /// Chat messages that were shown to somebody, their authors included.
     pub lines: u64,
+    /// Media packets that members sent on for others.
+    pub forwarded: u64,
     /// Control frames that participants sent.
     pub control_frames: u64,
     /// Their bytes.

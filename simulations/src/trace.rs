@@ -30,6 +30,12 @@ impl Trace {
         self.hash.update(bytes);
     }
 
+    /// Bytes came to `whom` over the wire. What they carry is noted once more when it is delivered, and counts then.
+    pub fn wire(&mut self, at: Timestamp, whom: u32, bytes: &[u8]) {
+        self.note(at, whom, "wire", bytes);
+        self.entries -= 1;
+    }
+
     /// How much happened.
     #[must_use]
     pub fn entries(&self) -> u64 {

@@ -19,9 +19,10 @@ fn files() -> Vec<PathBuf> {
 }
 
 /// Name and trace hash of each file's run, from a process of its own with so many threads.
-fn hashes(files: &[PathBuf], threads: &str) -> Vec<(String, String)> {
+fn hashes(files: &[PathBuf], transport: &str, threads: &str) -> Vec<(String, String)> {
     let output = Command::new(env!("CARGO_BIN_EXE_subrosa-sim"))
         .args(["run", "--json", "--seed", "7", "--threads", threads])
+        .args(["--transport", transport])
         .args(files)
         .output()
         .expect("the simulator starts");
@@ -37,8 +38,36 @@ fn hashes(files: &[PathBuf], threads: &str) -> Vec<(String, String)> {
     hashes
 }
 
+/// In another process with other threads.
+fn repeats(files: &[PathBuf], transport: &str) {
+    assert_eq!(hashes(files, transport, "1"), hashes(files, transport, "2"));
+}
+
 #[test]
 fn every_scenario_gives_the_same_trace_in_another_process_with_other_threads() {
-    let files = files();
-    assert_eq!(hashes(&files, "1"), hashes(&files, "3"));
+    repeats(&files(), "modelled");
+}
+
+/// Some that together have relays, hostile ones, NATs, partitions, restarts and drifting clocks.
+#[test]
+fn so_do_some_over_quic() {
+    let some = [
+        "behind_nats",
+        "cascade",
+        "crash_restart",
+        "hostile_relay",
+        "partition",
+        "sleeping_device",
+        "two_direct",
+    ];
+    let is_one = |path: &PathBuf| some.iter().any(|name| path.ends_with(format!("{name}.toml")));
+    let files: Vec<_> = files().into_iter().filter(is_one).collect();
+    assert_eq!(files.len(), some.len());
+    repeats(&files, "quic");
+}
+
+#[test]
+#[ignore = "takes minutes without optimisation: cargo test --release -p subrosa-sim --test determinism -- --ignored"]
+fn so_does_every_scenario_over_quic() {
+    repeats(&files(), "quic");
 }

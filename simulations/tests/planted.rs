@@ -96,6 +96,7 @@ faults! {
     whoever_falls_silent: "falls-silent", "delivery: Ada does not hear Bea at the end";
     whoever_loses_frames: "loses-frames", "explanation: Bea did not hear";
     whoever_shows_a_line_twice: "shows-twice", "conversation: Bea was told something twice";
+    whoever_forwards_unasked: "forwards-unasked", "jurisdiction: Bea forwards, which the policy lets no member do";
     whoever_mistakes_voices: "mistakes-voices", "authenticity: Bea took a frame for somebody else's";
 }
 

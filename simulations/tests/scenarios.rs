@@ -2,10 +2,36 @@
 
 use std::path::{Path, PathBuf};
 
-use subrosa_sim::{run, scenario::Scenario};
+use subrosa_sim::{
+    run,
+    scenario::{Planner, Scenario},
+    transport::TransportKind,
+};
 
 /// Loss on each hop in percent, and a seed for each.
 const CASES: [(f64, u64); 5] = [(0.0, 1), (0.0, 2), (5.0, 3), (10.0, 4), (20.0, 5)];
+
+/// The same over QUIC, which takes longer.
+const QUIC_CASES: [(f64, u64); 2] = [(0.0, 1), (5.0, 3)];
+
+/// Why a scenario with a narrow uplink fails over QUIC.
+const WAITS: &str =
+    "datagrams wait in QUIC's send buffer, for seconds at 256 kbit/s, where the model drops them at once";
+
+/// Scenarios that are not run over QUIC here, each with the reason.
+const NOT_OVER_QUIC: [(&str, &str); 8] = [
+    (
+        "churn_storm",
+        "more than a hundred people come and go: minutes without optimisation",
+    ),
+    ("narrow_uplink", WAITS),
+    ("members_forward", WAITS),
+    ("forwarder_crashes", WAITS),
+    ("forwarder_alters", WAITS),
+    ("forwarder_withholds", WAITS),
+    ("forwarder_removed", WAITS),
+    ("forwarding_forbidden", WAITS),
+];
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -14,22 +40,38 @@ fn file(name: &str) -> PathBuf {
         .with_extension("toml")
 }
 
-fn holds(name: &str) {
-    for (loss, seed) in CASES {
+fn holds(name: &str, transport: TransportKind, cases: &[(f64, u64)]) {
+    for &(loss, seed) in cases {
         let mut scenario = Scenario::read(&file(name)).expect("a scenario of ours");
         scenario.network.loss_percent = loss;
+        scenario.transport = transport;
+        if transport == TransportKind::Quic {
+            // Where jitter lets a handshake's datagrams overtake one another, one is repeated, after a fifth of a second.
+            scenario.expect.first_audio_rtts_max = None;
+        }
         let report = run(&scenario, seed).expect("a scenario that can run");
         assert!(
             report.is_good(),
-            "{}\n{report}\nrepeat: cargo run -p subrosa-sim -- run simulations/scenarios/{name}.toml --seed {seed} --loss {loss}",
-            report.full_timeline()
+            "{}\n{report}\nrepeat: cargo run -p subrosa-sim -- run simulations/scenarios/{name}.toml --seed {seed} --loss {loss} --transport {}",
+            report.full_timeline(),
+            format!("{transport:?}").to_lowercase()
         );
+    }
+}
+
+fn holds_over_quic(name: &str) {
+    if NOT_OVER_QUIC.iter().all(|(other, _)| *other != name) {
+        holds(name, TransportKind::Quic, &QUIC_CASES);
     }
 }
 
 macro_rules! scenarios {
     ($($name:ident)*) => {
-        $(#[test] fn $name() { holds(stringify!($name)); })*
+        $(#[test] fn $name() { holds(stringify!($name), TransportKind::Modelled, &CASES); })*
+
+        mod over_quic {
+            $(#[test] fn $name() { super::holds_over_quic(stringify!($name)); })*
+        }
 
         #[test]
         fn every_scenario_file_is_tested() {
@@ -57,6 +99,30 @@ scenarios! {
     restart_beyond_partition void_removal_beside_checkpoint
     four_continents narrow_uplink weekly_meeting sleeping_device mobile_members regional_outage churn_storm crowded_relay
     behind_nats hostile_relay lying_relays equivocating_member overload
+    members_forward forwarder_crashes forwarder_alters forwarder_withholds forwarder_removed met_through_a_third
+    forwarding_forbidden
+}
+
+/// The speaker's voice at its listeners, the worst of them, in percent lost.
+fn worst_loss(planner: Planner) -> f64 {
+    let mut scenario = Scenario::read(&file("members_forward")).expect("a scenario of ours");
+    scenario.planner = planner;
+    let report = run(&scenario, 1).expect("a scenario that can run");
+    report
+        .pairs
+        .iter()
+        .map(|pair| pair.lost_percent)
+        .fold(0.0, f64::max)
+}
+
+#[test]
+fn a_full_mesh_fails_where_members_who_forward_do_not() {
+    let (mesh, own) = (worst_loss(Planner::Mesh), worst_loss(Planner::Own));
+    // Measured: 73 and 15 %. Ours loses nearly all of it in the three seconds until its plan works, as Ada's uplink is full by then.
+    assert!(
+        mesh > 40.0 && own < mesh / 4.0,
+        "mesh {mesh:.1} %, own {own:.1} %"
+    );
 }
 
 #[test]

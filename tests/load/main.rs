@@ -34,7 +34,7 @@ pub(crate) struct Options {
     pub(crate) unmuted: usize,
 }
 
-const USAGE: &str = "one of: rooms, idle, stalled, flood, voice; with rooms: --minutes N, --rooms N, --members N, --unmuted N";
+const USAGE: &str = "one of: rooms, idle, stalled, flood, voice; with rooms: --minutes N, --rooms N, --members N, --unmuted N; with voice: --minutes N";
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
@@ -46,6 +46,9 @@ fn options() -> Result<Options, String> {
     };
     let mut arguments = std::env::args().skip(1);
     options.run = arguments.next().ok_or("what to run is missing")?;
+    if options.run == "voice" {
+        options.minutes = 1.0;
+    }
     while let Some(argument) = arguments.next() {
         let value = arguments
             .next()
@@ -87,7 +90,7 @@ fn main() -> ExitCode {
         "idle" => idle::run(),
         "stalled" => stalled::run(),
         "flood" => flood::run(),
-        "voice" => voice::run(),
+        "voice" => voice::run(&options),
         other => {
             eprintln!("error: there is no run '{other}'\n{USAGE}");
             return ExitCode::from(2);

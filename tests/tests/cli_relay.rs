@@ -91,6 +91,8 @@ fn netcheck_reaches_a_permitted_relay_and_sends_nothing_to_another() {
     );
     assert_eq!(reached.status, 0, "{reached:?}");
     assert!(reached.stdout.contains("answers at 127.0.0.1"), "{reached:?}");
+    assert!(reached.stdout.contains(" ms away, load idle"), "{reached:?}");
+    assert!(reached.stdout.contains("clock skew"), "{reached:?}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The relay directory: `subrosa relays`, and a meeting that chooses its relays there.
 
 use serde_json::Value;
+use subrosa_node::driver::clock::unix_now;
+use subrosa_proto::wire::ticket::Ticket;
+use subrosa_tests::mmdb::{Form, loopback_in};
 
 use crate::support::{
     Scratch,
@@ -49,6 +52,8 @@ fn relays_are_listed_with_the_clause_against_each_and_only_permitted_ones_get_a_
         assert_eq!(relay["permitted"], true);
         assert_eq!(relay["evidence"], "declared");
         assert!(relay["rtt_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{relay:#}");
+        assert_eq!(relay["load"], "idle");
+        assert_eq!(relay["geoip"], Value::Null);
     }
     let german = list(
         &home,
@@ -56,6 +61,25 @@ fn relays_are_listed_with_the_clause_against_each_and_only_permitted_ones_get_a_
         1,
     );
     assert_eq!(named(&german, "Nordlicht")["hosting"], "DE");
+
+    // By sources that say where this computer is: one relay is contradicted, the others are not supported.
+    let mut with_sources = vec!["--bootstrap".to_owned(), relays[1].descriptor.clone()];
+    for (number, form) in [Form::Nested, Form::Flat].into_iter().enumerate() {
+        let file = home.file(&format!("{number}.mmdb"), loopback_in(form, "DE"));
+        with_sources.extend(["--geoip".to_owned(), file.display().to_string()]);
+    }
+    let arguments: Vec<&str> = with_sources.iter().map(String::as_str).collect();
+    let located = list(&home, &arguments, 3);
+    let here = named(&located, "Nordlicht");
+    assert_eq!(
+        (&here["geoip"], &here["permitted"]),
+        (&"agrees".into(), &true.into())
+    );
+    let elsewhere = named(&located, "Mistral");
+    assert_eq!(elsewhere["geoip"], "contradicts");
+    assert_eq!(elsewhere["evidence"], "contradicted");
+    assert_eq!(elsewhere["clause"], "evidence_contradicted");
+    assert_eq!(elsewhere["rtt_ms"], Value::Null, "it gets no packet");
 
     // Under a policy: listed, refused, and its media socket gets no packet.
     std::thread::sleep(SETTLED);
@@ -181,5 +205,40 @@ fn a_meeting_without_a_relay_takes_permitted_ones_from_the_directory() {
         "{}",
         relays[2].story()
     );
+    host.leave();
+}
+
+#[test]
+fn a_relay_that_fails_is_replaced_from_the_directory() {
+    let home = Scratch::new();
+    let first = Relay::start(&home, "Nordlicht", "DE");
+    let second = Relay::start_knowing(&home, "Mistral", "FR", &first);
+    let mut relays = vec![first, second];
+    let bootstrap = relays[0].descriptor.clone();
+    list(&home, &["--bootstrap", &bootstrap], 2);
+    let policy = home.file("policy.toml", "preset = \"eea\"\ndiscovery = \"any\"\n");
+    let policy = policy.display().to_string();
+    let arguments = ["--policy", &policy, "--bootstrap", &bootstrap];
+    let mut host = Member::found(&home, "host", &Options::silent().with(&arguments));
+    let named = |event: &Value| -> Vec<String> {
+        let ticket = event["ticket"].as_str().filter(|_| event["event"] == "ticket");
+        let ticket = ticket.and_then(|text| Ticket::parse(text, unix_now()).ok());
+        let relays = ticket
+            .map(|ticket| ticket.terms().relays.clone())
+            .unwrap_or_default();
+        relays
+            .iter()
+            .map(|relay| relay.unverified().operator.name.to_string())
+            .collect()
+    };
+    host.wait("a ticket that names both", |event| named(event).len() == 2);
+    // One more comes, and stays unused while two serve; then one of the two goes.
+    relays.push(Relay::start_knowing(&home, "Toscana", "IT", &relays[0]));
+    list(&home, &["--bootstrap", &bootstrap], 3);
+    let mut gone = relays.remove(1);
+    gone.kill();
+    host.wait("a ticket that names the third", |event| {
+        named(event).contains(&"Toscana".to_owned())
+    });
     host.leave();
 }

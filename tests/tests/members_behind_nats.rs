@@ -1,6 +1,9 @@
 //! Members behind NATs of each kind: over a relay at once, directly as soon as it can be. Needs root, iproute2 and nftables;
 //! says so loudly where they are missing.
 
+mod pairs;
+mod punching;
+
 use std::{
     process::Command,
     time::{Duration, Instant},
@@ -15,8 +18,6 @@ use crate::support::{
     operated::Operated,
 };
 
-/// Within so long after it joined, a pair that can be direct is.
-const DIRECT_WITHIN: Duration = Duration::from_secs(10);
 /// So long a pair that cannot be direct is watched.
 const WATCHED: Duration = Duration::from_secs(6);
 /// Where the relay is.
@@ -38,94 +39,6 @@ fn inside(namespace: &str, options: Options) -> Options {
         namespace: Some(namespace.to_owned()),
         ..options.with(&["--listen", "0.0.0.0:0", "--discovery", "off"])
     }
-}
-
-/// A host and a guest in their places.
-struct Pair {
-    nats: (Nat, Nat),
-    host: Member,
-    guest: Member,
-}
-
-impl Pair {
-    fn meet(home: &Scratch, relay: &str, nats: (Nat, Nat), places: &(String, String)) -> Self {
-        let name = |role: &str| format!("{role} {} {}", nats.0, nats.1);
-        let options = inside(&places.0, Options::silent().relay(relay));
-        let host = Member::found(home, &name("host"), &options);
-        let guest = Member::join(
-            home,
-            &name("guest"),
-            &host.ticket(),
-            &inside(&places.1, Options::silent()),
-        );
-        Self { nats, host, guest }
-    }
-
-    /// When the guest first had a path, and a direct one, in seconds after it joined.
-    fn times(&self) -> (f64, Option<f64>) {
-        let joined = self.guest.wait_joined().unix;
-        let first = self
-            .guest
-            .wait("a path", |e| e["event"] == "route" && e["path"] != "none");
-        let patience = if self.nats.0.meets(self.nats.1) {
-            DIRECT_WITHIN
-        } else {
-            WATCHED
-        };
-        let direct = self
-            .guest
-            .look_for(0, patience, |e| e["event"] == "route" && e["path"] == "direct");
-        (first.unix - joined, direct.map(|said| said.unix - joined))
-    }
-}
-
-#[test]
-fn every_pair_of_nats_meets_directly_where_it_can_and_over_the_relay_where_not() {
-    let name = "every_pair_of_nats_meets_directly_where_it_can_and_over_the_relay_where_not";
-    let pairs: Vec<(Nat, Nat)> = Nat::ALL
-        .iter()
-        .enumerate()
-        .flat_map(|(at, a)| Nat::ALL[at..].iter().map(|b| (*a, *b)))
-        .collect();
-    // Sites of their own, so that no pair opens another's NAT.
-    let lay = |internet: &mut Internet| {
-        let relay = internet.machine(RELAY)?;
-        let sites = pairs
-            .iter()
-            .zip((1..).step_by(2))
-            .map(|((a, b), number)| Ok((internet.site(number, *a)?, internet.site(number + 1, *b)?)));
-        Ok((relay, sites.collect::<Result<Vec<_>, String>>()?))
-    };
-    let Some((_internet, (relay, sites))) = internet_for(name, lay) else {
-        return;
-    };
-    let home = Scratch::new();
-    let relay = relay_in(&home, &relay);
-    println!("{:<20}{:<20}{:>10}{:>10}", "host", "guest", "path s", "direct s");
-    let mut wrong = Vec::new();
-    // A few at a time: the machine may be small.
-    for batch in pairs.iter().zip(&sites).collect::<Vec<_>>().chunks(5) {
-        let meet = |(nats, places): &(&(Nat, Nat), &(String, String))| {
-            Pair::meet(&home, &relay.descriptor, **nats, places)
-        };
-        let met: Vec<Pair> = batch.iter().map(meet).collect();
-        for mut pair in met {
-            let (first, direct) = pair.times();
-            let shown = direct.map_or("-".to_owned(), |at| format!("{at:.2}"));
-            println!("{:<20}{:<20}{first:>10.2}{shown:>10}", pair.nats.0, pair.nats.1);
-            if direct.is_some() != pair.nats.0.meets(pair.nats.1) {
-                wrong.push(format!(
-                    "{} – {}: {shown}\n{}",
-                    pair.nats.0,
-                    pair.nats.1,
-                    pair.guest.story()
-                ));
-            }
-            pair.guest.leave();
-            pair.host.leave();
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

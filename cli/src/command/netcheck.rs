@@ -6,7 +6,10 @@ mod outside;
 pub(super) mod relays;
 
 use serde_json::json;
-use subrosa_node::error::{ErrorKind, NodeError};
+use subrosa_node::{
+    error::{ErrorKind, NodeError},
+    geoip::GeoIp,
+};
 
 use super::runtime;
 use crate::{
@@ -113,6 +116,7 @@ fn in_short(findings: &[Finding]) -> String {
 /// [`ErrorKind::Check`] if one failed, and what is wrong with the arguments.
 pub(super) fn run(args: &NetcheckArgs) -> Result<u8, NodeError> {
     let judge = relays::judge(args.policy.as_deref().unwrap_or("any"))?;
+    let geoip = GeoIp::open(&args.geoip)?;
     let mut findings = vec![
         checks::udp_v4(),
         checks::udp_v6(),
@@ -125,9 +129,10 @@ pub(super) fn run(args: &NetcheckArgs) -> Result<u8, NodeError> {
             let mut outside = outside::Outside::default();
             let mut found = Vec::new();
             for relay in &args.relays {
-                found.push(relays::check(relay, &judge, &mut outside).await);
+                found.push(relays::check(relay, &judge, &geoip, &mut outside).await);
             }
             found.extend(outside.finding());
+            found.extend(outside.clock());
             outside.close().await;
             found
         }));

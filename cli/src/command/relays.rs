@@ -13,13 +13,18 @@ use subrosa_node::{
     discovery::{Multiaddr, Reach, Role, Service, ServiceConfig, bootstrap_address, measure, search_relays},
     driver::clock::unix_now,
     error::{ErrorKind, NodeError},
+    geoip::GeoIp,
     quic::endpoint::{Endpoint, EndpointOptions},
     store::identity_file,
 };
 use subrosa_proto::{
-    discovery::directory::{self, Listed},
+    discovery::directory::{self, Candidate, Listed},
     ids::RelayId,
-    policy::{Clause, Country, DiscoveryRule, RouteJudge, SignedDescriptor, descriptor::LogPolicy},
+    policy::{
+        Clause, Country, DiscoveryRule, RouteJudge, SignedDescriptor, VerifiedDescriptor,
+        descriptor::LogPolicy, location::Location,
+    },
+    wire::relay_message::Load,
 };
 
 use super::{netcheck::relays::judge, runtime};
@@ -45,19 +50,22 @@ const VERSION: u32 = 1;
 pub(super) fn run(args: RelaysArgs) -> Result<u8, NodeError> {
     let file = config_file::load(args.config.as_deref())?;
     let judge = judge(args.policy.as_deref().unwrap_or("any"))?;
+    let geoip = GeoIp::open(&settings::geoip(args.geoip, file.geoip))?;
     let country: Option<Country> = args.country.as_deref().map(parse_country).transpose()?;
     let given = settings::nodes(args.bootstrap, file.bootstrap);
-    let (bootstrap, reach) = beginning(&given, &judge)?;
+    let (bootstrap, reach) = beginning(&given, &judge, &geoip)?;
     let countries = match country {
         Some(country) => vec![Some(country)],
         // What is not permitted is listed, too, with the reason.
         None => vec![None],
     };
     let patience = Duration::from_secs(args.wait);
-    let (listed, rtt) = runtime()?.block_on(async {
+    let (listed, answers) = runtime()?.block_on(async {
         let mut service = start(bootstrap, reach)?;
         let directory = search_relays(&mut service, &countries, patience, QUIET).await;
-        let listed = directory.list(unix_now(), &judge, country);
+        let now = unix_now();
+        let evidence = geoip.evidence(directory.descriptors(now));
+        let listed = directory.list(now, &judge, &evidence, country);
         if listed.is_empty() && service.status().await.connected.is_empty() {
             return Err(NodeError::new(
                 ErrorKind::Unreachable,
@@ -65,14 +73,17 @@ pub(super) fn run(args: RelaysArgs) -> Result<u8, NodeError> {
                 "check --bootstrap, and that TCP to those nodes is allowed here",
             ));
         }
-        let rtt = measure_permitted(&listed).await?;
-        Ok((listed, rtt))
+        let answers = measure_permitted(&listed).await?;
+        Ok((listed, answers))
     })?;
     let text = if args.json {
-        let relays: Vec<Value> = listed.iter().map(|relay| in_json(relay, &rtt)).collect();
+        let relays: Vec<Value> = listed
+            .iter()
+            .map(|relay| in_json(relay, &answers, &geoip))
+            .collect();
         json!({"v": VERSION, "policy": judge.policy().policy().summary(), "relays": relays}).to_string()
     } else {
-        in_words(&listed, &rtt, &judge)
+        in_words(&listed, &answers, &judge)
     };
     // A reader that went away has what it wanted.
     let _ = output::line(&text);
@@ -87,7 +98,11 @@ fn parse_country(text: &str) -> Result<Country, NodeError> {
 }
 
 /// The nodes to begin with, and how far the policy lets the search go.
-fn beginning(given: &[String], judge: &RouteJudge) -> Result<(Vec<Multiaddr>, Reach), NodeError> {
+fn beginning(
+    given: &[String],
+    judge: &RouteJudge,
+    geoip: &GeoIp,
+) -> Result<(Vec<Multiaddr>, Reach), NodeError> {
     let allowed = DiscoveryRule::ALL
         .into_iter()
         .rev()
@@ -117,7 +132,9 @@ fn beginning(given: &[String], judge: &RouteJudge) -> Result<(Vec<Multiaddr>, Re
         bootstrap.extend(addresses);
         if let Ok(signed) = SignedDescriptor::from_text(&text)
             && let Ok(verified) = signed.verify(unix_now())
-            && judge.permit(&verified, unix_now()).is_ok()
+            && judge
+                .permit(&verified, &geoip.evidence([&verified]), unix_now())
+                .is_ok()
         {
             relays.insert(verified.relay, verified.addresses.clone());
         }
@@ -171,7 +188,7 @@ fn start(bootstrap: Vec<Multiaddr>, reach: Reach) -> Result<Service, NodeError> 
 }
 
 /// The distance of the permitted relays: the others get no packet.
-async fn measure_permitted(listed: &[Listed]) -> Result<BTreeMap<RelayId, Duration>, NodeError> {
+async fn measure_permitted(listed: &[Listed]) -> Result<BTreeMap<RelayId, Candidate>, NodeError> {
     let permitted: Vec<_> = listed
         .iter()
         .filter(|relay| relay.verdict.is_ok())
@@ -203,7 +220,7 @@ async fn measure_permitted(listed: &[Listed]) -> Result<BTreeMap<RelayId, Durati
     let _ = tokio::time::timeout(Duration::from_millis(500), endpoint.wait_idle()).await;
     Ok(measured
         .into_iter()
-        .map(|(relay, rtt)| (relay.relay, rtt))
+        .map(|answer| (answer.descriptor.relay, answer))
         .collect())
 }
 
@@ -216,13 +233,13 @@ fn evidence(relay: &Listed) -> &'static str {
     }
 }
 
-fn millis(rtt: &BTreeMap<RelayId, Duration>, relay: &Listed) -> Option<f64> {
-    rtt.get(&relay.descriptor.relay)
-        .map(|rtt| (rtt.as_secs_f64() * 1e4).round() / 10.0)
+fn millis(rtt: Duration) -> f64 {
+    (rtt.as_secs_f64() * 1e5).round() / 100.0
 }
 
-fn in_json(relay: &Listed, rtt: &BTreeMap<RelayId, Duration>) -> Value {
+fn in_json(relay: &Listed, answers: &BTreeMap<RelayId, Candidate>, geoip: &GeoIp) -> Value {
     let descriptor = &relay.descriptor;
+    let answer = answers.get(&descriptor.relay);
     let (clause, reason) = match &relay.verdict {
         Ok(_) => (None, None),
         Err(refusal) => (Some(refusal.clause.name()), Some(refusal.to_string())),
@@ -243,17 +260,33 @@ fn in_json(relay: &Listed, rtt: &BTreeMap<RelayId, Duration>) -> Value {
         "permitted": relay.verdict.is_ok(),
         "clause": clause,
         "reason": reason,
-        "rtt_ms": millis(rtt, relay),
+        "rtt_ms": answer.map(|answer| millis(answer.rtt)),
+        "load": answer.and_then(|answer| answer.load).map(Load::name),
+        "geoip": geoip_word(geoip, descriptor),
         "valid_until": descriptor.valid_until.0,
         "descriptor": descriptor.signed().to_text(),
     })
 }
 
-fn in_words(listed: &[Listed], rtt: &BTreeMap<RelayId, Duration>, judge: &RouteJudge) -> String {
+/// What GeoIP sources say, in a word; nothing if there are none.
+fn geoip_word(geoip: &GeoIp, descriptor: &VerifiedDescriptor) -> Option<&'static str> {
+    if geoip.sources() == 0 {
+        return None;
+    }
+    Some(match geoip.evidence([descriptor]).locations.judge(descriptor) {
+        Location::Agreed => "agrees",
+        Location::Contradicted { .. } => "contradicts",
+        _ => "undecided",
+    })
+}
+
+fn in_words(listed: &[Listed], answers: &BTreeMap<RelayId, Candidate>, judge: &RouteJudge) -> String {
     let paint = Paint::stdout();
     let mut order: Vec<&Listed> = listed.iter().collect();
     order.sort_by_key(|relay| {
-        let distance = rtt.get(&relay.descriptor.relay).copied().unwrap_or(Duration::MAX);
+        let distance = answers
+            .get(&relay.descriptor.relay)
+            .map_or(Duration::MAX, |answer| answer.rtt);
         (relay.verdict.is_err(), distance, relay.descriptor.relay)
     });
     let mut lines = vec![paint.dim(&format!(
@@ -273,9 +306,12 @@ fn in_words(listed: &[Listed], rtt: &BTreeMap<RelayId, Duration>, judge: &RouteJ
         let name = format!("{:<24}", descriptor.operator.name.as_str());
         lines.push(match &relay.verdict {
             Ok(_) => {
-                let distance = millis(rtt, relay).map_or_else(
-                    || "does not answer".to_owned(),
-                    |ms| format!("{ms:.1} ms to connect"),
+                let distance = answers.get(&descriptor.relay).map_or_else(
+                    || "does not answer, or serves nobody now".to_owned(),
+                    |answer| {
+                        let load = answer.load.map_or("not told", Load::name);
+                        format!("{:.1} ms, load {load}", millis(answer.rtt))
+                    },
                 );
                 format!("{} {name} {place}; {distance}", paint.green("✓"))
             }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use subrosa_node::{
     command::RoleName,
-    event::{Event, MemberState, PeerStats, Route, StandingName},
+    event::{Event, ForwardStats, MemberState, PeerStats, Route, StandingName},
 };
 use subrosa_proto::{ids::MemberId, time::UnixSeconds, wire::ticket::Ticket};
 
@@ -104,11 +104,22 @@ pub(crate) struct ViewModel {
     pub(crate) standing: BTreeMap<MemberId, StandingName>,
     last_knock: usize,
     pub(crate) talk: conversation::Talk,
+    /// What this node forwards for others: what it offers in kbit/s, members, subscriptions.
+    forward: (u32, usize, usize),
     /// The route line as last shown, e.g. `Ada: direct · Ben: relay X, hosted DE, law FR, declared`.
     route_line: String,
 }
 
 impl ViewModel {
+    /// Whoever offered to forward sees what comes of it.
+    fn on_forward(&mut self, stats: &ForwardStats) -> Vec<Notice> {
+        let now = (stats.offered_kbps, stats.tracks, stats.listeners);
+        if std::mem::replace(&mut self.forward, now) == now {
+            return Vec::new();
+        }
+        vec![quiet(text::forward(stats))]
+    }
+
     /// A model of a node that starts muted or not.
     pub(crate) fn new(muted: bool) -> Self {
         Self {
@@ -262,6 +273,7 @@ impl ViewModel {
                 }
                 Vec::new()
             }
+            Event::Forward(stats) => self.on_forward(stats),
             Event::Chat(chat) => self.on_chat(chat),
             Event::Undelivered { to, messages } => self.on_undelivered(to, *messages),
             Event::Hands { members } => self.on_hands(members.iter().map(|id| id.0).collect()),

@@ -2,7 +2,7 @@
 
 use subrosa_node::{
     command::RoleName,
-    event::{PathKind, Route, StandingName},
+    event::{ForwardStats, PathKind, Route, StandingName},
 };
 
 use super::{Person, Phase, ViewModel, sanitise};
@@ -128,12 +128,30 @@ fn undecryptable(count: u64) -> String {
     }
 }
 
+/// What this node forwards, in words.
+pub(crate) fn forward(stats: &ForwardStats) -> String {
+    let ForwardStats {
+        offered_kbps,
+        tracks,
+        listeners,
+        ..
+    } = stats;
+    if *offered_kbps == 0 {
+        return "forwarding  nothing any more".to_owned();
+    }
+    let offer = format!("for others, at most {offered_kbps} kbit/s");
+    match tracks {
+        0 => format!("forwarding  offered {offer}"),
+        _ => format!("forwarding  {tracks} voices to {listeners} listeners {offer}"),
+    }
+}
+
 /// A way in words, e.g. `relay X, hosted DE, law FR, declared`.
 pub(crate) fn route(route: &Route) -> String {
     let kind = match route.path {
         PathKind::Direct => return "direct".to_owned(),
         PathKind::Relay => "relay",
-        PathKind::Member => "via member",
+        PathKind::Member => "over",
         _ => return "no path".to_owned(),
     };
     let mut parts = vec![format!("{kind} {}", sanitise(&route.via)).trim_end().to_owned()];

@@ -27,6 +27,6 @@ pub use behaviour::{
 };
 pub use gate::{Gate, Reach};
 pub use libp2p::{Multiaddr, PeerId};
-pub use measure::measure;
+pub use measure::{Answers, ask, measure};
 pub use search::search_relays;
 pub use service::{Found, Order, Role, Service, ServiceConfig, ServiceError, Status};

@@ -4,19 +4,15 @@ use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream};
 use subrosa_proto::{
     ids::LinkId,
+    quic::{CLOSE_PATIENCE, CONTROL_QUEUE_MAX},
     wire::framing::{self, FrameReader},
 };
 use tokio::sync::mpsc;
 
 use crate::quic::endpoint::Authenticated;
 
-/// Control frames that may wait for one neighbour. Reason: a Welcome and the keys of a meeting of 200 fit; a neighbour
-/// that lets more pile up does not read, and its link is closed.
-const CONTROL_QUEUE_MAX: usize = 512;
 /// Bytes asked of quinn at a time.
 const READ_CHUNK_BYTES: usize = 16 * 1024;
-/// How long the last control frames of a closing link may take.
-const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// What a link tells the loop.
 #[derive(Debug)]

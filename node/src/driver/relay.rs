@@ -5,20 +5,16 @@
 //! socket holds, lets the machine decide, and then sends for each listener once, so that frames which arrived together
 //! share packets and system calls (segmentation offload).
 
-mod congestion;
 mod data_dir;
 mod descriptor_chain;
 mod discovery;
 mod event_loop;
-mod forward_streams;
 mod handshakes;
-mod link;
 mod node;
 mod observe;
 mod socket;
 mod tcp;
 mod timers;
-mod transport;
 mod upstreams;
 
 use std::{
@@ -44,9 +40,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::upstreams::Dialler;
 use crate::relay_config::HandshakeLimits;
 
-pub use congestion::MediaWindow;
 pub use node::{RelayNode, RelayStartError, Reloaded};
-pub use transport::transport_config;
+pub use subrosa_proto::quic::{MediaWindow, relay_transport};
 
 /// Commands that wait for the event loop; the handle's methods wait beyond that.
 const COMMANDS_MAX: usize = 64;
@@ -165,7 +160,7 @@ pub struct RelayDriver {
 
 impl RelayDriver {
     /// Starts a relay's event loop on its own thread. `server` decides the handshake; its transport parameters are
-    /// replaced by [`transport_config`].
+    /// replaced by [`relay_transport`].
     ///
     /// # Errors
     /// What the operating system says about the socket or the thread.
@@ -203,7 +198,7 @@ impl RelayDriver {
         policy: DriverPolicy,
         dialler: Option<Dialler>,
     ) -> io::Result<Self> {
-        server.transport_config(Arc::new(transport_config()));
+        server.transport_config(Arc::new(relay_transport()));
         // A relay's clients move between networks; their sessions move with them.
         server.migration(true);
         let local_addr = sockets.udp.local_addr()?;

@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{authenticated::Authenticated, transport::EndpointOptions};
+use super::{authenticated::Authenticated, endpoint::EndpointOptions};
 
 /// Authenticated connections waiting for their owner. Reason: it only has to look; beyond this, handshakes wait.
 const ACCEPTED_MAX: usize = 32;

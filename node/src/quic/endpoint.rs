@@ -29,16 +29,10 @@ use tokio::{
 use super::{
     accept,
     fallback::FallbackSocket,
-    socket::{DropCounts, SilentPort, SilentSocket},
+    socket::{DropCounts, HeardProbe, SilentPort, SilentSocket},
 };
-pub use super::{authenticated::Authenticated, dial_error::DialError, transport::EndpointOptions};
-
-/// Pending Initials that quinn keeps for us until the accept loop sees them. Reason: the loop takes each at once.
-const INCOMING_MAX: usize = 256;
-/// Bytes kept for one pending Initial. Reason: the second half of message 1 and a repetition of both.
-const INCOMING_BYTES: u64 = 8 * 1024;
-/// Bytes kept for all of them.
-const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
+pub use super::{authenticated::Authenticated, dial_error::DialError};
+pub use subrosa_proto::quic::EndpointOptions;
 
 /// Binds a UDP socket. An unspecified IPv6 address takes IPv4 as well.
 ///
@@ -74,13 +68,15 @@ fn system_random() -> std::io::Result<Random> {
 pub struct Endpoint {
     inner: quinn::Endpoint,
     fallback: Arc<FallbackSocket>,
+    pub(super) socket: Arc<SilentSocket>,
     port: Arc<SilentPort>,
-    identity: Identity,
-    clock: Clock,
+    pub(super) identity: Identity,
+    pub(super) clock: Clock,
     random: Mutex<Random>,
-    options: EndpointOptions,
+    pub(super) options: EndpointOptions,
     transport: Arc<TransportConfig>,
     accepted: AsyncMutex<mpsc::Receiver<Authenticated>>,
+    pub(super) probes: AsyncMutex<mpsc::Receiver<HeardProbe>>,
     accepting: AbortHandle,
     is_relay: bool,
 }
@@ -149,7 +145,7 @@ impl Endpoint {
         socket.set_nonblocking(true)?;
         let (clock, started) = (wall_clock(), Instant::now());
         let unix = Arc::clone(&clock);
-        let port = SilentPort::new(filter, move || Now {
+        let (port, probes) = SilentPort::new(filter, move || Now {
             monotonic: Timestamp::ZERO + started.elapsed(),
             unix: unix(),
         });
@@ -160,14 +156,15 @@ impl Endpoint {
         let transport = options.transport();
         let inner = quinn::Endpoint::new_with_abstract_socket(
             noise::endpoint_config(&mut random),
-            Some(bounded(server, &transport)),
-            socket,
+            Some(options.bounded(server)),
+            socket.clone(),
             runtime,
         )?;
         let (accepting, accepted) = accept::start(inner.clone(), options);
         Ok(Self {
             inner,
             fallback,
+            socket,
             port,
             identity,
             clock,
@@ -175,12 +172,13 @@ impl Endpoint {
             options: options.clone(),
             transport,
             accepted: AsyncMutex::new(accepted),
+            probes: AsyncMutex::new(probes),
             accepting,
             is_relay,
         })
     }
 
-    fn fork(&self, label: &str) -> Random {
+    pub(super) fn fork(&self, label: &str) -> Random {
         self.random
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -204,8 +202,7 @@ impl Endpoint {
             clock: Arc::clone(&self.clock),
             random: self.fork("accept"),
         });
-        self.inner
-            .set_server_config(Some(bounded(config, &self.transport)));
+        self.inner.set_server_config(Some(self.options.bounded(config)));
         self.port.set_keys(&psks(keys));
     }
 
@@ -253,25 +250,32 @@ impl Endpoint {
         self.connect(addr, config).await
     }
 
-    /// As [`Endpoint::connect_relay`], with the packets on a TCP stream to `tcp`. What is sent to `addr` takes that stream as long
-    /// as the connection holds it ([`Authenticated::take_detour`]).
+    /// Opens a TCP stream to a relay, for [`Endpoint::connect_relay_over`].
+    ///
+    /// # Errors
+    /// [`DialError::NoAnswer`] or [`DialError::Tcp`].
+    pub async fn open_stream(&self, tcp: SocketAddr) -> Result<TcpStream, DialError> {
+        let opened = timeout(self.options.dial_timeout, TcpStream::connect(tcp)).await;
+        opened
+            .map_err(|_| DialError::NoAnswer)?
+            .map_err(|error| DialError::Tcp(error.kind()))
+    }
+
+    /// As [`Endpoint::connect_relay`], with the packets on a TCP stream. What anybody sends to `addr` takes that stream as long as
+    /// the connection holds it ([`Authenticated::take_detour`]), so no other dial to `addr` may be under way.
     ///
     /// # Errors
     /// [`DialError`].
-    pub async fn connect_relay_over_tcp(
+    pub async fn connect_relay_over(
         &self,
-        tcp: SocketAddr,
+        stream: TcpStream,
         addr: SocketAddr,
         relay: RelayId,
         static_key: [u8; 32],
         identity: &Identity,
     ) -> Result<Authenticated, DialError> {
-        let refused = |error: std::io::Error| DialError::Tcp(error.kind());
-        let stream = timeout(self.options.dial_timeout, TcpStream::connect(tcp))
-            .await
-            .map_err(|_| DialError::NoAnswer)?
-            .map_err(refused)?;
-        let detour = self.fallback.detour(addr, stream).map_err(refused)?;
+        let detour = self.fallback.detour(addr, stream);
+        let detour = detour.map_err(|error| DialError::Tcp(error.kind()))?;
         tokio::select! {
             dialled = self.connect_relay(addr, relay, static_key, identity) => Ok(dialled?.with_detour(detour)),
             () = detour.ended() => Err(DialError::Tcp(std::io::ErrorKind::ConnectionReset)),
@@ -340,16 +344,6 @@ impl Drop for Endpoint {
 
 fn psks(keys: &[(MeetingId, Psk)]) -> Vec<Psk> {
     keys.iter().map(|(_, psk)| psk.clone()).collect()
-}
-
-/// `config` with our bounds.
-fn bounded(mut config: quinn::ServerConfig, transport: &Arc<TransportConfig>) -> quinn::ServerConfig {
-    config
-        .transport_config(Arc::clone(transport))
-        .max_incoming(INCOMING_MAX)
-        .incoming_buffer_size(INCOMING_BYTES)
-        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
-    config
 }
 
 #[cfg(test)]

@@ -5,5 +5,6 @@ mod authenticated;
 mod dial_error;
 pub mod endpoint;
 pub mod fallback;
+mod probing;
+pub mod search_sockets;
 pub mod socket;
-mod transport;

@@ -19,10 +19,18 @@ use quinn::{
 use subrosa_proto::{
     noise::{
         Psk,
-        token::{DropReason, InitialFilter, Verdict},
+        token::{DropReason, InitialFilter, ProbeSender, Verdict},
     },
     time::Now,
 };
+use tokio::sync::mpsc;
+
+/// Probes that wait for their owner. Reason: a search needs one, a member who opens its NAT sends five to each of a few
+/// addresses; what exceeds it is sent again.
+const PROBES_MAX: usize = 64;
+
+/// A probe: where it came from, and who sent it.
+pub type HeardProbe = (SocketAddr, ProbeSender);
 
 /// Datagrams that were not handed to the endpoint, since the socket was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,13 +56,18 @@ pub struct SilentPort {
     replays: AtomicU64,
     versions: AtomicU64,
     notices: AtomicU64,
+    probes: mpsc::Sender<HeardProbe>,
 }
 
 impl SilentPort {
-    /// A port that `filter` guards; `clock` tells the time.
+    /// A port that `filter` guards, and the probes that come to it; `clock` tells the time.
     #[must_use]
-    pub fn new(filter: InitialFilter, clock: impl Fn() -> Now + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(
+        filter: InitialFilter,
+        clock: impl Fn() -> Now + Send + Sync + 'static,
+    ) -> (Arc<Self>, mpsc::Receiver<HeardProbe>) {
+        let (probes, heard) = mpsc::channel(PROBES_MAX);
+        let port = Arc::new(Self {
             filter: Mutex::new(filter),
             clock: Box::new(clock),
             malformed: AtomicU64::new(0),
@@ -62,7 +75,9 @@ impl SilentPort {
             replays: AtomicU64::new(0),
             versions: AtomicU64::new(0),
             notices: AtomicU64::new(0),
-        })
+            probes,
+        });
+        (port, heard)
     }
 
     /// Replaces the keys that open the port; a relay's stays open.
@@ -96,6 +111,11 @@ impl SilentPort {
         let verdict = self.filter().admits((self.clock)(), remote, datagram);
         let count = match &verdict {
             Verdict::Admit => return verdict,
+            Verdict::Probe(sender) => {
+                let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+                let _ = self.probes.try_send((remote, *sender));
+                return verdict;
+            }
             Verdict::OtherVersion(_) => &self.notices,
             Verdict::Drop(DropReason::Malformed) => &self.malformed,
             Verdict::Drop(DropReason::Stranger) => &self.strangers,
@@ -151,7 +171,7 @@ impl SilentSocket {
                     buffer.copy_within(start..end, kept);
                     kept += end - start;
                 }
-                Verdict::Drop(_) => {}
+                Verdict::Drop(_) | Verdict::Probe(_) => {}
                 Verdict::OtherVersion(notice) => self.answer(meta, &notice),
             }
             start = end;

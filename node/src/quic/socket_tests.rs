@@ -71,7 +71,7 @@ fn receive(psk: &Psk, datagrams: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>, Dro
         stride: datagrams[0].len(),
         ..Scripted::default()
     });
-    let port = SilentPort::new(InitialFilter::member(std::slice::from_ref(psk)), || Now {
+    let (port, _probes) = SilentPort::new(InitialFilter::member(std::slice::from_ref(psk)), || Now {
         monotonic: Timestamp::ZERO,
         unix: NOW,
     });

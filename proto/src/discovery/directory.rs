@@ -7,10 +7,11 @@ use super::DhtKey;
 use crate::{
     ids::RelayId,
     policy::{
-        Country, CountryRule, DescriptorBook, DescriptorError, Permit, Refusal, RouteJudge, RoutePolicy,
-        SignedDescriptor, VerifiedDescriptor, family::Membership,
+        Country, CountryRule, DescriptorBook, DescriptorError, Evidence, Permit, Refusal, RouteJudge,
+        RoutePolicy, SignedDescriptor, VerifiedDescriptor, family::Membership,
     },
     time::UnixSeconds,
+    wire::relay_message::Load,
 };
 
 /// Countries that one search asks for. Reason: the EEA has 30; a policy with more is served by the list of all relays.
@@ -77,15 +78,26 @@ impl Directory {
         self.book.get(relay, now)
     }
 
+    /// The descriptors of all relays, in the order of their keys.
+    pub fn descriptors(&self, now: UnixSeconds) -> impl Iterator<Item = &VerifiedDescriptor> + '_ {
+        self.book.iter(now)
+    }
+
     /// All relays, hosted in `country` if one is given, each judged; in the order of their keys.
     #[must_use]
-    pub fn list(&self, now: UnixSeconds, judge: &RouteJudge, country: Option<Country>) -> Vec<Listed> {
+    pub fn list(
+        &self,
+        now: UnixSeconds,
+        judge: &RouteJudge,
+        evidence: &Evidence,
+        country: Option<Country>,
+    ) -> Vec<Listed> {
         self.book
             .iter(now)
             .filter(|descriptor| country.is_none_or(|country| descriptor.hosting == country))
             .map(|descriptor| Listed {
                 descriptor: descriptor.clone(),
-                verdict: judge.permit(descriptor, now),
+                verdict: judge.permit(descriptor, evidence, now),
             })
             .collect()
     }
@@ -105,16 +117,45 @@ pub fn countries_of(policy: &RoutePolicy) -> Vec<Option<Country>> {
     }
 }
 
-/// Picks up to `count` of `candidates`, nearest first, spread over operators: one of each family or operator before a
-/// second of any, since what one operator runs can fail, or be coerced, together.
+/// A permitted relay that answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its descriptor.
+    pub descriptor: VerifiedDescriptor,
+    /// The round-trip time to it.
+    pub rtt: Duration,
+    /// How much of it is used, if it said so.
+    pub load: Option<Load>,
+}
+
+impl Candidate {
+    /// What choosing it costs: full ones last; others by their round-trip time, to which load adds a share of it, so that
+    /// the nearest relay of a region is not taken by everybody there. Who does not tell its load counts as half used.
+    fn cost(&self) -> (bool, Duration) {
+        let load = self.load.unwrap_or(Load::Half);
+        let percent = match load {
+            Load::Idle | Load::Light => 100,
+            Load::Half => 125,
+            Load::Heavy | Load::Full => 200,
+        };
+        (load == Load::Full, self.rtt.saturating_mul(percent) / 100)
+    }
+}
+
+/// Picks up to `count` of `candidates` by distance and load, spread over operators: one of each family or operator,
+/// `in_use` among them, before a second of any, since what one operator runs can fail, or be coerced, together.
 #[must_use]
-pub fn choose(mut candidates: Vec<(VerifiedDescriptor, Duration)>, count: usize) -> Vec<VerifiedDescriptor> {
-    candidates.sort_by_key(|(descriptor, rtt)| (*rtt, descriptor.relay));
+pub fn choose(
+    mut candidates: Vec<Candidate>,
+    in_use: &[VerifiedDescriptor],
+    count: usize,
+) -> Vec<VerifiedDescriptor> {
+    candidates.sort_by_key(|candidate| (candidate.cost(), candidate.descriptor.relay));
     let mut chosen: Vec<VerifiedDescriptor> = Vec::new();
     for other_operators_only in [true, false] {
-        for (descriptor, _) in &candidates {
-            let taken = chosen.iter().any(|c| c.relay == descriptor.relay);
-            let related = chosen.iter().any(|c| are_related(c, descriptor));
+        for Candidate { descriptor, .. } in &candidates {
+            let taken = chosen.iter().chain(in_use).any(|c| c.relay == descriptor.relay);
+            let related = chosen.iter().chain(in_use).any(|c| are_related(c, descriptor));
             if chosen.len() < count && !taken && !(related && other_operators_only) {
                 chosen.push(descriptor.clone());
             }
@@ -152,6 +193,14 @@ mod tests {
             .unwrap()
     }
 
+    fn candidate(descriptor: VerifiedDescriptor, rtt_ms: u64, load: Load) -> Candidate {
+        Candidate {
+            descriptor,
+            rtt: Duration::from_millis(rtt_ms),
+            load: Some(load),
+        }
+    }
+
     fn judge(preset: Preset) -> RouteJudge {
         let signed = SignedPolicy::sign(MEETING, 0, preset.into(), &host());
         RouteJudge::new(signed.verify(MEETING, host().member_id()).unwrap())
@@ -172,7 +221,7 @@ mod tests {
             assert_eq!(enter(&mut directory, &descriptor), Ok(true));
             assert_eq!(enter(&mut directory, &descriptor), Ok(false));
         }
-        let listed = directory.list(NOW, &judge(Preset::Eea), None);
+        let listed = directory.list(NOW, &judge(Preset::Eea), &Evidence::default(), None);
         assert_eq!(listed.len(), 3);
         for relay in &listed {
             match &relay.verdict {
@@ -183,11 +232,11 @@ mod tests {
                 }
             }
         }
-        let german = directory.list(NOW, &judge(Preset::Any), "DE".parse().ok());
+        let german = directory.list(NOW, &judge(Preset::Any), &Evidence::default(), "DE".parse().ok());
         assert_eq!(german.len(), 1);
         assert!(
             directory
-                .list(after(90_000), &judge(Preset::Any), None)
+                .list(after(90_000), &judge(Preset::Any), &Evidence::default(), None)
                 .is_empty(),
             "expired"
         );
@@ -209,7 +258,11 @@ mod tests {
                 .is_err()
         );
         assert!(directory.insert(NOW, DhtKey::country(None), &bytes).is_err());
-        assert!(directory.list(NOW, &judge(Preset::Any), None).is_empty());
+        assert!(
+            directory
+                .list(NOW, &judge(Preset::Any), &Evidence::default(), None)
+                .is_empty()
+        );
     }
 
     #[test]
@@ -237,23 +290,66 @@ mod tests {
 
     #[test]
     fn the_nearest_of_different_operators_come_first() {
-        let ms = Duration::from_millis;
         let candidates = vec![
-            (of(1, "DE", "a"), ms(5)),
-            (of(2, "DE", "a"), ms(1)),
-            (of(3, "FR", "b"), ms(30)),
+            candidate(of(1, "DE", "a"), 5, Load::Idle),
+            candidate(of(2, "DE", "a"), 1, Load::Idle),
+            candidate(of(3, "FR", "b"), 30, Load::Idle),
         ];
         let names = |count| {
-            let chosen = choose(candidates.clone(), count);
+            let chosen = choose(candidates.clone(), &[], count);
             chosen
                 .iter()
                 .map(|d| d.operator.name.as_str().to_owned())
                 .collect::<Vec<_>>()
         };
         assert_eq!(names(1), ["a"]);
-        assert_eq!(choose(candidates.clone(), 1)[0], candidates[1].0);
+        assert_eq!(choose(candidates.clone(), &[], 1)[0], candidates[1].descriptor);
         assert_eq!(names(2), ["a", "b"]);
         assert_eq!(names(9), ["a", "b", "a"]);
+        // Beside one of a, one of b comes first though it is farther; what is in use is not chosen again.
+        let in_use = [candidates[1].descriptor.clone()];
+        let beside = choose(candidates.clone(), &in_use, 9);
+        assert_eq!(
+            beside,
+            [candidates[2].descriptor.clone(), candidates[0].descriptor.clone()]
+        );
+    }
+
+    #[test]
+    fn a_loaded_relay_counts_as_farther_and_a_full_one_comes_last() {
+        let nearest = |loads: [Option<Load>; 3]| {
+            let rtts = [10, 12, 25];
+            let operators = ["a", "b", "c"];
+            let candidates = (0..3_u8).map(|n| Candidate {
+                load: loads[usize::from(n)],
+                ..candidate(
+                    of(n + 1, "DE", operators[usize::from(n)]),
+                    rtts[usize::from(n)],
+                    Load::Idle,
+                )
+            });
+            let chosen = choose(candidates.collect(), &[], 3);
+            chosen
+                .iter()
+                .map(|d| d.operator.name.as_str().to_owned())
+                .collect::<String>()
+        };
+        let (idle, half, heavy, full) = (
+            Some(Load::Idle),
+            Some(Load::Half),
+            Some(Load::Heavy),
+            Some(Load::Full),
+        );
+        assert_eq!(nearest([idle, idle, idle]), "abc");
+        assert_eq!(nearest([half, idle, idle]), "bac");
+        assert_eq!(nearest([None, idle, idle]), "bac", "unknown counts as half");
+        assert_eq!(nearest([heavy, idle, idle]), "bac");
+        assert_eq!(
+            nearest([heavy, heavy, idle]),
+            "abc",
+            "load does not outweigh a continent"
+        );
+        assert_eq!(nearest([full, full, heavy]), "cab");
     }
 
     #[test]
@@ -270,14 +366,13 @@ mod tests {
             let signed = SignedDescriptor::sign(descriptor, &identity).unwrap();
             signed.verify(NOW).unwrap()
         };
-        let ms = Duration::from_millis;
         let candidates = vec![
-            (in_family(1, "a"), ms(1)),
-            (in_family(2, "b"), ms(2)),
-            (of(3, "FR", "c"), ms(30)),
+            candidate(in_family(1, "a"), 1, Load::Idle),
+            candidate(in_family(2, "b"), 2, Load::Idle),
+            candidate(of(3, "FR", "c"), 30, Load::Idle),
         ];
-        let chosen = choose(candidates.clone(), 2);
-        assert_eq!(chosen, [candidates[0].0.clone(), candidates[2].0.clone()]);
+        let chosen = choose(candidates.clone(), &[], 2);
+        assert_eq!(chosen, [0, 2].map(|n: usize| candidates[n].descriptor.clone()));
     }
 
     #[test]

@@ -79,6 +79,12 @@ impl LinkMonitor {
         now - self.last_heard
     }
 
+    /// When anything last came.
+    #[must_use]
+    pub const fn last_heard(&self) -> Timestamp {
+        self.last_heard
+    }
+
     /// Whether nothing came for [`SILENT_AFTER`].
     #[must_use]
     pub fn is_silent(&self, now: Timestamp) -> bool {

@@ -28,6 +28,8 @@ use crate::{
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between dials. Reason: a relay that comes back should be used within seconds.
 pub const RETRY_MAX: Duration = Duration::from_secs(4);
+/// A relay that is not reached for so long is looked for a replacement of. Reason: a restart takes a few seconds.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// Requests that may wait for the link. Reason: two rooms of 200 members with two tracks each, twice.
 const REQUESTS_MAX: usize = 2_048;
 
@@ -97,8 +99,10 @@ pub struct RelaySession {
     state: State,
     backoff: Duration,
     draining: bool,
-    /// Since when there is no way to it.
+    /// Since when nothing came from it, or another relay was last tried for it, while there is no link.
     down_since: Timestamp,
+    /// Since when nothing came from it, whatever was tried, while it is not reached.
+    unreached_since: Timestamp,
     through: Option<Through>,
     /// The way of before, while a link of its own takes over.
     leaving: Option<Leaving>,
@@ -125,6 +129,7 @@ impl RelaySession {
             backoff: RETRY_FIRST,
             draining: false,
             down_since: now,
+            unreached_since: now,
             through: None,
             leaving: None,
             not_through: BTreeMap::new(),
@@ -213,6 +218,16 @@ impl RelaySession {
         }
     }
 
+    /// Whether it can be counted on: it is reached, or was lately, and does not end soon.
+    #[must_use]
+    pub fn serves(&self, now: Timestamp) -> bool {
+        let unheard = match &self.state {
+            State::Up { monitor, .. } => monitor.silent_for(now),
+            State::Down { .. } | State::Dialling => now.saturating_since(self.unreached_since),
+        };
+        !self.draining && (self.is_reached_through() || unheard < GIVE_UP_AFTER)
+    }
+
     /// The round-trip time to the relay on its own link.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
@@ -250,9 +265,13 @@ impl RelaySession {
 
     /// The dial failed, or the link ended.
     pub fn handle_down(&mut self, now: Timestamp) {
-        let ended = matches!(self.state, State::Up { .. });
-        if ended {
-            self.down_since = now;
+        let last_heard = match &self.state {
+            State::Up { monitor, .. } => Some(monitor.last_heard()),
+            State::Down { .. } | State::Dialling => None,
+        };
+        if let Some(at) = last_heard {
+            // QUIC gives a link up seconds after the relay is gone.
+            (self.down_since, self.unreached_since) = (at, at);
             self.stay_through();
         }
         let pause = self.through.map_or(self.backoff, |_| RETRY_THROUGH);
@@ -260,7 +279,7 @@ impl RelaySession {
             retry_at: now + pause,
         };
         self.backoff = (self.backoff * 2).min(RETRY_MAX);
-        if ended || self.through.is_none() {
+        if last_heard.is_some() || self.through.is_none() {
             self.draining = false;
             self.start_anew();
             self.enter_all();
@@ -478,9 +497,10 @@ impl RelaySession {
                 None
             }
             RelayNotice::Observed { address } => Some(SessionEvent::Observed(address.into())),
-            RelayNotice::TrackGone { .. } | RelayNotice::EnvelopeTo { .. } | RelayNotice::Through { .. } => {
-                None
-            }
+            RelayNotice::TrackGone { .. }
+            | RelayNotice::EnvelopeTo { .. }
+            | RelayNotice::Through { .. }
+            | RelayNotice::State { .. } => None,
         }
     }
 

@@ -2,10 +2,13 @@
 //!
 //! A direct link is preferred. Without one, two relays carry each frame, so that the loss of one is inaudible (mesh.md,
 //! "Audio by two disjoint paths"). A direct link that has fallen silent is backed by relays until it is heard again.
+//! Where the publisher names parents ([`super::route_planner`]), these are used as long as one of them is heard; without
+//! them no member forwards.
 
 use std::time::Duration;
 
-use crate::ids::{LinkId, RelayId};
+use super::route_planner::{Carrier, Parent};
+use crate::ids::{LinkId, MemberId, RelayId};
 
 /// How many relays carry one track at once. Reason: audio is cheap, and two disjoint paths survive the loss of either.
 pub const RELAY_PATHS_MAX: usize = 2;
@@ -19,6 +22,30 @@ pub enum Path {
     Direct(LinkId),
     /// Over a relay where both are in the room.
     Relay(RelayId),
+    /// Over a member who forwards.
+    Member(MemberId),
+}
+
+impl Path {
+    /// Who carries on it, if it is not the publisher's own link.
+    #[must_use]
+    pub const fn carrier(self) -> Option<Carrier> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Relay(relay) => Some(Carrier::Relay(relay)),
+            Self::Member(member) => Some(Carrier::Member(member)),
+        }
+    }
+
+    /// The parent that it leads to.
+    #[must_use]
+    pub const fn parent(self) -> Parent {
+        match self {
+            Self::Direct(_) => Parent::Direct,
+            Self::Relay(relay) => Parent::Relay(relay),
+            Self::Member(member) => Parent::Member(member),
+        }
+    }
 }
 
 /// What is known of a way that exists at this moment and that the policy permits.
@@ -38,21 +65,40 @@ impl Candidate {
     /// Two paths with one first step are lost together.
     fn first_step(&self) -> Option<RelayId> {
         match self.path {
-            Path::Direct(_) => None,
+            Path::Direct(_) | Path::Member(_) => None,
             Path::Relay(relay) => Some(self.through.unwrap_or(relay)),
         }
     }
 }
 
-/// The paths to subscribe on, best first; empty if there is none. `current` is what is in use now.
+/// The paths to subscribe on, best first; empty if there is none. `current` is what is in use now, `named` the parents that
+/// the publisher named.
 #[must_use]
-pub fn plan(candidates: &[Candidate], current: &[Path]) -> Vec<Path> {
+pub fn plan(candidates: &[Candidate], current: &[Path], named: &[Parent]) -> Vec<Path> {
+    let mut usable: Vec<&Candidate> = Vec::new();
+    for parent in named {
+        let those = candidates.iter().filter(|c| c.path.parent() == *parent);
+        usable.extend(those.min_by_key(|c| (c.silent, std::cmp::Reverse(c.path))));
+    }
+    usable.sort_by_key(|c| c.silent);
+    let is_heard = usable.iter().any(|c| !c.silent);
+    let mut plan: Vec<Path> = usable.into_iter().map(|c| c.path).collect();
+    if !is_heard {
+        let own = plan_alone(candidates, current);
+        plan.extend(own.into_iter().filter(|path| !named.contains(&path.parent())));
+    }
+    plan
+}
+
+/// The paths that a subscriber chooses alone.
+fn plan_alone(candidates: &[Candidate], current: &[Path]) -> Vec<Path> {
     let mut direct: Vec<&Candidate> = Vec::new();
     let mut relays: Vec<&Candidate> = Vec::new();
     for candidate in candidates {
         match candidate.path {
             Path::Direct(_) => direct.push(candidate),
             Path::Relay(_) => relays.push(candidate),
+            Path::Member(_) => {}
         }
     }
     // The newest direct link: an older one belongs to a process or an address that is going away.
@@ -91,6 +137,19 @@ fn cost(candidate: &Candidate, current: &[Path]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn plan(candidates: &[Candidate], current: &[Path]) -> Vec<Path> {
+        super::plan(candidates, current, &[])
+    }
+
+    fn member(n: u8, silent: bool) -> Candidate {
+        Candidate {
+            path: Path::Member(MemberId([n; 32])),
+            rtt: Some(Duration::from_millis(30)),
+            silent,
+            through: None,
+        }
+    }
 
     fn relay(n: u8, rtt_ms: u64, silent: bool) -> Candidate {
         Candidate {
@@ -161,6 +220,42 @@ mod tests {
         assert_eq!(plan(&[near, beyond], &[]), [near.path]);
         assert_eq!(plan(&[near, beyond, other], &[]), [near.path, other.path]);
         assert_eq!(plan(&[beyond], &[]), [beyond.path]);
+    }
+
+    #[test]
+    fn named_parents_are_used_and_nothing_beside_them() {
+        let (first, second) = (member(1, false), member(2, false));
+        let named = [second.path.parent(), first.path.parent()];
+        let candidates = [first, direct(3, false), relay(1, 5, false), second];
+        assert_eq!(super::plan(&candidates, &[], &named), [second.path, first.path]);
+    }
+
+    #[test]
+    fn while_one_named_parent_is_heard_nothing_else_is_asked() {
+        let (first, second) = (member(1, true), member(2, false));
+        let named = [first.path.parent(), second.path.parent()];
+        let candidates = [first, direct(3, false), second];
+        assert_eq!(super::plan(&candidates, &[], &named), [second.path, first.path]);
+    }
+
+    #[test]
+    fn when_no_named_parent_is_heard_the_old_rules_serve_beside_them() {
+        let silent = member(1, true);
+        let named = [silent.path.parent()];
+        let candidates = [silent, direct(3, false), relay(1, 5, false)];
+        assert_eq!(
+            super::plan(&candidates, &[], &named),
+            [silent.path, Path::Direct(LinkId(3))]
+        );
+        assert_eq!(
+            super::plan(&candidates[1..], &[], &named),
+            [Path::Direct(LinkId(3))]
+        );
+    }
+
+    #[test]
+    fn nobody_takes_from_a_member_whom_the_publisher_did_not_name() {
+        assert!(super::plan(&[member(1, false)], &[], &[]).is_empty());
     }
 
     #[test]

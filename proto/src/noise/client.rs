@@ -10,6 +10,7 @@ use quinn_proto::{
 
 use super::{
     Clock, HandshakeError, Leg, Psk, QUIC_VERSION,
+    ack_delay::with_client_ack_delay,
     binding::Context,
     exchange::{Dial, InitiatorExchange},
     key_schedule::{Level, Role},
@@ -133,7 +134,11 @@ impl crypto::ClientConfig for DialConfig {
             remote_static: self.remote_static.as_ref(),
             expected: self.expected,
         };
-        let (exchange, m1) = InitiatorExchange::start(&dial, &encode_parameters(params), &mut random)
+        let mut parameters = encode_parameters(params);
+        if self.context.leg == Leg::Relay {
+            parameters = with_client_ack_delay(parameters);
+        }
+        let (exchange, m1) = InitiatorExchange::start(&dial, &parameters, &mut random)
             .map_err(|error| ConnectError::InvalidServerName(error.to_string()))?;
         let exchange = Client {
             exchange: Some(exchange),
@@ -160,16 +165,14 @@ impl Exchange for Client {
         let answered = exchange.answer(message, (self.clock)())?;
         Ok(Received {
             transport_parameters: Some(answered.transport_parameters),
-            flights: vec![
-                Flight {
-                    message: None,
-                    keys: Some((Level::Handshake, answered.handshake_prk)),
-                },
-                Flight {
-                    message: Some(answered.m3),
-                    keys: Some((Level::Data, answered.final_prk)),
-                },
-            ],
+            flights: vec![Flight {
+                message: None,
+                keys: Some((Level::Handshake, answered.handshake_prk)),
+            }],
+            after_confirmation: vec![Flight {
+                message: Some(answered.m3),
+                keys: Some((Level::Data, answered.final_prk)),
+            }],
             finished: Some(Finished {
                 peer: answered.peer,
                 confirmation_due: true,

@@ -12,6 +12,7 @@ pub mod pairwise;
 pub mod server;
 pub mod token;
 
+mod ack_delay;
 mod error;
 mod exchange;
 mod handshake;

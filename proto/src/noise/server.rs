@@ -207,6 +207,7 @@ impl Exchange for Server {
                         message: None,
                         keys: Some((Level::Data, prk)),
                     }],
+                    after_confirmation: Vec::new(),
                     finished: Some(Finished {
                         peer,
                         confirmation_due: false,
@@ -245,6 +246,7 @@ impl Server {
                     keys: None,
                 },
             ],
+            after_confirmation: Vec::new(),
             finished: None,
             accept_key,
         })

@@ -29,6 +29,11 @@ pub(super) struct Received {
     pub(super) transport_parameters: Option<Vec<u8>>,
     /// To send, in order, each followed by a change to the level whose keys it gives.
     pub(super) flights: Vec<Flight>,
+    /// As `flights`, once the responder's confirmation has come.
+    ///
+    /// The responder forgets the keys of its confirmation when message 3 comes, so one that was lost, or came before the keys that
+    /// open it, would never come again.
+    pub(super) after_confirmation: Vec<Flight>,
     /// The peer, once the exchange is complete, and whether nothing more is due from it.
     pub(super) finished: Option<Finished>,
     /// The index and name of the key that fitted, once known.
@@ -56,6 +61,8 @@ pub(super) struct NoiseSession {
     pub(super) psk: Option<PskId>,
     pub(super) exchange: Box<dyn Exchange>,
     pub(super) flights: std::collections::VecDeque<Flight>,
+    /// What waits for the confirmation.
+    held: Vec<Flight>,
     state: State,
     reassembly: Reassembly,
     accept_key: Option<usize>,
@@ -68,7 +75,7 @@ pub(super) struct NoiseSession {
 /// How far the handshake is.
 enum State {
     Exchanging,
-    /// All keys are there; the responder's zero-length message is due.
+    /// The responder's zero-length message is due; message 3 waits for it.
     Confirming([u8; 32]),
     Finished([u8; 32]),
     Failed,
@@ -82,6 +89,7 @@ impl NoiseSession {
             psk,
             exchange,
             flights: std::collections::VecDeque::new(),
+            held: Vec::new(),
             state: State::Exchanging,
             reassembly: Reassembly::default(),
             accept_key: None,
@@ -104,6 +112,7 @@ impl NoiseSession {
                     self.psk = Some(psk);
                 }
                 self.flights.extend(received.flights);
+                self.held = received.after_confirmation;
                 if let Some(finished) = received.finished {
                     self.state = if finished.confirmation_due {
                         State::Confirming(finished.peer)
@@ -114,6 +123,7 @@ impl NoiseSession {
                 Ok(())
             }
             State::Confirming(peer) if message.is_empty() => {
+                self.flights.extend(std::mem::take(&mut self.held));
                 self.state = State::Finished(peer);
                 Ok(())
             }

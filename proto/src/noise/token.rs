@@ -14,9 +14,13 @@ use super::{Psk, PskId};
 use crate::{random::Random, time::UnixSeconds};
 
 mod filter;
+mod probe;
 mod replay;
 
-pub use self::filter::{DropReason, InitialFilter, Verdict};
+pub use self::{
+    filter::{DropReason, InitialFilter, Verdict},
+    probe::{PROBE_LEN, ProbeKey, ProbeSender},
+};
 
 /// Length of a tagged connection id in bytes; our own ids have another length ([`super::endpoint_config::CONNECTION_ID_LEN`]).
 pub const TAGGED_CID_LEN: usize = 16;
@@ -53,6 +57,12 @@ const fn seconds(unix: UnixSeconds) -> u32 {
     unix.0 as u32
 }
 
+/// Whether the seconds `made` are not too long before or after `unix`.
+fn is_about(made: u32, unix: UnixSeconds) -> bool {
+    let later = seconds(unix).wrapping_sub(made);
+    later.min(later.wrapping_neg()) <= CLOCK_DIFFERENCE_MAX
+}
+
 /// What is derived from a meeting's key for the port. The labels carry no protocol version: these formats stay, so that
 /// versions can recognise each other.
 struct TagKey {
@@ -60,6 +70,7 @@ struct TagKey {
     seal: EncryptingKey,
     open: DecryptingKey,
     notice: hmac::Key,
+    probe: ProbeKey,
 }
 
 impl TagKey {
@@ -77,6 +88,7 @@ impl TagKey {
             seal: EncryptingKey::ecb(aes()).expect("AES works on single blocks"),
             open: DecryptingKey::ecb(aes()).expect("AES works on single blocks"),
             notice: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"subrosa-silent-port-v1 notice")[..]),
+            probe: ProbeKey::new(psk),
         }
     }
 
@@ -99,8 +111,7 @@ impl TagKey {
             return false;
         }
         let made = u32::from_be_bytes([block[0], block[1], block[2], block[3]]);
-        let later = seconds(unix).wrapping_sub(made);
-        later.min(later.wrapping_neg()) <= CLOCK_DIFFERENCE_MAX
+        is_about(made, unix)
     }
 
     /// Shows that a version notice comes from a holder of the key: over the ids and versions that it names.

@@ -2,6 +2,15 @@
 
 use std::{fmt, time::Duration};
 
+use super::location::LocationBook;
+
+/// What was found out about relays beside what they and issuers sign. Empty, it supports nothing above *attested*.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// What GeoIP sources say about their addresses.
+    pub locations: LocationBook,
+}
+
 /// What supports a statement. Each level includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EvidenceLevel {
@@ -9,7 +18,7 @@ pub enum EvidenceLevel {
     Declared,
     /// L1: issuers that the policy names say so too.
     Attested,
-    /// L2: two of three GeoIP sources, which the user supplies, agree. Not gathered by this version.
+    /// L2: more than half of the GeoIP sources that the user supplies agree, and two at least.
     Located,
     /// L3: round-trip times to three or more vantage points leave no contradiction. Not gathered by this version.
     Measured,

@@ -16,6 +16,7 @@ pub mod family;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod label;
+pub mod location;
 pub mod nearest;
 pub mod permit;
 pub mod policy_file;
@@ -32,7 +33,7 @@ pub use country::Country;
 pub use country_set::CountrySet;
 pub use descriptor::Descriptor;
 pub use descriptor_book::{DescriptorBook, Inserted};
-pub use evidence::EvidenceLevel;
+pub use evidence::{Evidence, EvidenceLevel};
 pub use permit::{Permit, Route, RouteJudge};
 pub use refusal::{Clause, Refusal};
 pub use region_set::Region;

@@ -1,9 +1,11 @@
 //! Permits: the only proof that a path may carry a meeting's media.
 
 use super::{
-    Country, CountryRule, DiscoveryRule, EvidenceLevel, EvidenceRule, IssuerRule,
+    Country, CountryRule, DiscoveryRule, EvidenceLevel, IssuerRule,
     attestation::Attestation,
     descriptor::{CLOCK_SKEW_SECONDS_MAX, Descriptor, RELAY_PROTOCOL_VERSION},
+    evidence::Evidence,
+    location::{AGREEING_MIN, Location},
     refusal::{Clause, Refusal},
     signed_descriptor::VerifiedDescriptor,
     signed_policy::VerifiedPolicy,
@@ -108,17 +110,22 @@ impl RouteJudge {
         &self.policy
     }
 
-    /// Whether the relay may be dialled and used.
+    /// Whether the relay may be dialled and used, given what was found out about it.
     ///
     /// # Errors
     /// [`Refusal`] with the first clause that is against it.
-    pub fn permit(&self, descriptor: &VerifiedDescriptor, now: UnixSeconds) -> Result<Permit, Refusal> {
+    pub fn permit(
+        &self,
+        descriptor: &VerifiedDescriptor,
+        evidence: &Evidence,
+        now: UnixSeconds,
+    ) -> Result<Permit, Refusal> {
         let judged = self
             .check_expiry(now)
             .and_then(|()| self.check_relay_kind(descriptor, now))
             .and_then(|()| self.check_countries(descriptor))
             .and_then(|()| self.check_asn(descriptor))
-            .and_then(|()| self.check_evidence(descriptor, now));
+            .and_then(|()| self.check_evidence(descriptor, evidence, now));
         match judged {
             Ok((evidence, evidence_until)) => {
                 let until = descriptor.valid_until.min(evidence_until).min(self.expiry());
@@ -272,27 +279,29 @@ impl RouteJudge {
     /// The level reached and how long it lasts.
     fn check_evidence(
         &self,
-        descriptor: &Descriptor,
+        descriptor: &VerifiedDescriptor,
+        evidence: &Evidence,
         now: UnixSeconds,
     ) -> Result<(EvidenceLevel, UnixSeconds), Objection> {
         let rule = &self.policy.policy().evidence;
-        let Some(issuers) = rule.issuers() else {
-            return Ok((EvidenceLevel::Declared, UnixSeconds(u64::MAX)));
+        let until = match rule.issuers() {
+            Some(issuers) => self.check_attestations(issuers, descriptor, now)?,
+            None => UnixSeconds(u64::MAX),
         };
-        let until = self.check_attestations(issuers, descriptor, now)?;
-        match rule {
-            EvidenceRule::Declared | EvidenceRule::Attested(_) => Ok((EvidenceLevel::Attested, until)),
-            EvidenceRule::Located(_) => Err((
-                Clause::EvidenceLocated,
-                "the policy asks that GeoIP sources agree; no source was consulted".into(),
-            )),
-            EvidenceRule::Measured(_) => Err((
-                Clause::EvidenceMeasured,
-                "the policy asks that GeoIP sources agree and round-trip times were measured; \
-                 neither was done"
-                    .into(),
-            )),
+        let location = evidence.locations.judge(descriptor);
+        // Whatever the policy asks for: nobody supplies sources in order to go where they say that something is wrong.
+        if let Location::Contradicted { .. } = location {
+            return Err((Clause::EvidenceContradicted, unlocated(descriptor, &location)));
         }
+        if rule.level() >= EvidenceLevel::Located && location != Location::Agreed {
+            return Err((Clause::EvidenceLocated, unlocated(descriptor, &location)));
+        }
+        if rule.level() == EvidenceLevel::Measured {
+            let reason =
+                "the policy asks that round-trip times were measured; this version does not measure them";
+            return Err((Clause::EvidenceMeasured, reason.into()));
+        }
+        Ok((rule.level(), until))
     }
 
     /// Until when enough of the issuers say what the relay says.
@@ -362,6 +371,31 @@ fn contradiction(attestation: &Attestation, descriptor: &Descriptor) -> Option<S
                 "it declares {declared} as {axis}, the issuer {issuer} says {said}"
             ))
         })
+}
+
+/// Why GeoIP sources do not support what a relay says.
+fn unlocated(descriptor: &Descriptor, location: &Location) -> String {
+    let hosting = descriptor.hosting;
+    match location {
+        Location::Agreed => format!("GeoIP sources say {hosting}, too"),
+        Location::Contradicted {
+            against,
+            of,
+            address,
+            place,
+        } => format!(
+            "it declares {hosting} as hosting, {against} of {of} GeoIP sources say otherwise ({address}: {place})"
+        ),
+        Location::Undecided { of, .. } if *of < AGREEING_MIN => format!(
+            "the policy asks that GeoIP sources agree; {of} given, {AGREEING_MIN} at least must be (--geoip FILE)"
+        ),
+        Location::Undecided { agree, against, of } => format!(
+            "the policy asks that GeoIP sources agree: {agree} of {of} say {hosting}, {against} say otherwise"
+        ),
+        Location::NotConsulted => {
+            "the policy asks that GeoIP sources agree; they were not consulted about this relay".into()
+        }
+    }
 }
 
 fn refusal(what: &str, (clause, reason): Objection) -> Refusal {

@@ -122,7 +122,7 @@ pub enum EvidenceRule {
     Declared,
     /// L1: also the word of issuers.
     Attested(IssuerRule),
-    /// L2: also GeoIP sources. No relay passes in this version.
+    /// L2: also GeoIP sources, which each user supplies.
     Located(IssuerRule),
     /// L3: also round-trip times. No relay passes in this version.
     Measured(IssuerRule),

@@ -28,7 +28,7 @@ use crate::{
     wire::{
         bounded::{BoundedText, BoundedVec},
         framing,
-        relay_message::{DescriptorBytes, REDIRECT_MAX, Refusable, RefusalCode, RelayNotice},
+        relay_message::{DescriptorBytes, Load, REDIRECT_MAX, Refusable, RefusalCode, RelayNotice},
         stream_object::StreamHeader,
     },
 };
@@ -163,6 +163,8 @@ pub struct Relay {
     pub(super) stats: RelayStats,
     pub(super) cascade: Cascade,
     month: u64,
+    /// How much of its time the driver works, in thousandths.
+    busy_permille: u16,
     /// When to close what is left.
     drain_until: Option<Timestamp>,
 }
@@ -198,6 +200,7 @@ impl Relay {
             },
             cascade: Cascade::new(config.cascade),
             month: month_of(config.month_of),
+            busy_permille: 0,
             drain_until: None,
         }
     }
@@ -273,7 +276,23 @@ impl Relay {
     /// The driver's recent load in thousandths: how much of its time it was not waiting for input. Sets the gather
     /// window.
     pub fn handle_load(&mut self, permille: u16) {
+        self.busy_permille = permille;
         self.gather.set_load(permille);
+    }
+
+    /// How much of what it can serve is used: of that which is scarcest.
+    pub(super) fn load(&self) -> Load {
+        if self.is_draining() || self.month_is_used_up() {
+            return Load::Full;
+        }
+        let part = |used: usize, of: usize| (used as u64).saturating_mul(1_000) / (of as u64).max(1);
+        let scarcest = [
+            part(self.admitted, self.limits.sessions_max),
+            part(self.rooms.len(), self.limits.rooms_max),
+            part(self.memory_used(), self.limits.memory_bytes_max),
+            u64::from(self.busy_permille),
+        ];
+        Load::from_permille(scarcest.into_iter().max().unwrap_or(0))
     }
 
     /// To be called at the time that [`poll_timeout`](Self::poll_timeout) gave.

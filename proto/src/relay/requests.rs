@@ -75,6 +75,10 @@ impl Relay {
                 self.envelope(now, id, what, known.then_some(from), (room, to), bytes);
             }
             RelayRequest::LeaveAs { room, alias } => self.leave_as(id, room, alias),
+            RelayRequest::State => {
+                let (load, time) = (self.load(), now.unix);
+                self.notify(id, &RelayNotice::State { load, time });
+            }
         }
     }
 
@@ -182,6 +186,6 @@ fn subject(request: &RelayRequest) -> Refusable {
         | RelayRequest::LeaveAs { room, .. }
         | RelayRequest::Withdraw { room, .. }
         | RelayRequest::Unsubscribe { room, .. } => Refusable::Room(room),
-        RelayRequest::Ping { .. } => Refusable::Request,
+        RelayRequest::Ping { .. } | RelayRequest::State => Refusable::Request,
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     wire::{
         framing::FrameReader,
         media_packet::{MediaHeader, MediaKind},
-        relay_message::{ENVELOPE_BYTES_MAX, Refusable, RefusalCode, RelayNotice, RelayRequest},
+        relay_message::{ENVELOPE_BYTES_MAX, Load, Refusable, RefusalCode, RelayNotice, RelayRequest},
         stream_object::StreamHeader,
     },
 };

@@ -78,6 +78,7 @@ impl Relay {
             | RelayNotice::Envelope { .. }
             | RelayNotice::Through { .. }
             | RelayNotice::Observed { .. }
+            | RelayNotice::State { .. }
             | RelayNotice::Pong { .. } => {}
         }
     }

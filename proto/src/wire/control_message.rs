@@ -19,10 +19,12 @@ use crate::{
         name::Name,
         operation::SignedOperation,
     },
+    mesh::hole_punch::{Mapping, Stage},
     wire::{
         bounded::{BoundedBytes, BoundedText, BoundedVec},
         codec::{self, DecodeError},
         door_message::DoorMessage,
+        forwarding_message::ForwardingMessage,
         moderation::Moderation,
     },
 };
@@ -44,6 +46,9 @@ pub const HEADS_MAX: usize = 8;
 /// Room secrets of before that a member keeps. Reason: with the present one and the lobby's, twice over at midnight, they
 /// make as many rooms as a session may have at a relay; with the lobby's key, they open a port.
 pub const FORMER_SECRETS_MAX: usize = 4;
+/// Addresses at which relays see a member. Reason: one for each address family; more only tell that the NAT gives every
+/// destination another port.
+pub const SEEN_MAX: usize = 2;
 /// Bytes of a ticket's text.
 pub const TICKET_BYTES_MAX: usize = 6_144;
 
@@ -172,6 +177,19 @@ pub struct WantCheckpoint {
     pub lacking: u64,
 }
 
+/// A search for a way between two NATs (`proto/spec/control.md`, Punching).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Punch {
+    /// How far the sender is.
+    pub stage: Stage,
+    /// Which search between the two this is.
+    pub search: u8,
+    /// Whether the sender's NAT gives every destination another port.
+    pub mapping: Mapping,
+    /// Where relays see the sender.
+    pub seen: BoundedVec<WireAddress, SEEN_MAX>,
+}
+
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ControlMessage {
@@ -228,6 +246,10 @@ pub enum ControlMessage {
     WantCheckpoint(WantCheckpoint),
     /// Your frames come, but not their key.
     WantKey,
+    /// See [`ForwardingMessage`].
+    Forwarding(Box<ForwardingMessage>),
+    /// See [`Punch`].
+    Punch(Punch),
 }
 
 #[cfg(test)]

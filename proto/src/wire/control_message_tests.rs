@@ -3,6 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::{
+    mesh::route_planner::Parent,
+    wire::forwarding_message::{ForwardRefusal, NEIGHBOURS_MAX, Offer, TAKEN_MAX},
+};
 
 fn address() -> impl Strategy<Value = WireAddress> {
     prop_oneof![
@@ -18,6 +22,57 @@ fn addresses() -> impl Strategy<Value = Addresses> {
 fn heads() -> impl Strategy<Value = Heads> {
     proptest::collection::vec(any::<[u8; 32]>().prop_map(OperationHash), 0..=HEADS_MAX)
         .prop_map(|list| list.try_into().unwrap())
+}
+
+fn parent() -> impl Strategy<Value = Parent> {
+    prop_oneof![
+        Just(Parent::Direct),
+        any::<[u8; 32]>().prop_map(|relay| Parent::Relay(RelayId(relay))),
+        any::<[u8; 32]>().prop_map(|member| Parent::Member(MemberId(member))),
+    ]
+}
+
+fn forwarding() -> impl Strategy<Value = ForwardingMessage> {
+    let id = || any::<[u8; 32]>().prop_map(MemberId);
+    let taken = proptest::collection::vec((id(), any::<u32>()), 0..=TAKEN_MAX);
+    let neighbours = proptest::collection::vec((id(), any::<u16>()), 0..=NEIGHBOURS_MAX);
+    let offer = (any::<u32>(), taken, neighbours).prop_map(|(budget_kbps, taken, neighbours)| Offer {
+        budget_kbps,
+        taken: taken.try_into().unwrap(),
+        neighbours: neighbours.try_into().unwrap(),
+    });
+    let content =
+        || proptest::collection::vec(any::<u8>(), 0..64).prop_map(|bytes| bytes.try_into().unwrap());
+    prop_oneof![
+        offer.prop_map(ForwardingMessage::Offer),
+        proptest::collection::vec(parent(), 0..=2)
+            .prop_map(|parents| ForwardingMessage::Route(parents.try_into().unwrap())),
+        parent().prop_map(ForwardingMessage::Failed),
+        id().prop_map(ForwardingMessage::Subscribe),
+        id().prop_map(ForwardingMessage::Unsubscribe),
+        (id(), any::<u8>()).prop_map(|(member, depth)| ForwardingMessage::Serving(member, depth)),
+        id().prop_map(|member| ForwardingMessage::Refused(member, ForwardRefusal::TooDeep)),
+        (id(), content()).prop_map(|(member, bytes)| ForwardingMessage::Carry(member, bytes)),
+        (id(), content()).prop_map(|(member, bytes)| ForwardingMessage::Carried(member, bytes)),
+    ]
+}
+
+fn punch() -> impl Strategy<Value = ControlMessage> {
+    let stage = prop_oneof![Just(Stage::Wish), Just(Stage::Ready)];
+    let mapping = prop_oneof![
+        Just(Mapping::Same),
+        Just(Mapping::Unknown),
+        Just(Mapping::PerDestination)
+    ];
+    let seen = proptest::collection::vec(address(), 0..=SEEN_MAX);
+    (stage, any::<u8>(), mapping, seen).prop_map(|(stage, search, mapping, seen)| {
+        ControlMessage::Punch(Punch {
+            stage,
+            search,
+            mapping,
+            seen: seen.try_into().unwrap(),
+        })
+    })
 }
 
 fn message() -> impl Strategy<Value = ControlMessage> {
@@ -71,6 +126,8 @@ fn message() -> impl Strategy<Value = ControlMessage> {
         hello,
         Just(ControlMessage::Waiting),
         Just(ControlMessage::WantKey),
+        forwarding().prop_map(|message| ControlMessage::Forwarding(Box::new(message))),
+        punch(),
         Just(ControlMessage::Refused(RefusalReason::Locked)),
         welcome.prop_map(|welcome| ControlMessage::Welcome(Box::new(welcome))),
         grant.prop_map(ControlMessage::RoomSecret),

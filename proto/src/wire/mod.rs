@@ -5,6 +5,7 @@ pub mod bounded;
 pub mod codec;
 pub mod control_message;
 pub mod door_message;
+pub mod forwarding_message;
 pub mod framing;
 pub mod line;
 pub mod media_packet;

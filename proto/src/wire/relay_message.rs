@@ -7,6 +7,7 @@ use bincode::{Decode, Encode};
 
 use crate::{
     ids::{Alias, RoomId, TrackAlias},
+    time::UnixSeconds,
     wire::{
         bounded::{BoundedBytes, BoundedText, BoundedVec},
         codec::{self, DecodeError},
@@ -133,6 +134,8 @@ pub enum RelayRequest {
         /// The client's alias.
         alias: Alias,
     },
+    /// Answered by [`RelayNotice::State`].
+    State,
 }
 
 /// Relay → client.
@@ -249,6 +252,54 @@ pub enum RelayNotice {
         /// Whether it ends soon.
         draining: bool,
     },
+    /// The answer to [`RelayRequest::State`].
+    State {
+        /// How much of what the relay can serve is used.
+        load: Load,
+        /// The relay's clock. Nothing is decided by it; whoever asks may find that its own clock is wrong.
+        time: UnixSeconds,
+    },
+}
+
+/// How much of what a relay can serve is used, in steps so coarse that they tell of nobody's coming and going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub enum Load {
+    /// Less than a quarter.
+    Idle,
+    /// A quarter or more.
+    Light,
+    /// Half or more.
+    Half,
+    /// Three quarters or more.
+    Heavy,
+    /// All: newcomers are refused, or will be soon.
+    Full,
+}
+
+impl Load {
+    /// From thousandths.
+    #[must_use]
+    pub const fn from_permille(permille: u64) -> Self {
+        match permille {
+            0..250 => Self::Idle,
+            250..500 => Self::Light,
+            500..750 => Self::Half,
+            750..1_000 => Self::Heavy,
+            _ => Self::Full,
+        }
+    }
+
+    /// The stable name, in snake case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Light => "light",
+            Self::Half => "half",
+            Self::Heavy => "heavy",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// What was refused.
@@ -481,6 +532,7 @@ impl RelayNotice {
             | Self::Draining { .. }
             | Self::Pong { .. }
             | Self::Observed { .. }
+            | Self::State { .. }
             | Self::Through { .. } => None,
         }
     }

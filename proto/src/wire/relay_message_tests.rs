@@ -58,6 +58,7 @@ fn request() -> impl Strategy<Value = RelayRequest> {
             }
         }),
         (room(), alias()).prop_map(|(room, alias)| RelayRequest::LeaveAs { room, alias }),
+        Just(RelayRequest::State),
     ]
 }
 
@@ -116,6 +117,10 @@ fn notice() -> impl Strategy<Value = RelayNotice> {
                 rtt_us,
                 draining,
             }
+        }),
+        (0..1_200_u64, any::<u64>()).prop_map(|(permille, time)| RelayNotice::State {
+            load: Load::from_permille(permille),
+            time: UnixSeconds(time),
         }),
         any::<([u8; 4], u16)>().prop_map(|(ip, port)| RelayNotice::Observed {
             address: WireAddress::V4(ip, port)

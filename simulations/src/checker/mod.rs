@@ -6,6 +6,7 @@ mod convergence;
 mod conversation;
 mod cost;
 mod delivery;
+mod forwarding;
 pub(crate) mod jurisdiction;
 mod recovery;
 mod timeline;
@@ -29,6 +30,7 @@ use self::{
     conversation::ConversationChecker,
     cost::Cost,
     delivery::Delivery,
+    forwarding::Forwarding,
     jurisdiction::Jurisdiction,
     recovery::{Everybody, Recovery},
     timeline::Timeline,
@@ -73,6 +75,7 @@ pub(crate) struct Checkers {
     delivery: Delivery,
     conversation: ConversationChecker,
     bounds: Bounds,
+    forwarding: Forwarding,
     recovery: Recovery,
     cost: Cost,
     unexplained: Unexplained,
@@ -95,6 +98,7 @@ impl Checkers {
             delivery: Delivery::new(scenario, path),
             conversation: ConversationChecker::new(names.len()),
             bounds: Bounds::new(names.len()),
+            forwarding: Forwarding::new(scenario),
             recovery: Recovery::new(&scenario.expect),
             cost: Cost::new(),
             unexplained: Unexplained::new(scenario.expect.every_frame_explained, names.len()),
@@ -176,6 +180,12 @@ impl Checkers {
 
     pub(crate) fn packet_to_relay(&mut self, at: Timestamp, relay: usize) {
         self.jurisdiction.packet(at, relay, &mut self.violations);
+    }
+
+    /// A node sends on what somebody else sealed.
+    pub(crate) fn forwarded(&mut self, at: Timestamp, node: usize, bytes: usize) {
+        self.forwarding
+            .forwarded(at, node, bytes, &mut self.violations, &self.names);
     }
 
     pub(crate) fn mark(&mut self, at: Timestamp, name: &str) {
@@ -366,6 +376,8 @@ impl Checkers {
                 self.violations.add(at, "expectation", &what);
             }
         }
+        self.forwarding
+            .finish(at, &self.delivery.expect, &mut self.violations, &self.names);
         for expected in &self.delivery.expect.events {
             if !self.timeline.has(&expected.who, &expected.event) {
                 let what = format!("{} was not told `{}`", expected.who, expected.event);
@@ -389,6 +401,7 @@ impl Checkers {
             scenario: scenario.name.clone(),
             summary: scenario.summary.clone(),
             seed,
+            transport: scenario.transport,
             loss_percent: scenario.network.loss_percent,
             rtt_ms: scenario.network.rtt_ms,
             seconds: scenario.seconds,
@@ -399,6 +412,7 @@ impl Checkers {
                 frames_due,
                 frames_excused,
                 lines: self.conversation.delivered(),
+                forwarded: self.forwarding.frames(),
                 healed_ms_max: self.recovery.slowest().as_millis().try_into().unwrap_or(u64::MAX),
                 ..self.bounds.figures()
             },

@@ -110,6 +110,7 @@ fn describe_conversation(event: &ConversationEvent, name: impl Fn(MemberId) -> S
 fn describe_path(path: &RoutePath) -> String {
     match path {
         RoutePath::Direct => "direct".to_owned(),
+        RoutePath::Member { name, .. } => format!("over {name}"),
         RoutePath::Relay {
             operator,
             hosting,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use subrosa_sim::{
     run,
     scenario::{MemberSpec, NetworkSpec, RelaySpec, Scenario},
+    transport::TransportKind,
 };
 
 /// Between two who come.
@@ -31,6 +32,9 @@ pub(crate) struct Bench {
     /// All hide behind one relay, instead of links from each to each.
     #[arg(long)]
     relayed: bool,
+    /// What carries links.
+    #[arg(long, value_enum, default_value = "modelled")]
+    transport: TransportKind,
     /// One JSON object per number of nodes, on a line of its own.
     #[arg(long)]
     json: bool,
@@ -141,6 +145,7 @@ impl Bench {
             name: format!("bench {nodes}"),
             summary: "How fast the simulator is".to_owned(),
             seconds,
+            transport: self.transport,
             network: NetworkSpec::default(),
             members: (0..nodes).map(member).collect(),
             relays: if self.relayed {

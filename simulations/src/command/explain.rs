@@ -3,7 +3,9 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use subrosa_sim::{explain::explain, scenario::Scenario, sweep::store::write_whole};
+use subrosa_sim::{
+    explain::explain, scenario::Scenario, sweep::store::write_whole, transport::TransportKind,
+};
 
 /// See the module.
 #[derive(Args)]
@@ -22,6 +24,9 @@ pub(crate) struct Explain {
     /// Round-trip time in milliseconds, instead of the scenario's.
     #[arg(long)]
     rtt: Option<f64>,
+    /// What carries links, instead of the scenario's.
+    #[arg(long, value_enum)]
+    transport: Option<TransportKind>,
 }
 
 impl Explain {
@@ -41,6 +46,7 @@ impl Explain {
         let mut scenario = Scenario::read(&self.scenario)?;
         scenario.network.loss_percent = self.loss.unwrap_or(scenario.network.loss_percent);
         scenario.network.rtt_ms = self.rtt.unwrap_or(scenario.network.rtt_ms);
+        scenario.transport = self.transport.unwrap_or(scenario.transport);
         let explanation = explain(&scenario, self.seed)?;
         print!("{}", explanation.text());
         if let Some(path) = &self.html {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use subrosa_sim::{report::Report, run, scenario::Scenario};
+use subrosa_sim::{report::Report, run, scenario::Scenario, transport::TransportKind};
 
 /// See the module.
 #[derive(Args)]
@@ -27,6 +27,9 @@ pub(crate) struct Run {
     /// Round-trip time in milliseconds, instead of the scenario's.
     #[arg(long)]
     rtt: Option<f64>,
+    /// What carries links, instead of the scenario's.
+    #[arg(long, value_enum)]
+    transport: Option<TransportKind>,
     /// Runs at a time.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
@@ -86,6 +89,7 @@ impl Run {
         let network = &mut scenario.network;
         network.loss_percent = self.loss.unwrap_or(network.loss_percent);
         network.rtt_ms = self.rtt.unwrap_or(network.rtt_ms);
+        scenario.transport = self.transport.unwrap_or(scenario.transport);
         run(&scenario, seed)
     }
 
@@ -107,8 +111,12 @@ impl Run {
 
 /// The command that repeats a run.
 fn command(path: &Path, report: &Report) -> String {
+    let transport = match report.transport {
+        TransportKind::Modelled => "",
+        TransportKind::Quic => " --transport quic",
+    };
     format!(
-        "cargo run -p subrosa-sim -- run {} --seed {} --loss {} --rtt {}",
+        "cargo run -p subrosa-sim -- run {} --seed {} --loss {} --rtt {}{transport}",
         path.display(),
         report.seed,
         report.loss_percent,

@@ -253,6 +253,7 @@ impl Recorder {
     ) -> Kind {
         let paths = paths.iter().map(|path| match path {
             RoutePath::Direct => None,
+            RoutePath::Member { name, .. } => Some(name.clone()),
             RoutePath::Relay { operator, .. } => Some(operator.clone()),
         });
         let paths: Vec<Option<String>> = paths.collect();

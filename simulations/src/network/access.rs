@@ -7,9 +7,12 @@ use subrosa_proto::{random::Random, time::Timestamp};
 
 use super::loss::{LossProcess, LossSpec};
 
-/// What every packet carries beside its payload: IPv4 and UDP headers (28), QUIC's short header with a connection id of 8
+/// What every packet of the modelled transport carries beside its payload: IPv4 and UDP headers (28), QUIC's short header with a connection id of 8
 /// bytes and a packet number of 2 (RFC 9000 §17.3.1), AEAD tag (16), frame header (3; RFC 9221 §4).
-pub(super) const OVERHEAD_BYTES: usize = 28 + 11 + 16 + 3;
+pub(super) const MODELLED_OVERHEAD_BYTES: usize = 28 + 11 + 16 + 3;
+
+/// What IPv4 and UDP add to a datagram.
+pub(super) const UDP_OVERHEAD_BYTES: usize = 28;
 
 /// A class of access links, as a scenario may state its own.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -178,6 +181,13 @@ impl Access {
     }
 }
 
+impl Queue {
+    /// Its rate, in kbit/s.
+    pub(super) fn kbps(&self) -> u32 {
+        u32::try_from(self.kbps).unwrap_or(u32::MAX)
+    }
+}
+
 /// One direction: first in, first out, what does not fit is dropped (drop-tail).
 pub(super) struct Queue {
     kbps: u64,
@@ -212,22 +222,22 @@ impl Queue {
         micros.saturating_mul(self.kbps) / 8_000
     }
 
-    /// How long a packet of `bytes` would take to pass if it came now.
+    /// How long a packet of `bytes` on the wire would take to pass if it came now.
     pub(super) fn wait(&self, now: Timestamp, bytes: usize) -> Duration {
         self.free_at.saturating_since(now) + self.serialization(bytes)
     }
 
     fn serialization(&self, bytes: usize) -> Duration {
-        let bits = (bytes + OVERHEAD_BYTES) as u64 * 8_000;
+        let bits = bytes as u64 * 8_000;
         Duration::from_micros(bits.div_ceil(self.kbps))
     }
 
-    /// A packet of `bytes` comes. When its last byte leaves, or `None` if it does not fit.
+    /// A packet of `bytes` on the wire comes. When its last byte leaves, or `None` if it does not fit.
     ///
     /// What must arrive (`reliable`) is not dropped: what does not fit waits with its sender, in order, as QUIC's streams
     /// do when their packets are lost to a full queue. Meanwhile no datagram fits.
     pub(super) fn offer(&mut self, now: Timestamp, bytes: usize, reliable: bool) -> Option<Timestamp> {
-        let waiting = self.waiting(now) + (bytes + OVERHEAD_BYTES) as u64;
+        let waiting = self.waiting(now) + bytes as u64;
         if waiting > self.bytes_max {
             if !reliable {
                 self.dropped += 1;
@@ -261,7 +271,7 @@ mod tests {
     #[test]
     fn delay_grows_under_load_up_to_the_bound() {
         // 1,000 bytes on the wire take 8 ms at 1 Mbit/s; four fit.
-        let (mut queue, payload) = (queue(1_000, 4_000), 1_000 - OVERHEAD_BYTES);
+        let (mut queue, payload) = (queue(1_000, 4_000), 1_000);
         for n in 1..=4 {
             assert_eq!(queue.offer(at(0), payload, false), Some(at(8_000 * n)));
         }
@@ -274,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_must_arrive_waits_with_its_sender() {
-        let (mut queue, payload) = (queue(1_000, 2_000), 1_000 - OVERHEAD_BYTES);
+        let (mut queue, payload) = (queue(1_000, 2_000), 1_000);
         for n in 1..=5 {
             assert_eq!(queue.offer(at(0), payload, true), Some(at(8_000 * n)));
         }

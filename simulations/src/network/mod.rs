@@ -15,11 +15,14 @@ use std::{
 use subrosa_proto::{random::Random, time::Timestamp};
 
 use self::{
-    access::{Access, AccessSpec, OVERHEAD_BYTES, Queue},
+    access::{Access, AccessSpec, MODELLED_OVERHEAD_BYTES, Queue, UDP_OVERHEAD_BYTES},
     loss::LossProcess,
     region::Region,
 };
-use crate::scenario::{Action, NetworkSpec, Scenario};
+use crate::{
+    scenario::{Action, NetworkSpec, Scenario},
+    transport::TransportKind,
+};
 
 /// A machine of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +85,8 @@ pub struct Network {
     walls: BTreeSet<(Place, Place)>,
     /// The scenario's own classes of access links.
     accesses: Vec<AccessSpec>,
+    /// What each packet carries beside what the transport hands over.
+    overhead_bytes: usize,
 }
 
 impl Network {
@@ -130,6 +135,10 @@ impl Network {
             silent: BTreeSet::new(),
             walls: BTreeSet::new(),
             accesses: scenario.accesses.clone(),
+            overhead_bytes: match scenario.transport {
+                TransportKind::Modelled => MODELLED_OVERHEAD_BYTES,
+                TransportKind::Quic => UDP_OVERHEAD_BYTES,
+            },
         })
     }
 
@@ -287,8 +296,9 @@ impl Network {
 
     /// A datagram of `bytes` is sent. When it comes to the receiver's access link ([`Self::arrive`]), or that it is lost.
     pub fn datagram(&mut self, now: Timestamp, from: Place, to: Place, bytes: usize) -> Option<Timestamp> {
+        let bytes = bytes + self.overhead_bytes;
         let site = self.site(from);
-        self.sites[site].traffic.up_bytes += (bytes + OVERHEAD_BYTES) as u64;
+        self.sites[site].traffic.up_bytes += bytes as u64;
         let sent = match &mut self.sites[site].access {
             Some(access) => access.up.offer(now, bytes, false)?,
             None => now,
@@ -307,8 +317,9 @@ impl Network {
 
     /// A packet of `bytes` is sent that is repeated until it arrives. When it comes to the receiver's access link.
     pub fn reliable(&mut self, now: Timestamp, from: Place, to: Place, bytes: usize) -> Timestamp {
+        let bytes = bytes + self.overhead_bytes;
         let site = self.site(from);
-        self.sites[site].traffic.up_bytes += (bytes + OVERHEAD_BYTES) as u64;
+        self.sites[site].traffic.up_bytes += bytes as u64;
         let sent = match &mut self.sites[site].access {
             Some(access) => access.up.offer(now, bytes, true).unwrap_or(now),
             None => now,
@@ -330,9 +341,10 @@ impl Network {
     /// When a handshake's packet arrives that is sent at `at`, which may lie ahead. It waits for what is in the queues now, but
     /// takes no place in them: what is sent until then must not wait for it.
     pub fn handshake(&mut self, at: Timestamp, from: Place, to: Place, bytes: usize) -> Timestamp {
+        let bytes = bytes + self.overhead_bytes;
         let (up, down) = (self.site(from), self.site(to));
-        self.sites[up].traffic.up_bytes += (bytes + OVERHEAD_BYTES) as u64;
-        self.sites[down].traffic.down_bytes += (bytes + OVERHEAD_BYTES) as u64;
+        self.sites[up].traffic.up_bytes += bytes as u64;
+        self.sites[down].traffic.down_bytes += bytes as u64;
         let waits = |queue: Option<&Queue>| queue.map_or(Duration::ZERO, |queue| queue.wait(at, bytes));
         let sent = waits(self.sites[up].access.as_ref().map(|access| &access.up));
         let taken = waits(self.sites[down].access.as_ref().map(|access| &access.down));
@@ -347,6 +359,7 @@ impl Network {
 
     /// A packet comes to the receiver's access link: when it has passed it, or that it did not fit.
     pub fn arrive(&mut self, now: Timestamp, to: Place, bytes: usize, reliable: bool) -> Option<Timestamp> {
+        let bytes = bytes + self.overhead_bytes;
         let site = self.site(to);
         match &mut self.sites[site].access {
             Some(access) => access.down.offer(now, bytes, reliable),
@@ -356,8 +369,9 @@ impl Network {
 
     /// A packet was delivered.
     pub fn received(&mut self, at: Place, bytes: usize) {
+        let bytes = bytes + self.overhead_bytes;
         let site = self.site(at);
-        self.sites[site].traffic.down_bytes += (bytes + OVERHEAD_BYTES) as u64;
+        self.sites[site].traffic.down_bytes += bytes as u64;
     }
 
     /// What a machine sent and received so far.
@@ -390,6 +404,14 @@ pub struct QueueFigures {
     pub held_bytes_max: u64,
     /// Datagrams that did not fit.
     pub dropped: u64,
+}
+
+impl Network {
+    /// What a place can send, in kbit/s; `None` without an access link.
+    pub(crate) fn uplink_kbps(&self, place: Place) -> Option<u32> {
+        let site = &self.sites[self.site(place)];
+        site.access.as_ref().map(|access| access.up.kbps())
+    }
 }
 
 impl Site {

@@ -1,18 +1,29 @@
 //! What happens to devices and places: they sleep, change networks, and relays of a region go dark.
 
+use std::time::Duration;
+
 use subrosa_proto::{meeting::participant::Participant, time::Timestamp};
 
-use super::{Occurrence, World, transport::IDLE_TIMEOUT};
+use super::{Occurrence, World};
 use crate::{
     network::Place,
-    pipe::{PipeId, Side},
+    transport::{PipeId, Side},
 };
+
+/// A device that sleeps for longer has no links when it wakes (the idle timeout of `proto/src/quic`).
+const OVERSLEPT: Duration = Duration::from_secs(5);
 
 impl World<'_> {
     /// What happens, unless it happens to somebody who sleeps: then it waits, and datagrams are lost.
     pub(crate) fn awake(&mut self, occurrence: Occurrence) -> Option<Occurrence> {
         let sleeper = match &occurrence {
-            Occurrence::NodeTimer(index) | Occurrence::DialFailed(index, ..) => Some(*index),
+            Occurrence::NodeTimer(index)
+            | Occurrence::DialFailed(index, ..)
+            | Occurrence::ConnectionTimer(Place::Node(index), ..) => Some(*index),
+            Occurrence::Udp(udp) => match udp.to {
+                Place::Node(index) => Some(index),
+                Place::Relay(_) => None,
+            },
             Occurrence::Up(pipe, side, ..)
             | Occurrence::Control(pipe, side, _)
             | Occurrence::Datagram(pipe, side, _)
@@ -25,7 +36,8 @@ impl World<'_> {
         };
         match occurrence {
             Occurrence::NodeTimer(_) => self.nodes[index].timer_at = None,
-            Occurrence::Datagram(..) => {}
+            // Connections' timers are looked at when it wakes.
+            Occurrence::Datagram(..) | Occurrence::Udp(_) | Occurrence::ConnectionTimer(..) => {}
             other => self.nodes[index].missed.push(other),
         }
         None
@@ -46,7 +58,7 @@ impl World<'_> {
         self.network.silence(Place::Node(index), true);
         self.checkers.away(self.now, index);
         self.queue.plan(
-            self.now + IDLE_TIMEOUT,
+            self.now + OVERSLEPT,
             Occurrence::Overslept(index, self.nodes[index].run, self.now),
         );
     }
@@ -57,10 +69,7 @@ impl World<'_> {
         if node.run != run || node.asleep != Some(since) {
             return;
         }
-        for (pipe, side) in node.links.values().copied().collect::<Vec<_>>() {
-            self.pipes[pipe.0].dead = true;
-            self.queue.plan(self.now, Occurrence::Down(pipe, 1 - side));
-        }
+        self.transport.overslept(self, index);
     }
 
     pub(crate) fn wake(&mut self, index: usize) {
@@ -69,17 +78,7 @@ impl World<'_> {
         };
         self.network.silence(Place::Node(index), false);
         self.checkers.back(self.now, index);
-        // Its own links' timers find out that they are dead.
-        let links: Vec<(PipeId, Side)> = self.nodes[index].links.values().copied().collect();
-        for (pipe, side) in links {
-            if self.pipes[pipe.0].dead {
-                self.bring_down(pipe, side);
-            }
-        }
-        for missed in std::mem::take(&mut self.nodes[index].missed) {
-            self.queue.plan(self.now, missed);
-        }
-        self.release_pipes();
+        self.transport.woke(self, index);
         self.plan_node_timer(index);
     }
 
@@ -87,14 +86,7 @@ impl World<'_> {
     pub(crate) fn move_node(&mut self, index: usize, region: Option<&str>, access: Option<&str>) {
         let relocated = self.network.relocate(Place::Node(index), region, access);
         debug_assert!(relocated.is_ok(), "checked when the scenario was read");
-        let links: Vec<(PipeId, Side)> = self.nodes[index].links.values().copied().collect();
-        for (pipe, _) in links {
-            self.pipes[pipe.0].dead = true;
-            for side in 0..2 {
-                self.queue
-                    .plan(self.now + IDLE_TIMEOUT, Occurrence::Down(pipe, side));
-            }
-        }
+        self.transport.moved(self, index);
         self.checkers.away(self.now, index);
         self.checkers.back(self.now, index);
         let node = &mut self.nodes[index];
@@ -116,7 +108,7 @@ impl World<'_> {
                 self.relays[index].start();
             } else if self.relays[index].relay.is_some() {
                 self.relays[index].stop();
-                self.orphan_pipes(Place::Relay(index));
+                self.transport.ended(self, Place::Relay(index));
             }
         }
     }

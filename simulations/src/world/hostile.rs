@@ -13,10 +13,7 @@ use subrosa_proto::{
 };
 
 use super::{Occurrence, World};
-use crate::{
-    network::Place,
-    pipe::{PipeId, Side},
-};
+use crate::{network::Place, transport::LinkEnd};
 
 /// What a relay does to datagrams that it forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -43,23 +40,41 @@ pub(crate) struct Habit {
     pub(crate) time: Duration,
 }
 
+/// What becomes of a datagram at a hostile relay.
+pub(crate) struct Mistreated {
+    /// Goes on now.
+    pub(crate) at_once: Option<Vec<u8>>,
+    /// Each goes on after so long.
+    pub(crate) later: Vec<(Duration, Vec<u8>)>,
+}
+
 impl World<'_> {
     /// A relay forwards a datagram, as it is its habit.
-    pub(crate) fn forward(&mut self, index: usize, pipe: PipeId, side: Side, mut bytes: Vec<u8>) {
-        let mut held = Duration::ZERO;
+    pub(crate) fn forward(&mut self, index: usize, end: LinkEnd, bytes: Vec<u8>) {
+        let Mistreated { at_once, later } = self.mistreat(index, bytes);
+        for (held, bytes) in later {
+            let again = Occurrence::Forward(index, end, bytes);
+            self.queue.plan(self.now + held, again);
+        }
+        if let Some(bytes) = at_once {
+            self.transport
+                .send_datagram(self, Place::Relay(index), end, bytes);
+        }
+    }
+
+    /// What a relay makes of a datagram that it forwards.
+    pub(crate) fn mistreat(&mut self, index: usize, mut bytes: Vec<u8>) -> Mistreated {
+        let (mut held, mut later) = (Duration::ZERO, Vec::new());
         for habit in self.relays[index].habits.clone() {
             let mut draw = || (self.hostile.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
             if draw() * 100.0 >= habit.percent {
                 continue;
             }
             match habit.how {
-                Misdeed::Drop => return,
+                Misdeed::Drop => return Mistreated { at_once: None, later },
                 Misdeed::Delay => held += habit.time,
                 Misdeed::Reorder => held += habit.time.mul_f64(draw()),
-                Misdeed::Replay => {
-                    let again = Occurrence::Forward(pipe, side, bytes.clone());
-                    self.queue.plan(self.now + habit.time, again);
-                }
+                Misdeed::Replay => later.push((habit.time, bytes.clone())),
                 Misdeed::Tamper => {
                     if let Some(last) = bytes.last_mut() {
                         *last ^= 1;
@@ -68,11 +83,13 @@ impl World<'_> {
             }
         }
         if held.is_zero() {
-            self.send_datagram(pipe, side, bytes);
-        } else {
-            self.queue
-                .plan(self.now + held, Occurrence::Forward(pipe, side, bytes));
+            return Mistreated {
+                at_once: Some(bytes),
+                later,
+            };
         }
+        later.push((held, bytes));
+        Mistreated { at_once: None, later }
     }
 
     /// A node that will equivocate keeps the operations that it is told.
@@ -106,11 +123,10 @@ impl World<'_> {
         ) else {
             return;
         };
-        let links: Vec<_> = node.links.iter().map(|(link, end)| (*link, *end)).collect();
-        let links = links
-            .into_iter()
-            .filter(|(_, (pipe, side))| matches!(self.pipes[pipe.0].ends[1 - *side].place, Place::Node(_)));
-        let links: Vec<_> = links.map(|(link, _)| link).collect();
+        let here = Place::Node(index);
+        let links = node.links.iter();
+        let links = links.filter(|(_, end)| self.transport.leads_to_member(self, here, **end));
+        let links: Vec<_> = links.map(|(link, _)| *link).collect();
         for (turn, link) in links.into_iter().enumerate() {
             let operation = if turn % 2 == 0 { one.clone() } else { other.clone() };
             if let Ok(operations) = vec![operation].try_into() {

@@ -8,8 +8,8 @@ mod outputs;
 pub(crate) mod planted;
 mod relay_site;
 mod script;
+mod sealed;
 mod speech;
-mod transport;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -19,24 +19,24 @@ use subrosa_proto::{
     meeting::participant::{DialId, Participant},
     noise::PskId,
     random::Random,
-    time::Timestamp,
+    time::{Now, Timestamp},
 };
 
 use self::{
-    node::Node,
+    node::{Node, unix},
     relay_site::RelaySite,
+    sealed::Sealed,
     speech::{Microphone, Talkspurts},
-    transport::Packet,
 };
 use crate::{
     checker::Checkers,
     event_queue::EventQueue,
     explain::recorder::Recorder,
     network::{Network, Place},
-    pipe::{Pipe, PipeId, Side},
     report::{MachineFigures, Report},
     scenario::{Scenario, Speech},
     trace::Trace,
+    transport::{LinkEnd, Packet, Pipe, PipeId, QuicState, Side, Transport, Udp},
 };
 
 /// A frame of speech every so often.
@@ -57,7 +57,7 @@ pub(crate) enum Occurrence {
     /// A microphone has a frame.
     Microphone(usize),
     /// Message 1 of a handshake arrives.
-    Knock(Knock),
+    Knock(Box<Knock>),
     /// An end's handshake finished; `dial` at the dialler's.
     Up(PipeId, Side, Option<DialId>, Option<PskId>),
     /// A dial is given up.
@@ -71,7 +71,13 @@ pub(crate) enum Occurrence {
     /// A packet comes to the access link of an end's machine.
     AtAccess(PipeId, Side, Packet),
     /// A relay sends on what it held back.
-    Forward(PipeId, Side, Vec<u8>),
+    Forward(usize, LinkEnd, Vec<u8>),
+    /// A UDP datagram arrives.
+    Udp(Box<Udp>),
+    /// A UDP datagram comes to the access link of a machine.
+    UdpAtAccess(Box<Udp>),
+    /// A QUIC connection's timer: on which machine, in which process, which connection.
+    ConnectionTimer(Place, u32, usize),
     /// A device sleeps too long for its links.
     Overslept(usize, u32, Timestamp),
     /// An end learns that the pipe is gone.
@@ -111,9 +117,16 @@ pub(crate) struct World<'a> {
     /// Which node a member is.
     pub(crate) ids: BTreeMap<MemberId, usize>,
     pub(crate) relays: Vec<RelaySite>,
+    /// What carries links.
+    pub(crate) transport: &'static dyn Transport,
+    /// The modelled transport's links.
     pub(crate) pipes: Vec<Pipe>,
+    /// The other transport's endpoints and connections.
+    pub(crate) quic: QuicState,
     pub(crate) trace: Trace,
     pub(crate) checkers: Checkers,
+    /// Who sealed what is on its way.
+    pub(crate) sealed: Sealed,
 }
 
 impl<'a> World<'a> {
@@ -165,9 +178,15 @@ impl<'a> World<'a> {
                 .collect(),
             nodes,
             relays,
+            transport: scenario.transport.transport(),
             pipes: Vec::new(),
+            quic: QuicState::new({
+                root[31] = b'q';
+                root
+            }),
             trace: Trace::default(),
             checkers,
+            sealed: Sealed::default(),
         })
     }
 
@@ -196,6 +215,7 @@ impl<'a> World<'a> {
             debug_assert!(at >= self.now, "time goes forward");
             self.now = at;
             self.handle(occurrence);
+            self.transport.flush(self);
         }
         self.now = end;
     }
@@ -215,11 +235,25 @@ impl<'a> World<'a> {
             Occurrence::UpstreamFailed(relay, run, other) => self.fail_upstream(relay, run, other),
             Occurrence::Control(pipe, side, bytes) => self.deliver_control(pipe, side, &bytes),
             Occurrence::Datagram(pipe, side, bytes) => self.deliver_datagram(pipe, side, &bytes),
-            Occurrence::Forward(pipe, side, bytes) => self.send_datagram(pipe, side, bytes),
+            Occurrence::Forward(relay, end, bytes) => {
+                self.transport
+                    .send_datagram(self, Place::Relay(relay), end, bytes);
+            }
+            Occurrence::Udp(udp) => self.udp_arrives(&udp),
+            Occurrence::UdpAtAccess(udp) => self.udp_passes_access(udp),
+            Occurrence::ConnectionTimer(place, run, number) => self.fire_connection(place, run, number),
             Occurrence::Overslept(node, run, since) => self.oversleep(node, run, since),
             Occurrence::AtAccess(pipe, side, packet) => self.pass_access(pipe, side, packet),
             Occurrence::Down(pipe, side) => self.bring_down(pipe, side),
             Occurrence::Look => self.look(),
+        }
+    }
+
+    /// What relays' machines take for the time.
+    pub(crate) fn relay_now(at: Timestamp) -> Now {
+        Now {
+            monotonic: at,
+            unix: unix(at),
         }
     }
 

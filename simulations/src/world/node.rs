@@ -21,8 +21,8 @@ use subrosa_proto::{
 
 use super::{Occurrence, nat::Nat, planted::Planted, speech::Talkspurts};
 use crate::{
-    pipe::{PipeId, Side},
     scenario::{MemberSpec, Speech},
+    transport::LinkEnd,
 };
 
 /// When every scenario begins, by the wall clock.
@@ -45,7 +45,7 @@ pub(crate) struct Node {
     pub(crate) unadmitted: Unadmitted,
     /// What the founder's disk holds.
     pub(crate) kept: Vec<KeptRecord>,
-    pub(crate) links: BTreeMap<LinkId, (PipeId, Side)>,
+    pub(crate) links: BTreeMap<LinkId, LinkEnd>,
     next_link: u64,
     /// When the planned timer fires; later plans replace it.
     pub(crate) timer_at: Option<Timestamp>,
@@ -164,10 +164,10 @@ impl Node {
         own.div_f64(self.clock_rate)
     }
 
-    pub(crate) fn new_link(&mut self, pipe: PipeId, side: Side) -> LinkId {
+    pub(crate) fn new_link(&mut self, end: LinkEnd) -> LinkId {
         let link = LinkId(self.next_link);
         self.next_link += 1;
-        self.links.insert(link, (pipe, side));
+        self.links.insert(link, end);
         link
     }
 

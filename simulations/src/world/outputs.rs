@@ -3,17 +3,11 @@
 use subrosa_proto::{
     ids::LinkId,
     meeting::participant::{Event, Output, Participant},
-    relay::RelayOutput,
     wire::media_packet::HEADER_BYTES,
 };
 
 use super::{Occurrence, SPINS_MAX, World, node::Voice};
 use crate::network::Place;
-
-/// The largest datagram on a modelled path, in bytes.
-const DATAGRAM_BYTES_MAX: usize = 1_350;
-/// Bytes of a control frame's length.
-const LENGTH_BYTES: usize = 4;
 
 impl World<'_> {
     /// Does what a participant asks for, until it asks for nothing, and plans its timer.
@@ -30,22 +24,30 @@ impl World<'_> {
 
     fn do_output(&mut self, index: usize, output: Output) {
         match output {
-            Output::Dial { dial, target } => self.dial(index, dial, &target),
+            Output::Dial { dial, target } => self.transport.dial(self, index, dial, &target),
             Output::Control { link, bytes } => {
                 for _ in 0..self.copies_of_control(index) {
                     self.send_frame(index, link, bytes.clone());
                 }
             }
+            // They open the NAT on the way; that they arrive is not modelled.
+            Output::Probe { to, .. } => {
+                for address in to {
+                    self.nodes[index].sends_to(address);
+                }
+            }
             Output::Datagram { .. } if self.sends_no_media(index) => {}
             Output::Datagram { link, bytes } => {
-                self.overhear(index, &bytes);
-                if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
-                    self.send_datagram(pipe, side, bytes);
+                let Some(bytes) = self.as_forwarded(index, bytes) else {
+                    return;
+                };
+                if let Some(&end) = self.nodes[index].links.get(&link) {
+                    self.transport.send_datagram(self, Place::Node(index), end, bytes);
                 }
             }
             Output::Close { link } => {
-                if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
-                    self.close(pipe, side);
+                if let Some(&end) = self.nodes[index].links.get(&link) {
+                    self.transport.close(self, Place::Node(index), end);
                 }
             }
             Output::TurnAway(unadmitted) => self.nodes[index].unadmitted = unadmitted,
@@ -55,6 +57,7 @@ impl World<'_> {
             Output::KeepAnew(records) => self.nodes[index].kept = records,
             Output::Accept { keys } => {
                 self.nodes[index].accept = keys.iter().map(|key| key.id()).collect();
+                self.transport.doors_changed(self, index, &keys);
             }
             Output::Media(frame) => {
                 let Some(voice) = Voice::decode(&frame.payload) else {
@@ -78,12 +81,22 @@ impl World<'_> {
         }
     }
 
+    /// What goes out of a participant's media packet: its own as it is, somebody else's as its machine forwards it.
+    fn as_forwarded(&mut self, index: usize, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        self.overhear(index, &bytes);
+        let sealed = bytes.get(HEADER_BYTES..).unwrap_or_default();
+        if self.sealed.sealer(sealed) == Some(index) {
+            return Some(bytes);
+        }
+        self.forwards(index, bytes)
+    }
+
     /// Sends a control frame on a participant's link.
     pub(crate) fn send_frame(&mut self, index: usize, link: LinkId, bytes: Vec<u8>) {
         self.checkers.control_sent(self.now, index, &bytes);
         self.keep_operations(index, &bytes);
-        if let Some(&(pipe, side)) = self.nodes[index].links.get(&link) {
-            self.send_control(pipe, side, bytes);
+        if let Some(&end) = self.nodes[index].links.get(&link) {
+            self.transport.send_control(self, Place::Node(index), end, bytes);
         }
     }
 
@@ -101,12 +114,19 @@ impl World<'_> {
     /// Everybody who must not be able to decrypt tries to.
     ///
     /// One ciphertext goes out on every path behind another clear header: it is tried once.
-    fn overhear(&mut self, from: usize, datagram: &[u8]) {
+    pub(crate) fn overhear(&mut self, from: usize, datagram: &[u8]) {
         let sealed = datagram.get(HEADER_BYTES..).unwrap_or_default();
-        let last = &mut self.nodes[from].last_sealed;
-        if last == sealed {
+        if self.nodes[from].last_sealed == sealed {
             return;
         }
+        if let Some(sealer) = self.sealed.sealer(sealed)
+            && sealer != from
+        {
+            self.checkers.forwarded(self.now, from, datagram.len());
+            return;
+        }
+        self.sealed.note(from, sealed);
+        let last = &mut self.nodes[from].last_sealed;
         last.clear();
         last.extend_from_slice(sealed);
         let sender = self.nodes[from].id();
@@ -160,22 +180,7 @@ impl World<'_> {
 
     /// Does what a relay asks for, and sends what waits for its clients.
     pub(crate) fn drain_relay(&mut self, index: usize) {
-        let now = Self::relay_now(self.now);
-        while let Some(output) = self.relays[index].relay.as_mut().and_then(|r| r.poll_output()) {
-            match output {
-                RelayOutput::Close { session, .. } => {
-                    if let Some(&(pipe, side)) = self.relays[index].sessions.get(&session) {
-                        self.flush_session(index, session);
-                        self.close(pipe, side);
-                    }
-                }
-                RelayOutput::Dial { relay, addresses, .. } => self.dial_upstream(index, relay, &addresses),
-                _ => {}
-            }
-        }
-        while let Some(session) = self.relays[index].relay.as_mut().and_then(|r| r.poll_ready(now)) {
-            self.flush_session(index, session);
-        }
+        self.transport.drain_relay(self, index);
         let site = &mut self.relays[index];
         if let Some(at) = site.relay.as_ref().and_then(|relay| relay.poll_timeout()) {
             let at = at.max(self.now);
@@ -183,27 +188,6 @@ impl World<'_> {
                 site.timer_at = Some(at);
                 self.queue.plan(at, Occurrence::RelayTimer(index));
             }
-        }
-    }
-
-    fn flush_session(&mut self, index: usize, session: subrosa_proto::relay::SessionId) {
-        let now = Self::relay_now(self.now);
-        let Some(&(pipe, side)) = self.relays[index].sessions.get(&session) else {
-            return;
-        };
-        while let Some(frame) = self.relays[index]
-            .relay
-            .as_mut()
-            .and_then(|relay| relay.poll_control(session))
-        {
-            self.send_control(pipe, side, frame[LENGTH_BYTES..].to_vec());
-        }
-        while let Some(datagram) = self.relays[index]
-            .relay
-            .as_mut()
-            .and_then(|relay| relay.poll_datagram(now, session, DATAGRAM_BYTES_MAX))
-        {
-            self.forward(index, pipe, side, datagram.to_vec());
         }
     }
 

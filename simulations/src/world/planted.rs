@@ -3,17 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 use subrosa_proto::{
-    ids::MemberId,
-    meeting::{
-        conversation::ConversationEvent,
-        operation::Op,
-        participant::{DialId, Event},
-    },
+    ids::{LinkId, MemberId},
+    meeting::{conversation::ConversationEvent, operation::Op, participant::Event},
     time::Timestamp,
     wire::control_message::ControlMessage,
 };
 
-use super::{Knock, Occurrence, World};
+use super::World;
 use crate::network::Place;
 
 /// How often a machine that floods says everything.
@@ -22,8 +18,6 @@ const FLOOD: usize = 200;
 const LOSES_ONE_OF: u32 = 40;
 /// More than any control frame may have.
 const BLOATED_BYTES: usize = 70_000;
-/// How long a planted dial may take.
-const DIAL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// What is wrong with a machine, and which checker must say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -51,6 +45,12 @@ pub enum Planted {
     ShowsTwice,
     /// It takes everybody's voice for the host's (authenticity).
     MistakesVoices,
+    /// It alters what it forwards: its listeners must find out.
+    AltersForwarded,
+    /// It says that it forwards, and does not: its listeners must find out.
+    WithholdsForwarded,
+    /// It sends on whatever it hears, whom the policy and its user did not ask (jurisdiction).
+    ForwardsUnasked,
 }
 
 impl World<'_> {
@@ -73,18 +73,7 @@ impl World<'_> {
         let Some(refused) = permitted.iter().position(|permitted| !permitted) else {
             return;
         };
-        let knock = Knock {
-            from: Place::Node(from),
-            run: self.nodes[from].run,
-            dial: Some(DialId(u64::MAX)),
-            to: Place::Relay(refused),
-            psk: None,
-            deadline: self.now + DIAL_PATIENCE,
-            source: self.nodes[from].address,
-            address: self.relays[refused].descriptor.addresses[0],
-            is_one_of_several: false,
-        };
-        self.queue.plan(self.now, Occurrence::Knock(knock));
+        self.transport.dial_refused_relay(self, from, refused);
     }
 
     fn has_planted(&self, index: usize, fault: Planted) -> bool {
@@ -102,6 +91,33 @@ impl World<'_> {
 
     pub(crate) fn sends_no_media(&self, index: usize) -> bool {
         self.has_planted(index, Planted::FallsSilent)
+    }
+
+    /// What this machine makes of a media packet that it forwards; `None` if it keeps it.
+    pub(crate) fn forwards(&self, index: usize, mut datagram: Vec<u8>) -> Option<Vec<u8>> {
+        match self.nodes[index].planted {
+            Some(Planted::WithholdsForwarded) => None,
+            Some(Planted::AltersForwarded) => {
+                if let Some(last) = datagram.last_mut() {
+                    *last ^= 1;
+                }
+                Some(datagram)
+            }
+            _ => Some(datagram),
+        }
+    }
+
+    /// Sends on what it was not asked to, on another link than it came by.
+    pub(crate) fn forward_unasked(&mut self, index: usize, came_by: LinkId, datagram: &[u8]) {
+        if !self.has_planted(index, Planted::ForwardsUnasked) {
+            return;
+        }
+        let other = self.nodes[index].links.iter().find(|(link, _)| **link != came_by);
+        if let Some(end) = other.map(|(_, end)| *end) {
+            self.overhear(index, datagram);
+            self.transport
+                .send_datagram(self, Place::Node(index), end, datagram.to_vec());
+        }
     }
 
     /// Whom this machine takes a frame of `member` to be from.

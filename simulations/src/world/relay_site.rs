@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use subrosa_proto::{
     identity::Identity,
     ids::RelayId,
+    noise::server::static_public,
     policy::{
         descriptor::{Descriptor, Limits, LogPolicy, Operator, RELAY_PROTOCOL_VERSION},
         signed_descriptor::{SignedDescriptor, VerifiedDescriptor},
     },
+    random::Random,
     relay::{Relay, RelayConfig, SessionId},
     time::{Timestamp, UnixSeconds},
 };
@@ -17,15 +19,15 @@ use super::{
     hostile::Habit,
     node::{UNIX_START, unix},
 };
-use crate::{
-    pipe::{PipeId, Side},
-    scenario::RelaySpec,
-};
+use crate::{scenario::RelaySpec, transport::LinkEnd};
 
 /// See the module.
 pub(crate) struct RelaySite {
     pub(crate) spec: RelaySpec,
     pub(crate) id: RelayId,
+    pub(crate) identity: Identity,
+    /// Of the static key in its descriptor.
+    pub(crate) static_secret: [u8; 32],
     pub(crate) descriptor: VerifiedDescriptor,
     config: RelayConfig,
     /// Relays to which it carries its clients.
@@ -33,7 +35,7 @@ pub(crate) struct RelaySite {
     /// The process, if it runs.
     pub(crate) relay: Option<Relay>,
     pub(crate) run: u32,
-    pub(crate) sessions: BTreeMap<SessionId, (PipeId, Side)>,
+    pub(crate) sessions: BTreeMap<SessionId, LinkEnd>,
     pub(crate) timer_at: Option<Timestamp>,
     /// It alters what it forwards.
     pub(crate) tampers: bool,
@@ -55,11 +57,13 @@ impl RelaySite {
         country(&spec.hosting)?;
         let hosting = country(spec.stated())?;
         let seat = country(spec.legal_seat.as_ref().unwrap_or(spec.stated()))?;
+        // Another stream than the identity's, so that neither tells of the other.
+        let static_secret = Random::from_seed(*identity.to_seed()).fork("static key").bytes();
         let label = |text: &str| text.to_owned();
         let number = u16::try_from(index + 1).unwrap_or(u16::MAX).to_be_bytes();
         let descriptor = Descriptor {
             relay: identity.relay_id(),
-            static_key: [u8::try_from(index).unwrap_or(u8::MAX); 32],
+            static_key: static_public(&static_secret),
             addresses: vec![([10, 1, number[0], number[1]], 4_433).into()],
             tcp_addresses: Vec::new(),
             asn: None,
@@ -101,6 +105,8 @@ impl RelaySite {
             config: config.clone(),
             cascade: Vec::new(),
             id: identity.relay_id(),
+            identity: identity.clone(),
+            static_secret,
             spec,
             descriptor,
             relay: Some(Relay::new(config)),
@@ -115,10 +121,10 @@ impl RelaySite {
     }
 
     /// A number for a new session: the least that is free.
-    pub(crate) fn new_session(&mut self, pipe: PipeId, side: Side) -> SessionId {
+    pub(crate) fn new_session(&mut self, end: LinkEnd) -> SessionId {
         let free = (0..).map(SessionId).find(|id| !self.sessions.contains_key(id));
         let session = free.unwrap_or(SessionId(u32::MAX));
-        self.sessions.insert(session, (pipe, side));
+        self.sessions.insert(session, end);
         session
     }
 

@@ -7,11 +7,11 @@ use subrosa_proto::{
         admission::AdmissionMode,
         conversation::ConversationCommand,
         name::Name,
-        participant::{Command, FoundingTerms, Participant, ParticipantConfig},
+        participant::{Command, ForwardingTerms, FoundingTerms, Participant, ParticipantConfig},
         passphrase::{Passphrase, Record},
     },
     policy::{
-        DiscoveryRule,
+        DiscoveryRule, Evidence,
         route_policy::{Preset, RoutePolicy},
     },
     time::Timestamp,
@@ -137,12 +137,12 @@ impl World<'_> {
                 let index = scenario.member(who).unwrap_or_default();
                 self.checkers.crashed(self.now, index);
                 self.nodes[index].stop();
-                self.orphan_pipes(Place::Node(index));
+                self.transport.ended(self, Place::Node(index));
             }
             Action::KillRelay { relay } => {
                 let index = scenario.relay(relay).unwrap_or_default();
                 self.relays[index].stop();
-                self.orphan_pipes(Place::Relay(index));
+                self.transport.ended(self, Place::Relay(index));
             }
             Action::RestartRelay { relay } => {
                 let index = scenario.relay(relay).unwrap_or_default();
@@ -182,12 +182,12 @@ impl World<'_> {
                 let places = side.iter().filter_map(|name| self.place(name)).collect();
                 self.network.partition(places);
                 self.checkers.parted(self.now, true);
-                self.sever_pipes();
+                self.transport.parted(self);
             }
             Action::Cut { side } => {
                 let places = side.iter().filter_map(|name| self.place(name)).collect();
                 self.network.cut(places);
-                self.sever_pipes();
+                self.transport.parted(self);
             }
             Action::Reach { who } => {
                 if let Some(place) = self.place(who) {
@@ -202,7 +202,7 @@ impl World<'_> {
                 if was_parted {
                     self.checkers.parted(self.now, false);
                 }
-                self.release_pipes();
+                self.transport.healed(self);
             }
         }
     }
@@ -259,6 +259,7 @@ impl World<'_> {
             relays: relays.collect(),
             // libp2p does not run under virtual time.
             discovery: DiscoveryRule::Off,
+            evidence: Evidence::default(),
         };
         let random = self.random.fork("process");
         let own_ticket = node.ticket.clone();
@@ -296,8 +297,15 @@ impl World<'_> {
             Some(operations) => participant.with_checkpoints_after(operations),
             None => participant,
         };
+        let terms = ForwardingTerms {
+            forwards_kbps: self.scenario.members[index].forwards_kbps,
+            uplink_kbps: self.network.uplink_kbps(Place::Node(index)),
+        };
+        let participant = participant
+            .with_forwarding(terms)
+            .with_planner(self.scenario.planner.kind().planner());
         if self.nodes[index].participant.is_some() {
-            self.orphan_pipes(Place::Node(index));
+            self.transport.ended(self, Place::Node(index));
         }
         let node = &mut self.nodes[index];
         node.stop();

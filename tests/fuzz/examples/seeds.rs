@@ -34,6 +34,7 @@ use subrosa_proto::{
         control_message::{
             ControlMessage, FormerSecret, Hello, PeerHint, RoomSecretGrant, Welcome, WireAddress,
         },
+        forwarding_message::ForwardingMessage,
         media_packet::{MediaHeader, MediaKind},
         relay_message::{Refusable, RefusalCode, RelayNotice, RelayRequest},
         stream_object::StreamHeader,
@@ -258,6 +259,10 @@ fn control_messages() -> std::io::Result<()> {
         ("subscribe", ControlMessage::Subscribe(StreamId::AUDIO)),
         ("report", ControlMessage::Report(report())),
         ("ping", ControlMessage::Ping(7)),
+        (
+            "forwarding",
+            ControlMessage::Forwarding(Box::new(ForwardingMessage::Subscribe(member(1)))),
+        ),
     ];
     for (name, message) in messages {
         write("control_message", name, &message.encode())?;

@@ -18,12 +18,14 @@ use subrosa_proto::{
         name::NAME_BYTES_MAX,
         operation::{OPERATION_BYTES_MAX, PARENTS_MAX, SEQ_MAX},
     },
+    mesh::route_planner,
     wire::{
         control_message::{
             ADDRESSES_MAX, ControlMessage, FORMER_SECRETS_MAX, HEADS_MAX, OPERATIONS_MAX, PEERS_MAX,
             RELAYS_MAX, RoomSecretGrant, TICKET_BYTES_MAX, WireAddress,
         },
         door_message::{CREDENTIAL_BYTES_MAX, DoorMessage, PASSPHRASE_MESSAGE_BYTES_MAX, REFUSAL_WORDS_MAX},
+        forwarding_message::{ForwardingMessage, NEIGHBOURS_MAX, TAKEN_MAX},
     },
 };
 
@@ -80,6 +82,7 @@ fuzz_target!(|data: &[u8]| {
         }
         ControlMessage::WantPeers(members) => assert!(members.len() <= PEERS_MAX),
         ControlMessage::Door(message) => door(&message),
+        ControlMessage::Forwarding(message) => forwarding(&message),
         ControlMessage::Report(report) => assert!((0.0..=1.0).contains(&report.loss())),
         _ => {}
     }
@@ -100,6 +103,16 @@ fn door(message: &DoorMessage) {
         | DoorMessage::PassphraseAnswer(bytes)
         | DoorMessage::PassphraseProof(bytes)
         | DoorMessage::PassphraseRecord(bytes) => assert!(bytes.len() <= PASSPHRASE_MESSAGE_BYTES_MAX),
+        _ => {}
+    }
+}
+
+fn forwarding(message: &ForwardingMessage) {
+    match message {
+        ForwardingMessage::Offer(offer) => {
+            assert!(offer.neighbours.len() <= NEIGHBOURS_MAX && offer.taken.len() <= TAKEN_MAX);
+        }
+        ForwardingMessage::Route(parents) => assert!(parents.len() <= route_planner::PARENTS_MAX),
         _ => {}
     }
 }

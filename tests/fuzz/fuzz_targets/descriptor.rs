@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use subrosa_fuzz::{MEETING, UNIX, canonical, identity, values};
 use subrosa_proto::{
     policy::{
-        Descriptor, DescriptorBook, DescriptorError, Preset, RouteJudge, RoutePolicy, SignedDescriptor,
+        Descriptor, DescriptorBook, DescriptorError, Evidence, Preset, RouteJudge, RoutePolicy, SignedDescriptor,
         SignedPolicy, VerifiedDescriptor,
         attestation::{self, Attestation, Claim},
         descriptor::{ADDRESSES_MAX, ATTESTATIONS_MAX, CLOCK_SKEW_SECONDS_MAX, VALIDITY_SECONDS_MAX},
@@ -101,7 +101,7 @@ fn judge(verified: &VerifiedDescriptor) {
             .expect("just signed");
         let hash = policy.hash();
         let allowed = policy.policy().clone();
-        match RouteJudge::new(policy).permit(verified, UNIX) {
+        match RouteJudge::new(policy).permit(verified, &Evidence::default(), UNIX) {
             Ok(permit) => {
                 assert!(!allowed.direct_only);
                 assert!(permit.relay() == Some(verified.relay) && permit.policy() == hash);
@@ -171,5 +171,5 @@ fn judge_at_least_never_panics(verified: &VerifiedDescriptor, now: UnixSeconds) 
     let policy = policy
         .verify(MEETING, identity(0).member_id())
         .expect("just signed");
-    let _ = RouteJudge::new(policy).permit(verified, now);
+    let _ = RouteJudge::new(policy).permit(verified, &Evidence::default(), now);
 }

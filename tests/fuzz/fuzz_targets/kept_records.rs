@@ -95,6 +95,7 @@ fn run(u: &mut Unstructured<'_>, data: &[u8]) -> Result<()> {
         addresses: vec![([192, 0, 2, 1], 4433).into()],
         direct: true,
         relays: Vec::new(),
+        evidence: subrosa_proto::policy::Evidence::default(),
         discovery: DiscoveryRule::Any,
     };
     let mut participant = Participant::resume(now, config, ticket, records, random(data));

@@ -417,7 +417,8 @@ impl World {
             RelayRequest::Ping { nonce } => self.tell(number, RelayNotice::Pong { nonce }),
             RelayRequest::JoinAs { .. }
             | RelayRequest::EnvelopeFrom { .. }
-            | RelayRequest::LeaveAs { .. } => {
+            | RelayRequest::LeaveAs { .. }
+            | RelayRequest::State => {
                 panic!("a member speaks as a relay")
             }
         }

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use subrosa_fuzz::{MEETING, UNIX, canonical, identity, values};
 use subrosa_proto::{
-    policy::{DiscoveryRule, RouteJudge, RoutePolicy, SignedPolicy, VerifiedDescriptor},
+    policy::{DiscoveryRule, Evidence, RouteJudge, RoutePolicy, SignedPolicy, VerifiedDescriptor},
     wire::codec,
 };
 
@@ -57,7 +57,7 @@ fn judge(policy: RoutePolicy) {
     let judge = RouteJudge::new(verified);
     let expired = policy.expires.is_some_and(|expires| expires <= UNIX);
     for relay in relays() {
-        match judge.permit(relay, UNIX) {
+        match judge.permit(relay, &Evidence::default(), UNIX) {
             Ok(permit) => {
                 assert!(!policy.direct_only && !expired);
                 assert!(policy.expires.is_none_or(|expires| permit.until() <= expires));

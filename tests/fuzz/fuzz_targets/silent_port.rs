@@ -10,7 +10,7 @@ use subrosa_fuzz::{at, random, some_bytes};
 use subrosa_proto::{
     noise::{
         Psk, QUIC_VERSION,
-        token::{InitialFilter, Verdict, initial_dst_cid},
+        token::{InitialFilter, PROBE_LEN, Verdict, initial_dst_cid},
     },
     random::Random,
     time::UnixSeconds,
@@ -153,6 +153,7 @@ impl World {
                 }
             }
             Verdict::Drop(_) => assert!(is_long, "a short header belongs to the endpoint"),
+            Verdict::Probe(_) => assert!(datagram.len() == PROBE_LEN, "probes have one length"),
             Verdict::OtherVersion(answer) => {
                 assert!(shows_key && version != Some(QUIC_VERSION) && version != Some(0));
                 assert!(

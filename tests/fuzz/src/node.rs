@@ -58,6 +58,7 @@ fn config(
         addresses: vec![([192, 0, 2, 1], 4433).into()],
         direct,
         relays,
+        evidence: subrosa_proto::policy::Evidence::default(),
         discovery: DiscoveryRule::Any,
     }
 }

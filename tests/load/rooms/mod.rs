@@ -29,16 +29,27 @@ const OVERLOAD: Duration = Duration::from_secs(30);
 const PROBE_RATE: f64 = 300_000.0;
 /// What is under way when a phase ends has arrived after this.
 const LAST_ARRIVALS: Duration = Duration::from_millis(300);
+/// A frame that leaves the load later than this after it was due counts as late: with three voices, half the time to the next one's.
+const LATE: Duration = Duration::from_millis(3);
 /// Share of the frames that may be missing in calm minutes: the machine is shared, and a load that is late overflows its socket.
 const MISSING_SHARE_MAX: f64 = 0.001;
 /// Growth of the relay's memory after the first minute that is not called drift.
 const DRIFT_BYTES_MAX: u64 = 8 << 20;
 
 struct Room {
-    port: Port,
-    members: Vec<ConnectionHandle>,
+    /// One for all members, or one for each.
+    ports: Vec<Port>,
+    /// With the number of each one's port.
+    members: Vec<(usize, ConnectionHandle)>,
     /// The first of those whose microphone is open.
     first_unmuted: usize,
+}
+
+/// Where members come from.
+#[derive(Clone, Copy)]
+enum Sockets {
+    OnePerRoom,
+    OnePerMember,
 }
 
 struct Rooms {
@@ -59,7 +70,8 @@ fn room_id(number: usize) -> RoomId {
 }
 
 impl Rooms {
-    fn open(relay: &RelayAddress, options: &Options) -> Self {
+    /// All members come in, those of a room from one socket, or each from its own.
+    fn open(relay: &RelayAddress, options: &Options, sockets: Sockets) -> Self {
         let mut rooms = Self {
             rooms: Vec::new(),
             unmuted: options.unmuted,
@@ -67,16 +79,21 @@ impl Rooms {
             start: Instant::now(),
         };
         for number in 0..options.rooms {
-            let mut port = Port::new(number as u8);
-            let seed = |member: usize| (number * 1_000 + member) as u64;
-            let members = (0..options.members)
-                .map(|member| port.dial(relay, seed(member)))
-                .collect();
+            let count = match sockets {
+                Sockets::OnePerRoom => 1,
+                Sockets::OnePerMember => options.members,
+            };
             rooms.rooms.push(Room {
-                port,
-                members,
+                ports: (0..count).map(|port| Port::new((number + port) as u8)).collect(),
+                members: Vec::new(),
                 first_unmuted: 0,
             });
+            let room = rooms.rooms.last_mut().expect("one was pushed");
+            for member in 0..options.members {
+                let port = member % count;
+                let seed = (number * 1_000 + member) as u64;
+                room.members.push((port, room.ports[port].dial(relay, seed)));
+            }
             rooms.turns(Duration::from_millis(20));
         }
         rooms.turns_until_connected();
@@ -106,8 +123,8 @@ impl Rooms {
 
     fn turns_until_connected(&mut self) {
         let limit = Instant::now() + Duration::from_secs(60);
-        let connected = |room: &Room| room.port.clients.values().all(|client| client.connected);
-        while !self.rooms.iter().all(connected) {
+        let connected = |port: &Port| port.clients.values().all(|client| client.connected);
+        while !self.rooms.iter().flat_map(|room| &room.ports).all(connected) {
             assert!(
                 Instant::now() < limit,
                 "not all sessions come about within a minute"
@@ -119,9 +136,9 @@ impl Rooms {
     fn each_asks(&mut self, asks: impl Fn(RoomId, usize) -> Vec<RelayRequest>) {
         for number in 0..self.rooms.len() {
             let room = &mut self.rooms[number];
-            for (member, handle) in room.members.clone().into_iter().enumerate() {
+            for (member, (port, handle)) in room.members.clone().into_iter().enumerate() {
                 for request in asks(room_id(number), member) {
-                    room.port.ask(handle, &request);
+                    room.ports[port].ask(handle, &request);
                 }
             }
             self.turns(Duration::from_millis(5));
@@ -132,15 +149,16 @@ impl Rooms {
     fn turns(&mut self, during: Duration) {
         let until = Instant::now() + during;
         while Instant::now() < until {
-            for room in &mut self.rooms {
-                room.port.timeouts();
-                room.port.turn(&mut self.buffer, self.start, None);
+            for port in self.rooms.iter_mut().flat_map(|room| &mut room.ports) {
+                port.timeouts();
+                port.turn(&mut self.buffer, self.start, None);
             }
         }
     }
 
     fn heard(&self) -> u64 {
-        self.rooms.iter().map(|room| room.port.frames).sum()
+        let ports = self.rooms.iter().flat_map(|room| &room.ports);
+        ports.map(|port| port.frames).sum()
     }
 
     /// The `n`th of the frames that are due: of each room in turn, then of the next with an open microphone.
@@ -149,14 +167,15 @@ impl Rooms {
         let room = &mut self.rooms[(n % count) as usize];
         let speaker = (n / count) as usize % self.unmuted;
         let member = (room.first_unmuted + speaker) % room.members.len();
-        let handle = room.members[member];
+        let (port, handle) = room.members[member];
+        let port = &mut room.ports[port];
         let mut payload = [0; FRAME_BYTES - 10];
         payload[..8].copy_from_slice(&(self.start.elapsed().as_nanos() as u64).to_le_bytes());
-        let client = room.port.clients.get_mut(&handle).expect("a member");
+        let client = port.clients.get_mut(&handle).expect("a member");
         let frame = media_packet(track(member), &payload);
         let sent = client.connection.datagrams().send(frame, true);
         sent.expect("a frame that fits QUIC's smallest packet");
-        room.port.touch(handle);
+        port.touch(handle);
     }
 
     /// Sends `rate` frames per second in all for a while.
@@ -164,7 +183,7 @@ impl Rooms {
         let (before, cpu, heard) = (relay.metrics(), relay.cpu(), self.heard());
         let begun = Instant::now();
         let mut delays = Vec::new();
-        let (mut due_sent, mut published) = (0_u64, 0_u64);
+        let (mut due_sent, mut published, mut late) = (0_u64, 0_u64, 0_u64);
         let (mut timeouts_at, mut turn_at) = (begun, begun);
         while begun.elapsed() < during {
             let due = (begun.elapsed().as_secs_f64() * rate) as u64;
@@ -172,15 +191,18 @@ impl Rooms {
             due_sent = due_sent.max(due.saturating_sub(rate as u64 / 50));
             while due_sent < due {
                 self.publish(due_sent);
+                let after = begun.elapsed().as_secs_f64() - (due_sent + 1) as f64 / rate;
+                late += u64::from(after > LATE.as_secs_f64());
                 due_sent += 1;
                 published += 1;
             }
-            for room in &mut self.rooms {
-                room.port.turn(&mut self.buffer, self.start, Some(&mut delays));
+            for port in self.rooms.iter_mut().flat_map(|room| &mut room.ports) {
+                port.turn(&mut self.buffer, self.start, Some(&mut delays));
             }
             if timeouts_at.elapsed() > Duration::from_millis(5) {
                 timeouts_at = Instant::now();
-                self.rooms.iter_mut().for_each(|room| room.port.timeouts());
+                let ports = self.rooms.iter_mut().flat_map(|room| &mut room.ports);
+                ports.for_each(Port::timeouts);
             }
             if turn_at.elapsed() > TURN {
                 turn_at = Instant::now();
@@ -194,6 +216,7 @@ impl Rooms {
         delays.sort_unstable();
         Phase {
             published,
+            late,
             delivered: self.heard() - heard,
             wall,
             cpu,
@@ -208,7 +231,7 @@ impl Rooms {
 /// The whole run; whether everything held.
 pub(crate) fn run(options: &Options) -> bool {
     let relay = Relay::start();
-    let mut rooms = Rooms::open(&relay.address, options);
+    let mut rooms = Rooms::open(&relay.address, options, Sockets::OnePerRoom);
     println!(
         "| phase | in/s | forwarded/s | CPU | per CPU-second | missing | dropped | queue p99 ms < | p50 / p99 ms | MB |"
     );
@@ -235,7 +258,7 @@ pub(crate) fn run(options: &Options) -> bool {
     verdict(&calm, &probe, &over, &after, members)
 }
 
-/// What `run` does in its calm minutes, for one room; the phase.
+/// What `run` does in its calm minutes, for one room whose members come from a socket each; the phase.
 pub(crate) fn one_room(relay: &Relay, members: usize, unmuted: usize, during: Duration) -> Phase {
     let options = Options {
         run: String::new(),
@@ -244,7 +267,7 @@ pub(crate) fn one_room(relay: &Relay, members: usize, unmuted: usize, during: Du
         members,
         unmuted,
     };
-    let mut rooms = Rooms::open(&relay.address, &options);
+    let mut rooms = Rooms::open(&relay.address, &options, Sockets::OnePerMember);
     rooms.phase(relay, unmuted as f64 * FRAMES_PER_SECOND, during)
 }
 

@@ -9,6 +9,8 @@ use crate::relay::Metrics;
 /// What happened, and what the relay's metrics were before and after.
 pub(crate) struct Phase {
     pub(super) published: u64,
+    /// Frames of these that the load sent late, so that they came together with others'.
+    pub(super) late: u64,
     pub(super) delivered: u64,
     pub(super) wall: Duration,
     pub(super) cpu: Duration,
@@ -27,6 +29,11 @@ impl Phase {
         1.0 - self.delivered as f64 / self.wanted(members).max(1) as f64
     }
 
+    /// The part of the frames that the load sent late.
+    pub(crate) fn late_share(&self) -> f64 {
+        self.late as f64 / self.published.max(1) as f64
+    }
+
     fn forwarded(&self) -> f64 {
         self.after.since(&self.before, "frames_forwarded_total")
     }
@@ -39,7 +46,8 @@ impl Phase {
         self.after.drops(&self.before)
     }
 
-    fn delay_ms(&self, share: f64) -> f64 {
+    /// The delay under which this share of the frames stayed, the load's own time included.
+    pub(crate) fn delay_ms(&self, share: f64) -> f64 {
         let last = self.delays_us.len().saturating_sub(1) as f64;
         let at = self.delays_us.get((last * share) as usize);
         at.map_or(0.0, |us| f64::from(*us) / 1e3)

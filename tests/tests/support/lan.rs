@@ -63,6 +63,22 @@ impl Lan {
         Ok(lan)
     }
 
+    /// From now on the two reach each other no more, but both reach whoever is between them, at `10.77.7.3`: the namespace whose
+    /// name this gives.
+    pub(crate) fn keep_apart(&self) -> String {
+        let switch = &self.switch;
+        let lay = |what: String| ip(&what).expect("the switch is there");
+        lay(format!("-n {switch} addr add 10.77.7.3/24 dev switch"));
+        lay(format!("-n {switch} link set lo up"));
+        for port in 0..2 {
+            // Ports that are isolated exchange nothing with each other (ip-link(8), bridge_slave).
+            lay(format!(
+                "-n {switch} link set port{port} type bridge_slave isolated on"
+            ));
+        }
+        switch.clone()
+    }
+
     /// Pulls the cable of the second namespace, or plugs it in.
     pub(crate) fn part(&self, parted: bool) {
         let state = if parted { "down" } else { "up" };

@@ -16,6 +16,7 @@ pub(crate) mod neighbours;
 pub(crate) mod operated;
 pub(crate) mod packet;
 pub(crate) mod peer;
+pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod relay;

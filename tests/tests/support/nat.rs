@@ -26,18 +26,9 @@ pub(crate) enum Nat {
 }
 
 impl Nat {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Open,
-        Self::FullCone,
-        Self::AddressRestricted,
-        Self::PortRestricted,
-        Self::Symmetric,
-    ];
-
-    /// Whether two nodes can reach each other if both dial where a relay sees the other.
+    /// Whether two nodes find a way to each other: by dialling where a relay sees the other, or by a search for ports.
     pub(crate) fn meets(self, other: Self) -> bool {
-        let (open, closed) = (self.min(other), self.max(other));
-        closed != Self::Symmetric || open < Self::PortRestricted
+        self.min(other) != Self::Symmetric
     }
 
     /// The rules of its router, whose inside is `host`.
@@ -263,20 +254,36 @@ impl Internet {
             return self.machine(number);
         }
         let router = self.add(&format!("r{number}"))?;
-        let host = self.add(&format!("h{number}"))?;
         self.connect(&router, number)?;
+        self.home(number, &router, &format!("10.9.{number}"), nat)
+    }
+
+    /// One machine on the local network of `router`, which has its `wan` already: PREFIX.2; its namespace.
+    pub(super) fn home(
+        &mut self,
+        number: u8,
+        router: &str,
+        prefix: &str,
+        nat: Nat,
+    ) -> Result<String, String> {
+        let host = self.add(&format!("h{number}"))?;
         ip(&format!(
             "-n {host} link add lan type veth peer name lan netns {router}"
         ))?;
-        ip(&format!("-n {router} addr add 10.9.{number}.1/24 dev lan"))?;
+        ip(&format!("-n {router} addr add {prefix}.1/24 dev lan"))?;
         ip(&format!("-n {router} link set lan up"))?;
-        ip(&format!("-n {host} addr add 10.9.{number}.2/24 dev lan"))?;
-        ip(&format!("-n {host} link set lan up"))?;
-        ip(&format!("-n {host} route add default via 10.9.{number}.1"))?;
-        forward(&router)?;
-        feed(&router, &nat.rules(&format!("10.9.{number}.2")))?;
+        settle(&host, prefix, 2)?;
+        forward(router)?;
+        feed(router, &nat.rules(&format!("{prefix}.2")))?;
         Ok(host)
     }
+}
+
+/// Gives a machine on a local network its address PREFIX.`number`, and PREFIX.1 as its way out.
+pub(super) fn settle(host: &str, prefix: &str, number: u8) -> Result<(), String> {
+    ip(&format!("-n {host} addr add {prefix}.{number}/24 dev lan"))?;
+    ip(&format!("-n {host} link set lan up"))?;
+    ip(&format!("-n {host} route add default via {prefix}.1"))
 }
 
 impl Drop for Internet {

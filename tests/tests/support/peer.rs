@@ -126,6 +126,7 @@ impl Peer {
             addresses: vec![endpoint.local_addr().expect("bound")],
             direct: options.direct,
             relays: relays.collect(),
+            evidence: subrosa_proto::policy::Evidence::default(),
             discovery: subrosa_proto::policy::DiscoveryRule::Off,
         };
         let seed = subrosa_node::entropy::seed().expect("randomness");
@@ -368,6 +369,7 @@ impl Peer {
                 addresses,
                 meeting,
                 psk,
+                ..
             } => {
                 let address = place(&addresses);
                 tokio::spawn(async move {

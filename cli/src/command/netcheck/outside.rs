@@ -6,17 +6,12 @@ use std::{
 };
 
 use subrosa_node::{
+    discovery::{Answers, ask},
     driver::addresses::dialable,
     quic::endpoint::{Endpoint, EndpointOptions},
     store::identity_file,
 };
-use subrosa_proto::{
-    policy::VerifiedDescriptor,
-    wire::{
-        framing::{self, FrameReader},
-        relay_message::{RelayNotice, RelayRequest},
-    },
-};
+use subrosa_proto::policy::{VerifiedDescriptor, descriptor::CLOCK_SKEW_SECONDS_MAX};
 
 use super::{Finding, Mender, Verdict};
 
@@ -24,10 +19,8 @@ use super::{Finding, Mender, Verdict};
 const GOODBYE_DEADLINE: Duration = Duration::from_millis(500);
 /// As long over TCP, where nothing acknowledges it.
 const STREAM_GOODBYE: Duration = Duration::from_millis(100);
-/// How long a relay may take to say where it sees this computer.
+/// How long a relay may take to say where it sees this computer, and the rest.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
-/// Bytes read at a time.
-const CHUNK: usize = 16 * 1024;
 
 /// One socket for each address family, from which all relays are asked: only so do their answers compare.
 #[derive(Default)]
@@ -38,6 +31,8 @@ pub(super) struct Outside {
     own: Vec<SocketAddr>,
     /// Where relays saw it.
     seen: Vec<SocketAddr>,
+    /// By how many seconds each relay's clock is ahead.
+    clocks_ahead: Vec<i64>,
 }
 
 impl Outside {
@@ -58,40 +53,27 @@ impl Outside {
         slot.as_ref().ok_or_else(String::new)
     }
 
-    /// A whole handshake with a relay, which proves its identity; and where it sees this computer, if it says so.
+    /// A whole handshake with a relay, which proves its identity, and what it answers then.
     ///
     /// # Errors
-    /// Why there was none, in words.
+    /// Why there was none, in words; also if the relay refuses to serve.
     pub(super) async fn ask(
         &mut self,
         address: SocketAddr,
         relay: &VerifiedDescriptor,
-    ) -> Result<(), String> {
+    ) -> Result<Answers, String> {
         // An identity for each relay: none recognises this computer later.
         let identity = identity_file::fresh().map_err(|e| e.to_string())?;
         let endpoint = self.endpoint(address)?;
         let dialled = endpoint.connect_relay(address, relay.relay, relay.static_key, &identity);
         let session = dialled.await.map_err(|e| e.to_string())?;
-        let answer = async {
-            let (mut requests, mut answers) = session.connection.open_bi().await.ok()?;
-            let ping = framing::frame(&RelayRequest::Ping { nonce: 0 }.encode());
-            requests.write_all(&ping).await.ok()?;
-            let mut reader = FrameReader::new();
-            loop {
-                while let Some(frame) = reader.next_frame().ok()? {
-                    match RelayNotice::decode(&frame).ok()? {
-                        RelayNotice::Observed { address } => return Some(SocketAddr::from(address)),
-                        RelayNotice::Pong { .. } => return None,
-                        _ => {}
-                    }
-                }
-                let chunk = answers.read_chunk(CHUNK, true).await.ok()??;
-                reader.push(&chunk.bytes);
-            }
-        };
-        let seen = tokio::time::timeout(ANSWER_DEADLINE, answer).await;
-        self.seen.extend(seen.ok().flatten());
-        Ok(())
+        let answers = ask(&session.connection, ANSWER_DEADLINE).await;
+        self.seen.extend(answers.observed);
+        self.clocks_ahead.extend(answers.clock_ahead_seconds);
+        match answers.refused {
+            Some(why) => Err(format!("it refuses: {why}")),
+            None => Ok(answers),
+        }
     }
 
     /// A whole handshake with a relay whose packets come over TCP.
@@ -107,7 +89,8 @@ impl Outside {
         // Any of its addresses stands for it: no packet goes there while the stream is open.
         let address = *relay.addresses.first().ok_or("it has no address")?;
         let endpoint = self.endpoint(address)?;
-        let dialled = endpoint.connect_relay_over_tcp(tcp, address, relay.relay, relay.static_key, &identity);
+        let stream = endpoint.open_stream(tcp).await.map_err(|e| e.to_string())?;
+        let dialled = endpoint.connect_relay_over(stream, address, relay.relay, relay.static_key, &identity);
         let session = dialled.await.map_err(|e| e.to_string())?;
         session.connection.close(0_u32.into(), b"netcheck");
         // The goodbye must leave before the stream goes.
@@ -123,6 +106,11 @@ impl Outside {
         judge(&self.own, seen)
     }
 
+    /// How this computer's clock compares with the relays'.
+    pub(super) fn clock(&self) -> Option<Finding> {
+        clock(&self.clocks_ahead)
+    }
+
     /// Takes leave of the relays.
     pub(super) async fn close(self) {
         for endpoint in [self.v4, self.v6].into_iter().flatten() {
@@ -131,6 +119,30 @@ impl Outside {
             let _ = tokio::time::timeout(GOODBYE_DEADLINE, endpoint.wait_idle()).await;
         }
     }
+}
+
+/// Relays' clocks are others' clocks: one that differs may be the wrong one itself, two that agree hardly are.
+fn clock(ahead: &[i64]) -> Option<Finding> {
+    let mut sorted = ahead.to_vec();
+    sorted.sort_unstable();
+    let (least, most) = (*sorted.first()?, *sorted.last()?);
+    let (middle, relays) = (sorted[(sorted.len() - 1) / 2], sorted.len());
+    let word = if middle > 0 { "behind" } else { "ahead of" };
+    let by = middle.unsigned_abs();
+    if by <= CLOCK_SKEW_SECONDS_MAX / 2 {
+        let found = format!("{by} s from the clocks of {relays} relays");
+        return Some(Finding::ok("clock skew", found));
+    }
+    let found = format!("{by} s {word} the clocks of {relays} relays");
+    let hint = "set the clock, or turn on time synchronisation: beyond two minutes, tickets and relays that hold are refused";
+    // They agree with each other, and one alone may be wrong.
+    let certain = relays > 1 && most.abs_diff(least) <= CLOCK_SKEW_SECONDS_MAX && by > CLOCK_SKEW_SECONDS_MAX;
+    let verdict = if certain {
+        Verdict::Failed
+    } else {
+        Verdict::Warning
+    };
+    Some(Finding::new("clock skew", verdict, found, hint))
 }
 
 fn judge(own: &[SocketAddr], seen: &[SocketAddr]) -> Option<Finding> {
@@ -171,6 +183,35 @@ mod tests {
 
     fn at(addresses: &[&str]) -> Vec<SocketAddr> {
         addresses.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_clock_is_wrong_if_relays_that_agree_say_so() {
+        let verdict = |ahead: &[i64]| clock(ahead).map(|finding| (finding.verdict, finding.found));
+        assert!(verdict(&[]).is_none());
+        let fine = verdict(&[-2, 1, 0]).unwrap();
+        assert_eq!(fine, (Verdict::Ok, "0 s from the clocks of 3 relays".to_owned()));
+        let behind = verdict(&[600, 601]).unwrap();
+        assert_eq!(
+            behind,
+            (Verdict::Failed, "600 s behind the clocks of 2 relays".to_owned())
+        );
+        let ahead = verdict(&[-600, -601, -599]).unwrap();
+        assert_eq!(
+            ahead,
+            (
+                Verdict::Failed,
+                "600 s ahead of the clocks of 3 relays".to_owned()
+            )
+        );
+        assert_eq!(
+            verdict(&[600]).unwrap().0,
+            Verdict::Warning,
+            "one relay may be wrong itself"
+        );
+        assert_eq!(verdict(&[600, 0, 1]).unwrap().0, Verdict::Ok, "most are right");
+        assert_eq!(verdict(&[90, 91]).unwrap().0, Verdict::Warning);
+        assert_eq!(verdict(&[i64::MAX, i64::MIN]).unwrap().0, Verdict::Warning);
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::{
 };
 
 use subrosa_node::{
+    discovery::Answers,
     error::{ErrorKind, NodeError},
+    geoip::GeoIp,
     store::identity_file,
 };
 use subrosa_proto::{
@@ -85,7 +87,7 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 /// Looks at one relay.
-pub(super) async fn check(given: &str, judge: &RouteJudge, outside: &mut Outside) -> Finding {
+pub(super) async fn check(given: &str, judge: &RouteJudge, geoip: &GeoIp, outside: &mut Outside) -> Finding {
     let descriptor = match believe(given) {
         Ok(descriptor) => descriptor,
         Err(why) => {
@@ -94,7 +96,7 @@ pub(super) async fn check(given: &str, judge: &RouteJudge, outside: &mut Outside
         }
     };
     let what = format!("relay {}", descriptor.operator.name);
-    if let Err(refusal) = judge.permit(&descriptor, now()) {
+    if let Err(refusal) = judge.permit(&descriptor, &geoip.evidence([&descriptor]), now()) {
         return Finding::new(
             what,
             Verdict::Failed,
@@ -114,12 +116,9 @@ async fn reach(what: String, descriptor: &VerifiedDescriptor, outside: &mut Outs
     for &address in &descriptor.addresses {
         let began = Instant::now();
         match outside.ask(address, descriptor).await {
-            Ok(()) => {
-                let took = began.elapsed().as_secs_f64() * 1e3;
-                return Finding::ok(
-                    what,
-                    format!("permitted, answers at {address} ({took:.1} ms to connect)"),
-                );
+            Ok(answers) => {
+                let connected = began.elapsed();
+                return Finding::ok(what, permitted(address, connected, &answers));
             }
             Err(why) => failures.push(format!("{address}: {why}")),
         }
@@ -153,6 +152,21 @@ async fn reach(what: String, descriptor: &VerifiedDescriptor, outside: &mut Outs
         "check that UDP to it is allowed here; else the relay is down",
     )
     .mended_by(Mender::Operator)
+}
+
+fn permitted(address: SocketAddr, connected: Duration, answers: &Answers) -> String {
+    let mut found = format!("permitted, answers at {address}");
+    if let Some(rtt) = answers.rtt {
+        found.push_str(&format!(", {:.1} ms away", rtt.as_secs_f64() * 1e3));
+    }
+    if let Some(load) = answers.load {
+        found.push_str(&format!(", load {}", load.name()));
+    }
+    found.push_str(&format!(
+        " ({:.1} ms to connect and ask)",
+        connected.as_secs_f64() * 1e3
+    ));
+    found
 }
 
 async fn answers_on_tcp(addresses: &[SocketAddr]) -> bool {

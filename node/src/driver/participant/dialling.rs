@@ -1,6 +1,10 @@
 //! Dialling: all addresses of a target at once, a relay's over TCP a little later; the first that completes the handshake wins.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+};
 
 use subrosa_proto::{
     identity::Identity,
@@ -10,7 +14,7 @@ use subrosa_proto::{
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{Driver, return_to_udp::RelayLeg};
+use super::{Driver, over_tcp, return_to_udp::RelayLeg};
 use crate::{
     driver::{addresses::as_seen_from, link::Side},
     error::{ErrorKind, NodeError},
@@ -19,11 +23,9 @@ use crate::{
     store::identity_file,
 };
 
-/// How long UDP is tried alone. Reason: longer than a handshake takes on most paths, shorter than anybody minds; whoever is further
-/// away is still ahead over UDP, which takes a round trip less (RFC 8305 §5 has 250 ms for the same between addresses).
-const FALLBACK_DELAY: Duration = Duration::from_millis(300);
-/// Between attempts over TCP (RFC 8305 §5).
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// Addresses that may be added to a dial under way. Reason: as many probes as a member sends while it is dialled, from two
+/// addresses.
+const MORE_MAX: usize = 10;
 
 /// The outcome of a dial.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(super) struct Dialler {
     results: mpsc::Sender<DialResult>,
     /// Who we are to each relay: a fresh identity for each, so that relays cannot recognise a person (security.md §1).
     pseudonyms: HashMap<RelayId, Identity>,
+    /// Takes further addresses for each dial under way.
+    under_way: HashMap<DialId, mpsc::Sender<SocketAddr>>,
 }
 
 impl Dialler {
@@ -48,7 +52,38 @@ impl Dialler {
             endpoint,
             results,
             pseudonyms: HashMap::new(),
+            under_way: HashMap::new(),
         }
+    }
+
+    /// Dials one address more in a dial, if it is still under way.
+    pub(super) fn dial_also(&mut self, dial: DialId, address: SocketAddr) {
+        if let Some(more) = self.under_way.get(&dial) {
+            let _ = more.try_send(address);
+        }
+    }
+
+    /// Dials a member from a socket of a search.
+    pub(super) fn dial_from(&mut self, dial: DialId, target: DialTarget, socket: UdpSocket) {
+        let (endpoint, results) = (self.endpoint.clone(), self.results.clone());
+        tokio::spawn(async move {
+            let outcome = match target {
+                DialTarget::Member {
+                    member,
+                    addresses,
+                    meeting,
+                    psk,
+                    ..
+                } if !addresses.is_empty() => {
+                    endpoint
+                        .connect_member_from(socket, addresses[0], meeting, &psk, member)
+                        .await
+                }
+                _ => Err(DialError::NoAnswer),
+            };
+            let leg = None;
+            let _ = results.send(DialResult { dial, leg, outcome }).await;
+        });
     }
 
     pub(super) fn dial(&mut self, dial: DialId, target: DialTarget) {
@@ -66,8 +101,10 @@ impl Dialler {
             DialTarget::Member { .. } => None,
         };
         let (endpoint, results) = (self.endpoint.clone(), self.results.clone());
+        let (more_sender, more) = mpsc::channel(MORE_MAX);
+        self.under_way.insert(dial, more_sender);
         tokio::spawn(async move {
-            let outcome = race(&endpoint, target, leg.clone()).await;
+            let outcome = race(&endpoint, target, leg.clone(), more).await;
             let leg = leg.map(Box::new);
             let _ = results.send(DialResult { dial, leg, outcome }).await;
         });
@@ -88,6 +125,7 @@ async fn race(
     endpoint: &Arc<Endpoint>,
     target: DialTarget,
     leg: Option<RelayLeg>,
+    mut more: mpsc::Receiver<SocketAddr>,
 ) -> Result<Authenticated, DialError> {
     let Ok(local) = endpoint.local_addr() else {
         return Err(DialError::NoAnswer);
@@ -105,23 +143,36 @@ async fn race(
         .filter_map(|address| as_seen_from(local, address))
         .collect();
     let mut attempts = JoinSet::new();
-    if let (Some(&address), Some(leg)) = (addresses.first(), &leg) {
-        for (number, tcp) in (0..).zip(tcp_addresses) {
-            let (endpoint, leg) = (endpoint.clone(), leg.clone());
-            attempts.spawn(async move {
-                tokio::time::sleep(FALLBACK_DELAY + ATTEMPT_DELAY * number).await;
-                endpoint
-                    .connect_relay_over_tcp(tcp, address, leg.relay, leg.static_key, &leg.identity)
-                    .await
-            });
+    for (number, address) in (0..).zip(addresses) {
+        let (to, target, relay) = (endpoint.clone(), target.clone(), leg.clone());
+        let udp = attempts.spawn(async move { connect(&to, address, target, relay).await });
+        // Over TCP a relay stands in for its first UDP address.
+        if let (0, Some(leg)) = (number, &leg) {
+            let tcp_addresses = tcp_addresses.clone();
+            attempts.spawn(over_tcp::dial(
+                endpoint.clone(),
+                tcp_addresses,
+                address,
+                leg.clone(),
+                udp,
+            ));
         }
     }
-    for address in addresses {
-        let (endpoint, target, leg) = (endpoint.clone(), target.clone(), leg.clone());
-        attempts.spawn(async move { connect(&endpoint, address, target, leg).await });
-    }
     let (mut last, mut first) = (DialError::NoAnswer, true);
-    while let Some(outcome) = attempts.join_next().await {
+    let mut added = 0;
+    loop {
+        let outcome = tokio::select! {
+            outcome = attempts.join_next() => outcome,
+            Some(address) = more.recv(), if added < MORE_MAX => {
+                added += 1;
+                if let Some(address) = as_seen_from(local, address) {
+                    let (endpoint, target, leg) = (endpoint.clone(), target.clone(), leg.clone());
+                    attempts.spawn(async move { connect(&endpoint, address, target, leg).await });
+                }
+                continue;
+            }
+        };
+        let Some(outcome) = outcome else { break };
         match outcome {
             Ok(Ok(authenticated)) => return Ok(authenticated),
             // Unless every address gave a final answer, there is hope.
@@ -172,6 +223,7 @@ async fn connect(
 
 impl Driver {
     pub(super) fn handle_dialled(&mut self, result: DialResult) {
+        self.dialler.under_way.remove(&result.dial);
         match result.outcome {
             Ok(authenticated) => {
                 let leg = result.leg.map(|leg| *leg);

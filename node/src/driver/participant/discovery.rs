@@ -7,8 +7,8 @@ use std::{
 };
 
 use subrosa_proto::{
-    discovery::{DhtKey, Directory, directory},
-    meeting::participant::{Discovered, DiscoveryOrder},
+    discovery::{DhtKey, Directory, directory::Candidate},
+    meeting::participant::{Discovered, DiscoveryOrder, ParticipantConfig},
     policy::{DiscoveryRule, RouteJudge, VerifiedDescriptor},
     wire::ticket::Ticket,
 };
@@ -38,7 +38,7 @@ pub(super) enum News {
     /// Found relays have gathered.
     Gathered,
     /// Permitted relays were measured.
-    Measured(Vec<(VerifiedDescriptor, Duration)>),
+    Measured(Vec<Candidate>),
     /// The services ended.
     Ended,
 }
@@ -53,8 +53,8 @@ pub(super) struct DiscoverySide {
     failed: bool,
     directory: Directory,
     gathered_at: Option<tokio::time::Instant>,
-    measured_sender: mpsc::Sender<Vec<(VerifiedDescriptor, Duration)>>,
-    measured: mpsc::Receiver<Vec<(VerifiedDescriptor, Duration)>>,
+    measured_sender: mpsc::Sender<Vec<Candidate>>,
+    measured: mpsc::Receiver<Vec<Candidate>>,
 }
 
 impl DiscoverySide {
@@ -62,7 +62,7 @@ impl DiscoverySide {
     pub(super) fn new(
         config: &NodeConfig,
         local: SocketAddr,
-        relays: &[VerifiedDescriptor],
+        participant: &ParticipantConfig,
         ticket: Option<&Ticket>,
     ) -> Result<Self, NodeError> {
         let given = config.discovery.bootstrap.iter().take(BOOTSTRAP_MAX);
@@ -75,7 +75,8 @@ impl DiscoverySide {
         let rule = config.discovery.rule;
         // On the loopback interface there are no neighbours; a node that hides its addresses tells them no neighbour.
         let lan = rule >= DiscoveryRule::Lan && !config.no_direct && !local.ip().is_loopback();
-        let wide = rule >= DiscoveryRule::PermittedRelays && has_beginning(rule, &bootstrap, relays, ticket);
+        let wide =
+            rule >= DiscoveryRule::PermittedRelays && has_beginning(rule, &bootstrap, participant, ticket);
         let offered = match (wide, lan) {
             (true, _) => rule,
             (false, true) => DiscoveryRule::Lan,
@@ -145,9 +146,10 @@ impl DiscoverySide {
 fn has_beginning(
     rule: DiscoveryRule,
     bootstrap: &[Multiaddr],
-    relays: &[VerifiedDescriptor],
+    participant: &ParticipantConfig,
     ticket: Option<&Ticket>,
 ) -> bool {
+    let (relays, evidence) = (&participant.relays, &participant.evidence);
     let Some(ticket) = ticket else {
         // Whoever founds a meeting is in it already; what the policy forbids is not contacted.
         return !bootstrap.is_empty() || !relays.is_empty();
@@ -157,7 +159,7 @@ fn has_beginning(
     let anybody = rule == DiscoveryRule::Any && judge.discovery(DiscoveryRule::Any, now).is_ok();
     let of_ticket: Vec<VerifiedDescriptor> = ticket.relays(now).flatten().collect();
     let mut known = relays.iter().chain(&of_ticket);
-    (anybody && !bootstrap.is_empty()) || known.any(|relay| judge.permit(relay, now).is_ok())
+    (anybody && !bootstrap.is_empty()) || known.any(|relay| judge.permit(relay, evidence, now).is_ok())
 }
 
 fn bootstrap_error(reason: &str) -> NodeError {
@@ -210,9 +212,9 @@ impl Driver {
                 self.measure_relays();
             }
             News::Measured(relays) => {
-                let chosen = directory::choose(relays, MEASURED_MAX);
+                tracing::debug!(relays = relays.len(), "relays of the directory answered");
                 self.participant
-                    .handle_discovered(self.clock.now(), Discovered::Relays(chosen));
+                    .handle_discovered(self.clock.now(), Discovered::Relays(relays));
             }
             News::Ended => self.discovery.service = None,
         }
@@ -225,7 +227,8 @@ impl Driver {
             return;
         }
         match self.discovery.directory.insert(unix_now(), key, &value) {
-            Ok(_) => {
+            Ok(new) => {
+                tracing::debug!(new, "the directory names a relay");
                 let at = tokio::time::Instant::now() + GATHER;
                 self.discovery.gathered_at.get_or_insert(at);
             }
@@ -236,7 +239,9 @@ impl Driver {
     /// Measures the way to relays of the directory. Only those that the policy permits get a packet.
     fn measure_relays(&self) {
         let judge = RouteJudge::new(self.participant.ticket().policy().clone());
-        let listed = self.discovery.directory.list(unix_now(), &judge, None);
+        let now = unix_now();
+        let evidence = self.geoip.evidence(self.discovery.directory.descriptors(now));
+        let listed = self.discovery.directory.list(now, &judge, &evidence, None);
         let permitted: Vec<VerifiedDescriptor> = listed
             .into_iter()
             .filter(|relay| relay.verdict.is_ok())

@@ -7,6 +7,8 @@ mod dialling;
 mod discovery;
 mod files;
 mod links;
+mod over_tcp;
+mod probing;
 mod return_to_udp;
 mod setup;
 mod translate;
@@ -38,8 +40,13 @@ use crate::{
     config::NodeConfig,
     error::NodeError,
     event::Event,
+    geoip::GeoIp,
     node::{COMMAND_QUEUE_MAX, EVENT_QUEUE_MAX, Node},
-    quic::endpoint::{Authenticated, DialError, Endpoint},
+    quic::{
+        endpoint::{Authenticated, DialError, Endpoint},
+        search_sockets::{Found, SearchSockets},
+        socket::HeardProbe,
+    },
     store::{DataDir, contacts::Contacts, meetings::MeetingFile},
 };
 
@@ -76,9 +83,15 @@ struct Driver {
     link_events: mpsc::Receiver<LinkEvent>,
     dialler: Dialler,
     dialled: mpsc::Receiver<DialResult>,
+    /// Sockets of a search for a way between NATs.
+    search: SearchSockets,
+    /// The socket of which the participant is being told.
+    heard: Option<Found>,
     audio: AudioHandle,
     audio_events: mpsc::Receiver<AudioEvent>,
     discovery: DiscoverySide,
+    /// Where relays are, as far as the user supplied sources.
+    geoip: GeoIp,
     commands: mpsc::Receiver<Command>,
     files: FileThread,
     user: UserSide,
@@ -106,6 +119,8 @@ enum Wake {
     Link(LinkEvent),
     Dialled(DialResult),
     Accepted(Option<Authenticated>),
+    Probe(HeardProbe),
+    SearchProbe(Found),
     Audio(AudioEvent),
     Discovery(News),
     Command(Option<Command>),
@@ -138,6 +153,8 @@ impl Driver {
                 Wake::Accepted(None) => {
                     self.left = Some("error".to_owned());
                 }
+                Wake::Probe((remote, sender)) => self.handle_probe(remote, sender),
+                Wake::SearchProbe(found) => self.handle_search_probe(found),
                 Wake::Audio(event) => self.handle_audio_event(event),
                 Wake::Discovery(news) => self.handle_discovery_news(news),
                 Wake::Command(Some(command)) => self.handle_command(command),
@@ -145,7 +162,11 @@ impl Driver {
                 Wake::Command(None) => self.handle_command(Command::Leave),
                 Wake::File(answer) => self.handle_file_answer(answer),
                 Wake::Timer => self.participant.handle_timeout(self.clock.now()),
-                Wake::Stats => self.user.tell_stats(self.participant.counters()),
+                Wake::Stats => {
+                    self.user.tell_stats(self.participant.counters());
+                    self.user
+                        .tell_forward(translate::forward_stats(&self.participant));
+                }
                 Wake::Addresses => self.watch_addresses(),
                 Wake::LeaveAfter => {
                     self.leave_at = None;
@@ -175,6 +196,8 @@ impl Driver {
             Some(event) = self.link_events.recv() => Wake::Link(event),
             Some(result) = self.dialled.recv() => Wake::Dialled(result),
             accepted = self.endpoint.accept() => Wake::Accepted(accepted),
+            Some(probe) = self.endpoint.probe() => Wake::Probe(probe),
+            found = self.search.found() => Wake::SearchProbe(found),
             Some(event) = self.audio_events.recv() => Wake::Audio(event),
             news = self.discovery.news() => Wake::Discovery(news),
             Some(answer) = self.files.answers.recv() => Wake::File(answer),
@@ -192,8 +215,14 @@ impl Driver {
             match output {
                 Output::Dial { dial, target } => {
                     tracing::debug!(node = %self.participant.id(), "dialling");
-                    self.dialler.dial(dial, target);
+                    self.dial(dial, target);
                 }
+                Output::DialAlso { dial, address } => self.dialler.dial_also(dial, address),
+                Output::Probe { psk, to } => self.endpoint.send_probes(&psk, &to),
+                Output::OpenSockets { psk, sockets, to } => {
+                    self.search.open(&self.endpoint, &psk, sockets, &to);
+                }
+                Output::CloseSockets => self.search.close(),
                 Output::Control { link, bytes } => self.links.send_control(link, bytes),
                 Output::Datagram { link, bytes } => self.links.send_datagram(link, bytes),
                 Output::Close { link } => self.links.close(link),
@@ -224,6 +253,13 @@ impl Driver {
                 }
                 Output::Reported { member, report } => {
                     self.audio.handle_report(self.clock.timestamp(), member, &report);
+                }
+                Output::Locate { relay, addresses } => {
+                    let answers = addresses
+                        .into_iter()
+                        .map(|address| (address, self.geoip.ask(address)));
+                    let answers = answers.collect();
+                    self.participant.handle_located(self.clock.now(), relay, answers);
                 }
                 Output::Discovery(order) => self.handle_discovery_order(order),
                 Output::File(job) => self.files.job(job),

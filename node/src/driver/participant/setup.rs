@@ -14,7 +14,7 @@ use subrosa_proto::{
         admission::AdmissionMode,
         credential::{SignedCredential, TrustedOrganisations},
         name::Name,
-        participant::{FoundingTerms, Participant, ParticipantConfig, RELAY_TOKENS_MAX},
+        participant::{ForwardingTerms, FoundingTerms, Participant, ParticipantConfig, RELAY_TOKENS_MAX},
         passphrase::Record,
     },
     noise::Unadmitted,
@@ -40,7 +40,11 @@ use crate::{
     driver::{addresses::dialable, clock::Clock},
     error::{ErrorKind, NodeError},
     event::Event,
-    quic::endpoint::{Endpoint, EndpointOptions},
+    geoip::GeoIp,
+    quic::{
+        endpoint::{Endpoint, EndpointOptions},
+        search_sockets::SearchSockets,
+    },
     store::{self, contacts::Contacts, organisations::credential_error},
 };
 
@@ -68,6 +72,12 @@ pub(super) fn prepare(
     let start = prepare_start(&config.start, data_dir, now)?;
     let relays = configured_relays(&config.relays, data_dir, now)?;
     let relay_tokens = relay_tokens(&config.relay_tokens)?;
+    let geoip = GeoIp::open(&config.geoip)?;
+    let of_ticket: Vec<VerifiedDescriptor> = ticket_of(&start)
+        .into_iter()
+        .flat_map(|ticket| ticket.relays(now.unix).flatten())
+        .collect();
+    let evidence = geoip.evidence(relays.iter().chain(&of_ticket));
     let identity = match &store {
         Some(store) => store::identity_file::load_or_create(store.path())?,
         None => store::identity_file::fresh()?,
@@ -92,8 +102,9 @@ pub(super) fn prepare(
         direct: !config.no_direct,
         relays,
         discovery: DiscoveryRule::Off,
+        evidence,
     };
-    let discovery = DiscoverySide::new(config, local, &participant_config.relays, ticket_of(&start))?;
+    let discovery = DiscoverySide::new(config, local, &participant_config, ticket_of(&start))?;
     let participant_config = ParticipantConfig {
         discovery: discovery.offered(),
         ..participant_config
@@ -145,6 +156,10 @@ pub(super) fn prepare(
     };
     let mut participant = participant;
     participant.set_relay_tokens(relay_tokens);
+    participant = participant.with_forwarding(ForwardingTerms {
+        forwards_kbps: config.forward_kbps,
+        uplink_kbps: config.uplink_kbps,
+    });
     if let Some(text) = &door.credential {
         let credential = own_credential(text, identity.member_id(), now)?;
         participant = participant.with_credential(credential);
@@ -173,9 +188,12 @@ pub(super) fn prepare(
         transports: Transports::default(),
         link_events,
         dialled,
+        search: SearchSockets::default(),
+        heard: None,
         audio,
         audio_events,
         discovery,
+        geoip,
         commands,
         files: FileThread::start(config.downloads.clone()),
         user,

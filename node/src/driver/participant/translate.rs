@@ -16,7 +16,7 @@ use super::Driver;
 use crate::{
     command::RoleName,
     error::ErrorKind,
-    event::{ErrorEvent, Event, MemberState, PathKind, PeerStats, Route},
+    event::{ErrorEvent, Event, ForwardStats, MemberState, PathKind, PeerStats, Route},
     store::tickets,
 };
 
@@ -239,6 +239,7 @@ fn to_event(event: participant::Event) -> Option<Event> {
 fn way_in(path: Option<&RoutePath>) -> String {
     match path {
         Some(RoutePath::Direct) => "direct".to_owned(),
+        Some(RoutePath::Member { name, .. }) => format!("over {name}"),
         Some(RoutePath::Relay {
             operator,
             hosting,
@@ -261,6 +262,30 @@ fn over_relays(paths: &[RoutePath], word: impl Fn(&RoutePath) -> Option<String>)
     };
     let words: Vec<String> = paths.iter().filter_map(hops).collect();
     (!words.is_empty()).then(|| words.join("+"))
+}
+
+/// The names of the members who forward, with `+` between them.
+fn over_members(paths: &[RoutePath]) -> String {
+    let names = paths.iter().filter_map(|path| match path {
+        RoutePath::Member { name, .. } => Some(name.as_str()),
+        RoutePath::Direct | RoutePath::Relay { .. } => None,
+    });
+    names.collect::<Vec<_>>().join("+")
+}
+
+/// What a participant forwards, as people are told.
+pub(super) fn forward_stats(participant: &participant::Participant) -> ForwardStats {
+    let counters = participant.forwarded();
+    ForwardStats {
+        offered_kbps: participant.offered_kbps(),
+        tracks: participant.children().count(),
+        listeners: participant.children().map(|(_, listeners)| listeners).sum(),
+        frames: counters.frames,
+        bytes: counters.bytes,
+        dropped: counters.dropped,
+        refused: counters.refused,
+        envelopes: counters.envelopes,
+    }
 }
 
 /// By what this node reaches the relays of each path: of several relays one behind the other, the first.
@@ -298,10 +323,10 @@ fn to_route(peer: MemberId, paths: &[RoutePath], rtt_ms: Option<f64>, over_tcp: 
                 legal_seat,
                 evidence,
                 ..
-            } => [operator, hosting, legal_seat, &evidence.to_string()]
+            } => [operator, hosting, legal_seat, &evidence.shown().to_owned()]
                 .get(word)
                 .map(|word| (*word).clone()),
-            RoutePath::Direct => None,
+            RoutePath::Direct | RoutePath::Member { .. } => None,
         })
     });
     Route {
@@ -309,9 +334,13 @@ fn to_route(peer: MemberId, paths: &[RoutePath], rtt_ms: Option<f64>, over_tcp: 
         path: match paths.first() {
             None => PathKind::None,
             Some(RoutePath::Direct) => PathKind::Direct,
+            Some(RoutePath::Member { .. }) => PathKind::Member,
             Some(RoutePath::Relay { .. }) => PathKind::Relay,
         },
-        via: via.unwrap_or_default(),
+        via: match paths.first() {
+            Some(RoutePath::Member { .. }) => over_members(paths),
+            _ => via.unwrap_or_default(),
+        },
         hosting,
         legal_seat,
         evidence,

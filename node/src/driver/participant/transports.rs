@@ -37,7 +37,7 @@ impl Transports {
         let is_it = |path: &RoutePath| matches!(path, RoutePath::Relay { relay: one, .. } if *one == relay);
         let uses = |path: &RoutePath| match path {
             RoutePath::Relay { through, .. } => is_it(path) || through.as_deref().is_some_and(is_it),
-            RoutePath::Direct => false,
+            RoutePath::Direct | RoutePath::Member { .. } => false,
         };
         self.routes
             .iter()

@@ -21,7 +21,7 @@ use crate::{
     audio::AudioEvent,
     command::Command,
     error::ErrorKind,
-    event::{ErrorEvent, Event},
+    event::{ErrorEvent, Event, ForwardStats},
 };
 
 /// How often `stats` is told.
@@ -34,6 +34,8 @@ pub(super) struct UserSide {
     events: mpsc::Sender<Event>,
     backlog: VecDeque<Event>,
     stats: BTreeMap<MemberId, ReceptionStats>,
+    /// As last told.
+    forward: ForwardStats,
     /// The last event on each member and on each route, for `who`.
     members: BTreeMap<MemberId, Event>,
     routes: BTreeMap<MemberId, Event>,
@@ -50,6 +52,7 @@ impl UserSide {
             events,
             backlog: VecDeque::new(),
             stats: BTreeMap::new(),
+            forward: ForwardStats::default(),
             members: BTreeMap::new(),
             routes: BTreeMap::new(),
             input_started: None,
@@ -71,7 +74,10 @@ impl UserSide {
             _ => {}
         }
         self.flush();
-        let droppable = matches!(event, Event::Stats { .. } | Event::Speaking { .. });
+        let droppable = matches!(
+            event,
+            Event::Stats { .. } | Event::Forward(_) | Event::Speaking { .. }
+        );
         if self.backlog.is_empty() {
             match self.events.try_send(event) {
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => return,
@@ -143,6 +149,14 @@ impl UserSide {
         let peers: Vec<_> = peers.collect();
         if !peers.is_empty() {
             self.tell(Event::Stats { peers });
+        }
+    }
+
+    /// Tells what this node forwards, if that changed.
+    pub(super) fn tell_forward(&mut self, stats: ForwardStats) {
+        if stats != self.forward {
+            self.forward = stats;
+            self.tell(Event::Forward(stats));
         }
     }
 

@@ -15,6 +15,7 @@ use quinn_proto::{
     ConnectionHandle, DatagramEvent, Endpoint, EndpointConfig, Incoming, ServerConfig, Transmit, VarInt,
 };
 use subrosa_proto::{
+    quic::{HALF_OPEN_MAX, LinkState, RelayLink},
     relay::{CloseReason, Relay, RelayOutput, TokenUsage},
     time::{Now, Timestamp, UnixSeconds},
 };
@@ -22,8 +23,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Command, DriverPolicy, DriverStats, Reconfiguration, RelayReport,
-    handshakes::{Doorstep, HALF_OPEN_MAX},
-    link::{Link, LinkState},
+    handshakes::Doorstep,
     socket::{Received, RelaySocket},
     tcp::is_name,
     timers::Timers,
@@ -48,7 +48,7 @@ pub(super) struct EventLoop {
     pub(super) endpoint: Endpoint,
     pub(super) relay: Relay,
     /// By connection handle, which is also the session's number.
-    pub(super) links: Vec<Option<Box<Link>>>,
+    pub(super) links: Vec<Option<Box<RelayLink>>>,
     pub(super) connections_max: usize,
     pub(super) handshaking: usize,
     /// Handshakes under way, and some that ended, oldest first.
@@ -191,11 +191,7 @@ impl EventLoop {
         self.watch_dials(at);
         self.sweep_tcp(at);
         while let Some(handle) = self.timers.expired(at) {
-            if let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) {
-                link.timer = None;
-                link.connection.handle_timeout(at);
-                touch(&mut self.touched, link, handle);
-            }
+            self.handle_timer(at, handle);
         }
         let mut touched = std::mem::take(&mut self.touched);
         for handle in touched.drain(..) {
@@ -216,6 +212,22 @@ impl EventLoop {
         // Connections that could not be served because the kernel's buffer is full were queued anew.
         to_transmit.append(&mut self.to_transmit);
         self.to_transmit = to_transmit;
+    }
+
+    /// A connection's entry in the timers came. Most often its deadline moved on since, and nothing is due.
+    fn handle_timer(&mut self, at: Instant, handle: ConnectionHandle) {
+        let Some(link) = self.links.get_mut(handle.0).and_then(Option::as_mut) else {
+            return;
+        };
+        link.timer = None;
+        match link.deadline() {
+            Some(deadline) if deadline > at => self.timers.set_earlier(&mut link.timer, deadline, handle),
+            Some(_) => {
+                link.connection.handle_timeout(at);
+                touch(&mut self.touched, link, handle);
+            }
+            None => {}
+        }
     }
 
     /// Receives a batch and hands it to the connections.
@@ -331,7 +343,7 @@ impl EventLoop {
             let Some(link) = self.links.get_mut(session.0 as usize).and_then(Option::as_mut) else {
                 continue;
             };
-            let Link {
+            let RelayLink {
                 connection, forwards, ..
             } = &mut **link;
             match output {
@@ -564,7 +576,7 @@ impl EventLoop {
     }
 }
 
-pub(super) fn touch(touched: &mut Vec<ConnectionHandle>, link: &mut Link, handle: ConnectionHandle) {
+pub(super) fn touch(touched: &mut Vec<ConnectionHandle>, link: &mut RelayLink, handle: ConnectionHandle) {
     if !link.touched {
         link.touched = true;
         touched.push(handle);

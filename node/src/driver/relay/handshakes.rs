@@ -9,6 +9,7 @@ use std::{
 
 use quinn_proto::EndpointEvent;
 use subrosa_proto::{
+    quic::{HALF_OPEN_MAX, HANDSHAKE_TIMEOUT, LinkState, RETRY_ABOVE, RelayLink},
     relay::{AddressBlock, Origin, RateLimiter, SessionId},
     time::{Now, Timestamp},
 };
@@ -16,20 +17,12 @@ use subrosa_proto::{
 use super::{
     DriverPolicy,
     event_loop::{EventLoop, touch},
-    link::{Link, LinkState},
     tcp::is_name,
 };
 use crate::relay_config::HandshakeLimits;
 
 /// Handshakes begun in one turn: each costs about as much as forwarding to 300 listeners.
 const HANDSHAKES_PER_TURN: usize = 2;
-/// Half-open connections above which a client must prove its address first (RFC 9000 §8.1.2).
-const RETRY_ABOVE: usize = 32;
-/// Half-open connections at a time; the oldest goes when a further one begins. Reason: 8 MB, and at the default rate of
-/// handshakes a second for each, which is three round trips on a bad path.
-pub(super) const HALF_OPEN_MAX: usize = 512;
-/// Nobody who means it takes longer.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
 /// One in so many of all handshakes is kept for address blocks which have been quiet, so that a few that are not cannot keep the
 /// others out.
 const NEWCOMERS_SHARE: u64 = 4;
@@ -219,7 +212,7 @@ impl EventLoop {
                         self.links.resize_with(handle.0 + 1, || None);
                     }
                     let session = SessionId(u32::try_from(handle.0).unwrap_or(u32::MAX));
-                    let link = Link::new(connection, session, origin, at);
+                    let link = RelayLink::new(connection, session, origin, at, is_name);
                     let link = self.links[handle.0].insert(Box::new(link));
                     self.half_open.push_back((handle, at));
                     touch(&mut self.touched, link, handle);

@@ -55,8 +55,8 @@ impl Scene {
 
     async fn dial(&self, endpoint: &Endpoint, static_key: [u8; 32]) -> Option<Authenticated> {
         let (udp, identity) = (self.descriptor.addresses[0], Identity::from_seed(&[8; 32]));
-        let dialled =
-            endpoint.connect_relay_over_tcp(self.tcp(), udp, self.descriptor.relay, static_key, &identity);
+        let stream = endpoint.open_stream(self.tcp()).await.ok()?;
+        let dialled = endpoint.connect_relay_over(stream, udp, self.descriptor.relay, static_key, &identity);
         dialled.await.ok()
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use quinn_proto::{ConnectionHandle, TransportConfig};
@@ -15,6 +15,7 @@ use subrosa_proto::{
         Clock,
         client::{self, RelayDial},
     },
+    quic::{LinkState, RelayLink, UPSTREAM_DIAL_TIMEOUT, UPSTREAM_KEY_UPDATE_INTERVAL, relay_transport},
     random::Random,
     relay::{Origin, SessionId},
     time::Now,
@@ -22,15 +23,9 @@ use subrosa_proto::{
 
 use super::{
     event_loop::{EventLoop, touch},
-    link::{Link, LinkState},
-    transport::transport_config,
+    tcp::is_name,
 };
 use crate::driver::addresses::as_seen_from;
-
-/// One address of a relay is tried for so long. Reason: a handshake at a round trip of half a second ends before.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// A link's keys are changed so often, by the side that dialled.
-const KEY_UPDATE_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What it takes to dial.
 pub(crate) struct Dialler {
@@ -61,7 +56,7 @@ impl Upstreams {
     pub(super) fn new(dialler: Option<Dialler>) -> Self {
         Self {
             dialler,
-            transport: Arc::new(transport_config()),
+            transport: Arc::new(relay_transport()),
             dials: BTreeMap::new(),
             keys: BTreeMap::new(),
         }
@@ -109,7 +104,7 @@ impl EventLoop {
             };
             if let Some(attempt) = self.upstreams.dials.get_mut(&relay) {
                 attempt.handle = Some(handle);
-                attempt.deadline = at + DIAL_TIMEOUT;
+                attempt.deadline = at + UPSTREAM_DIAL_TIMEOUT;
             }
             return;
         }
@@ -137,7 +132,7 @@ impl EventLoop {
         let (handle, connection) = self.endpoint.connect(at, config, address, "subrosa").ok()?;
         let origin = Origin::from(self.doorstep.block_of(address.ip()));
         let session = SessionId(u32::try_from(handle.0).unwrap_or(u32::MAX));
-        let mut link = Link::new(connection, session, origin, at);
+        let mut link = RelayLink::new(connection, session, origin, at, is_name);
         link.upstream = Some(relay);
         if self.links.len() <= handle.0 {
             self.links.resize_with(handle.0 + 1, || None);
@@ -161,7 +156,9 @@ impl EventLoop {
         }
         if up {
             self.upstreams.dials.remove(&relay);
-            self.upstreams.keys.insert(handle, at + KEY_UPDATE_INTERVAL);
+            self.upstreams
+                .keys
+                .insert(handle, at + UPSTREAM_KEY_UPDATE_INTERVAL);
             self.relay.handle_upstream_up(now, relay, session);
             tracing::debug!(relay = %relay.fingerprint(), "link to another relay");
         } else {
@@ -197,7 +194,9 @@ impl EventLoop {
             let link = self.links.get_mut(handle.0).and_then(Option::as_mut);
             if let Some(link) = link.filter(|link| link.upstream.is_some() && link.state == LinkState::Up) {
                 link.connection.force_key_update();
-                self.upstreams.keys.insert(handle, at + KEY_UPDATE_INTERVAL);
+                self.upstreams
+                    .keys
+                    .insert(handle, at + UPSTREAM_KEY_UPDATE_INTERVAL);
             }
         }
     }

@@ -100,7 +100,11 @@ impl Participant {
     /// Whether a relay that carries for somebody else is one that the policy permits.
     pub(super) fn is_permitted(&self, now: Now, relay: RelayId) -> bool {
         let descriptor = self.descriptors.get(relay, now.unix);
-        descriptor.is_some_and(|descriptor| self.judge.permit(descriptor, now.unix).is_ok())
+        descriptor.is_some_and(|descriptor| {
+            self.judge
+                .permit(descriptor, &self.gathering.book, now.unix)
+                .is_ok()
+        })
     }
 
     /// The link of `relay` is gone: those that were used through it are not reached.

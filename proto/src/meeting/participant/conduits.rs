@@ -1,6 +1,6 @@
 //! Telling a member something: over a direct link if there is one, else over a pairwise channel through a relay.
 
-use super::{Output, Participant, links::Scope, rooms::RoomKind};
+use super::{Output, Participant, forwarding::Through, links::Scope, rooms::RoomKind};
 use crate::meeting::operation::SignedOperation;
 use crate::{
     channel::pairwise::MESSAGE_BYTES_MAX,
@@ -28,6 +28,8 @@ pub(super) struct ChannelKey {
 pub(super) enum Conduit {
     Link(LinkId),
     Channel(ChannelKey),
+    /// A channel through a member who forwards.
+    Through(Through),
 }
 
 impl Participant {
@@ -39,10 +41,13 @@ impl Participant {
                 Some(RoomKind::Members) => Scope::Members,
                 _ => Scope::Lobby,
             },
+            // Only members have such channels, under the members' key.
+            Conduit::Through(_) => Scope::Members,
         }
     }
 
-    /// All conduits to `member`, best first: direct links that are heard, channels over relays that are heard, the rest.
+    /// All conduits to `member`, best first: direct links that are heard, channels over relays that are heard, channels through
+    /// members, the rest.
     fn conduits_to(&self, now: Option<Now>, member: MemberId) -> Vec<Conduit> {
         let mut conduits: Vec<(bool, u8, Conduit)> = Vec::new();
         if let Some(peer) = self.peers.get(&member) {
@@ -61,6 +66,9 @@ impl Participant {
                 let doubtful = now.is_some_and(|now| self.is_way_doubtful(now.monotonic, key.relay));
                 conduits.push((doubtful, rank, Conduit::Channel(*key)));
             }
+        }
+        for through in self.channels_through(member) {
+            conduits.push((false, 3, Conduit::Through(through)));
         }
         conduits.sort_by_key(|(silent, rank, _)| (*silent, *rank));
         conduits.into_iter().map(|(.., conduit)| conduit).collect()
@@ -112,6 +120,9 @@ impl Participant {
                 true
             }
             Conduit::Link(_) => false,
+            Conduit::Through(through) => {
+                bytes.len() <= MESSAGE_BYTES_MAX && self.send_through(through, bytes)
+            }
             Conduit::Channel(key) => {
                 bytes.len() <= MESSAGE_BYTES_MAX && self.channels.get_mut(&key).is_some_and(|c| c.send(bytes))
             }
@@ -158,6 +169,7 @@ impl Participant {
         }
         if is_member {
             self.publisher.resend_to(now.monotonic, member);
+            self.tell_forwarding(conduit, member);
             self.conversation.conduit_opened(now, &self.log, member);
         }
     }

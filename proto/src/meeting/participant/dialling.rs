@@ -1,11 +1,12 @@
 //! Whom to dial, when, and with which keys.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{
     DialId, DialTarget, Output, Participant,
     links::{DialPurpose, Scope},
     lobby::Phase,
+    probing::Openers,
 };
 use crate::{
     ids::{LinkId, MemberId},
@@ -13,8 +14,8 @@ use crate::{
     time::{Now, Timestamp},
 };
 
-/// How long the member with the greater id waits for the other to dial. Reason: both dialling at once makes two links,
-/// which is harmless but wasteful; a member that cannot be dialled must dial itself.
+/// How long the member with the greater id waits for the other to dial; meanwhile it sends probes. Reason: both dialling at
+/// once makes two links, which is harmless but wasteful; a member that cannot be dialled must dial itself.
 const DIAL_COURTESY: Duration = Duration::from_secs(1);
 /// From a dial to the next one, doubled up to [`DIAL_RETRY_MAX`]. Reason: longer than two round trips of most ways.
 const DIAL_RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -40,6 +41,8 @@ pub(super) struct Redial {
     began: Option<Timestamp>,
     /// The links there are were made by the other side, which sends to where this node no longer is.
     moved: bool,
+    /// The probes that this node sends instead of dialling, while the other side dials.
+    pub(super) openers: Openers,
 }
 
 impl Redial {
@@ -51,6 +54,7 @@ impl Redial {
             in_flight: 0,
             began: None,
             moved: false,
+            openers: Openers::default(),
         }
     }
 
@@ -59,6 +63,7 @@ impl Redial {
         self.rounds = 0;
         self.pause = DIAL_RETRY_FIRST;
         self.moved = false;
+        self.openers = Openers::default();
     }
 
     /// The last link ended.
@@ -82,6 +87,11 @@ impl Redial {
         self.in_flight > 0
     }
 
+    /// Whether a round began so long ago, and no link came of it.
+    pub(super) fn is_waiting_for(&self, now: Timestamp, time: Duration) -> bool {
+        self.began.is_some_and(|began| now >= began + time)
+    }
+
     /// Whether nobody answered a whole round at the known addresses.
     pub(super) fn is_in_vain(&self) -> bool {
         self.rounds > 1
@@ -100,7 +110,7 @@ impl Redial {
     }
 
     /// Counts a dial, if there may be one more.
-    fn begin_dial(&mut self) -> bool {
+    pub(super) fn begin_dial(&mut self) -> bool {
         let may = self.in_flight < DIALS_PER_MEMBER_MAX;
         self.in_flight += u8::from(may);
         may
@@ -182,10 +192,22 @@ impl Participant {
     }
 
     fn dial_member(&mut self, member: MemberId, psk: Psk) {
-        let Some(peer) = self.peers.get_mut(&member) else {
-            return;
-        };
-        if !peer.redial.begin_dial() {
+        if let Some(peer) = self.peers.get(&member) {
+            let addresses = peer.addresses.clone();
+            self.begin_dial(member, psk, addresses, None);
+        }
+    }
+
+    /// Dials a known member at `addresses`, unless too many dials to it are under way.
+    pub(super) fn begin_dial(
+        &mut self,
+        member: MemberId,
+        psk: Psk,
+        addresses: Vec<SocketAddr>,
+        via: Option<u16>,
+    ) {
+        let known = self.peers.get_mut(&member);
+        if !known.is_some_and(|peer| peer.redial.begin_dial()) {
             return;
         }
         let dial = DialId(self.next_dial);
@@ -193,9 +215,10 @@ impl Participant {
         self.dials.insert(dial, DialPurpose::Member(member));
         let target = DialTarget::Member {
             member,
-            addresses: peer.addresses.clone(),
+            addresses,
             meeting: self.meeting,
             psk,
+            via,
         };
         self.outputs.push_back(Output::Dial { dial, target });
     }
@@ -219,6 +242,9 @@ impl Participant {
                 DIAL_COURTESY
             };
             peer.redial.restart(now.monotonic + courtesy);
+            if me > member {
+                self.open_for(now, member);
+            }
         }
     }
 

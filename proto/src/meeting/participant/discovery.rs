@@ -5,14 +5,17 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{Output, Participant, lobby::Phase};
 use crate::{
-    discovery::{Agent, DhtKey, RendezvousSecret, Request, Situation, directory},
+    discovery::{
+        Agent, DhtKey, RendezvousSecret, Request, Situation,
+        directory::{self, Candidate},
+    },
     ids::{MemberId, RelayId},
     policy::{Country, DiscoveryRule, VerifiedDescriptor},
     time::Now,
     wire::control_message::ADDRESSES_MAX,
 };
 
-/// Relays that a meeting without any takes from the directory: as many as carry each frame.
+/// Relays that a meeting without any takes from the directory, and replaces if they fail: as many as carry each frame.
 const RELAYS_CHOSEN: usize = 2;
 
 /// What the driver's discovery is told.
@@ -41,8 +44,8 @@ pub enum Discovered {
         /// The value.
         value: Vec<u8>,
     },
-    /// Relays of the directory, the best first.
-    Relays(Vec<VerifiedDescriptor>),
+    /// Relays of the directory that answered.
+    Relays(Vec<Candidate>),
 }
 
 /// See the module.
@@ -113,7 +116,7 @@ impl Participant {
             .values()
             .map(|session| session.descriptor().clone())
             .collect();
-        let countries = self.wanted_relay_countries(rule);
+        let countries = self.wanted_relay_countries(now, rule);
         let advertised = self.advertised();
         let situation = Situation {
             meeting: self.meeting,
@@ -201,12 +204,12 @@ impl Participant {
         }
     }
 
-    /// Where to look for a relay: whoever is in charge does so for a meeting that has none.
-    fn wanted_relay_countries(&self, rule: DiscoveryRule) -> Vec<Option<Country>> {
+    /// Where to look for a relay: whoever is in charge does so for a meeting that has none, or of which one fails or drains.
+    fn wanted_relay_countries(&self, now: Now, rule: DiscoveryRule) -> Vec<Option<Country>> {
         let wanted = rule >= DiscoveryRule::PermittedRelays
             && matches!(self.phase, Phase::Member)
             && self.is_in_charge()
-            && self.relays.is_empty();
+            && self.missing_relays(now) > 0;
         if wanted {
             directory::countries_of(self.judge.policy().policy())
         } else {
@@ -238,14 +241,29 @@ impl Participant {
         self.dirty.routes();
     }
 
-    fn handle_found_relays(&mut self, now: Now, relays: Vec<VerifiedDescriptor>) {
-        if !self.relays.is_empty() || !self.is_in_charge() {
+    /// How many relays the meeting lacks: two if it never had one, else those that no longer serve.
+    fn missing_relays(&self, now: Now) -> usize {
+        let wanted = match self.relays.len() {
+            0 => RELAYS_CHOSEN,
+            known => known.min(RELAYS_CHOSEN),
+        };
+        let serving = self
+            .relays
+            .values()
+            .filter(|session| session.serves(now.monotonic));
+        wanted.saturating_sub(serving.count() + self.gathering.awaited())
+    }
+
+    fn handle_found_relays(&mut self, now: Now, relays: Vec<Candidate>) {
+        let missing = self.missing_relays(now);
+        if missing == 0 || !self.is_in_charge() {
             return;
         }
-        for relay in relays {
-            if self.relays.len() < RELAYS_CHOSEN {
-                self.consider_relay(now, relay);
-            }
+        let known = self.relays.values().map(|session| session.descriptor().clone());
+        let known: Vec<VerifiedDescriptor> = known.collect();
+        for relay in directory::choose(relays, &known, missing) {
+            self.make_room_for_relay(now);
+            self.consider_relay(now, relay);
         }
         self.renew_ticket(now);
     }

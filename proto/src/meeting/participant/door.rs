@@ -62,6 +62,7 @@ impl Participant {
         let via = match conduit {
             Conduit::Link(_) => Some(RoutePath::Direct),
             Conduit::Channel(key) => self.describe(Path::Relay(key.relay)),
+            Conduit::Through(through) => self.describe(Path::Member(through.via)),
         };
         let returns = self
             .admission

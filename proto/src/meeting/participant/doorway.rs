@@ -183,6 +183,8 @@ impl Participant {
         let channel = match conduit {
             Conduit::Link(link) => self.doorway.links.get(&link)?.0?,
             Conduit::Channel(key) => self.channels.get(&key)?.binding(BINDING_LABEL)?,
+            // Nobody knocks through a member.
+            Conduit::Through(_) => return None,
         };
         Some(ExchangeContext::new(
             PURPOSE,
@@ -197,7 +199,7 @@ impl Participant {
     pub(super) fn address_of(&self, conduit: Conduit) -> Option<IpAddr> {
         match conduit {
             Conduit::Link(link) => self.doorway.links.get(&link)?.1,
-            Conduit::Channel(_) => None,
+            Conduit::Channel(_) | Conduit::Through(_) => None,
         }
     }
 

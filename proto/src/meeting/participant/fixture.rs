@@ -4,7 +4,7 @@ use super::{FoundingTerms, Output, Participant, ParticipantConfig};
 use crate::{
     identity::Identity,
     meeting::{admission::AdmissionMode, name::Name, operation::Op, role::Role},
-    policy::{DiscoveryRule, Preset},
+    policy::{DiscoveryRule, Evidence, Preset},
     random::Random,
     time::{Now, Timestamp, UnixSeconds},
 };
@@ -26,6 +26,7 @@ pub(super) fn config(seed: u8) -> ParticipantConfig {
         direct: true,
         relays: Vec::new(),
         discovery: DiscoveryRule::Off,
+        evidence: Evidence::default(),
     }
 }
 

@@ -14,6 +14,8 @@ use super::{
     dirty::Dirty,
     discovery::Discovery,
     doorway::Doorway,
+    evidence::Gathering,
+    forwarding::Forwarding,
     lobby::Phase,
     rooms::Rooms,
     secrets::Secrets,
@@ -31,8 +33,9 @@ use crate::{
         room_secret::{RoomSecret, TicketSecret},
         roster_log::{AuthorError, RosterLog},
     },
+    mesh::hole_punch::HolePunch,
     policy::{
-        DescriptorBook, DiscoveryRule,
+        DescriptorBook, DiscoveryRule, Evidence,
         permit::RouteJudge,
         route_policy::RoutePolicy,
         signed_descriptor::{SignedDescriptor, VerifiedDescriptor},
@@ -61,6 +64,8 @@ pub struct ParticipantConfig {
     pub relays: Vec<VerifiedDescriptor>,
     /// How far this node can and may look for members and relays; the policy narrows it.
     pub discovery: DiscoveryRule,
+    /// What was found out about relays before; what is missing is asked for ([`super::Output::Locate`]).
+    pub evidence: Evidence,
 }
 
 /// What a founder decides.
@@ -105,7 +110,7 @@ impl Participant {
         let permitted: Vec<SignedDescriptor> = config
             .relays
             .iter()
-            .filter(|descriptor| judge.permit(descriptor, now.unix).is_ok())
+            .filter(|descriptor| judge.permit(descriptor, &config.evidence, now.unix).is_ok())
             .take(RELAYS_MAX)
             .map(|descriptor| descriptor.signed().clone())
             .collect();
@@ -210,8 +215,10 @@ impl Participant {
                 Vec::new()
             },
             reflexive: super::reflexive::Reflexive::default(),
+            punch: HolePunch::new(me),
             direct: config.direct,
             judge: RouteJudge::new(policy),
+            gathering: Gathering::new(config.evidence),
             random,
             phase: Phase::Lobby { waiting: false },
             doorway: Doorway::new(now.monotonic),
@@ -240,6 +247,7 @@ impl Participant {
             rooms: Rooms::default(),
             discovery: Discovery::new(config.discovery),
             conversation,
+            forwarding: Forwarding::new(),
             timers,
             safety_code_at: None,
             dirty: Dirty::default(),

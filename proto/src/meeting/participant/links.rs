@@ -101,6 +101,8 @@ impl Participant {
         let peer = self.peer_mut(now, member);
         peer.links.insert(link);
         peer.redial.linked();
+        self.punch.linked(member);
+        let peer = self.peer_mut(now, member);
         // Where a dialler was seen is where others can dial it: it uses one socket for both.
         if !dialled && !peer.addresses.contains(&remote) && peer.addresses.len() < 8 {
             peer.addresses.push(remote);
@@ -134,6 +136,7 @@ impl Participant {
             peer.links.remove(&link);
             peer.listening.remove(&link);
             peer.redial.unlinked(now.monotonic);
+            self.forget_link_forwarding(ended.member, link);
             self.dirty.routes();
         }
         self.settle(now);

@@ -9,7 +9,7 @@ use crate::{
     ids::{LinkId, MemberId, StreamId},
     media::{payload::AUDIO_PAYLOAD_BYTES_MAX, reception_report::ReceptionReport},
     meeting::keys::OpenError,
-    mesh::route::Path,
+    mesh::{route::Path, route_planner::Carrier},
     sframe::{MediaContext, source_authentication::SourceAuthentication},
     time::{Now, Timestamp},
     wire::{
@@ -38,7 +38,6 @@ impl Participant {
 
     /// Seals once; the same ciphertext goes out on every path, each with its own track alias in front.
     fn publish(&mut self, now: Now, kind: MediaKind, plaintext: &[u8]) {
-        let mut outgoing = self.outgoing_tracks(now);
         let context = self.context(kind, 0, self.me);
         let mut sframe = Vec::with_capacity(plaintext.len() + 40);
         let Ok(sealed) = self
@@ -52,6 +51,8 @@ impl Participant {
             self.authenticator
                 .handle_sealed(now.monotonic, &context, sealed, &sframe);
         }
+        self.note_sealed(now, sframe.len());
+        let mut outgoing = self.outgoing_tracks(now, sealed.counter);
         // Each frame begins with another listener: a full uplink drops what comes last, and would starve the same ones.
         let turn = sealed.counter % outgoing.len().max(1) as u64;
         outgoing.rotate_left(usize::try_from(turn).unwrap_or(0));
@@ -94,14 +95,27 @@ impl Participant {
                 let member = self.rooms.publisher_of(relay, header.track)?;
                 Some((relay, member))
             })?;
-            let blocked = self.peers.get(&member)?.blocked.contains_key(&relay);
+            let blocked = self
+                .peers
+                .get(&member)?
+                .blocked
+                .contains_key(&Carrier::Relay(relay));
             return (!blocked).then_some((Path::Relay(relay), member));
         }
         let state = self.links.get_mut(&link)?;
         state.monitor.handle_heard(now.monotonic);
-        // A direct link carries its peer's only track. Its alias cannot be derived before the welcome, nor while a new
+        let forwarder = state.member;
+        if let Some(member) = self.forwarded_by(now, forwarder, header.track) {
+            let blocked = self
+                .peers
+                .get(&member)?
+                .blocked
+                .contains_key(&Carrier::Member(forwarder));
+            return (!blocked).then_some((Path::Member(forwarder), member));
+        }
+        // Else a direct link carries its peer's own track. Its alias cannot be derived before the welcome, nor while a new
         // room secret is on its way; whether the packet is what it seems is for its key to say.
-        Some((Path::Direct(link), state.member))
+        Some((Path::Direct(link), forwarder))
     }
 
     fn receive(&mut self, now: Now, path: Path, member: MemberId, header: &MediaHeader, sframe: &[u8]) {
@@ -144,9 +158,10 @@ impl Participant {
         match opened {
             Ok(_) => {
                 peer.counters.opened += 1;
-                if let Path::Relay(relay) = packet.path {
-                    peer.altered.remove(&relay);
+                if let Some(carrier) = packet.path.carrier() {
+                    peer.altered.remove(&carrier);
                 }
+                peer.heard_at = Some(now.monotonic);
                 key_came = peer.missing_key.frame_opened();
             }
             Err(OpenError::Replay) => peer.counters.duplicates += 1,
@@ -157,12 +172,12 @@ impl Participant {
             Err(OpenError::BadTag) => {
                 peer.counters.tampered += 1;
                 let first = peer.counters.tampered == 1;
-                if let Path::Relay(relay) = packet.path {
-                    let altered = peer.altered.entry(relay).or_default();
+                if let Some(carrier) = packet.path.carrier() {
+                    let altered = peer.altered.entry(carrier).or_default();
                     *altered = altered.saturating_add(1);
                     if *altered >= ALTERED_MAX {
-                        peer.altered.remove(&relay);
-                        peer.blocked.insert(relay, now.monotonic + TAMPERING_PENALTY);
+                        peer.altered.remove(&carrier);
+                        peer.blocked.insert(carrier, now.monotonic + TAMPERING_PENALTY);
                         self.dirty.routes();
                     }
                 }
@@ -174,11 +189,23 @@ impl Participant {
                 return;
             }
         }
-        if let (Path::Relay(relay), Some(instance), MediaKind::Audio) =
-            (packet.path, peer.keys.instance(), packet.kind)
+        if let (Some(carrier), Some(instance), MediaKind::Audio) =
+            (packet.path.carrier(), peer.keys.instance(), packet.kind)
         {
-            peer.verifier
-                .handle_packet(now.monotonic, path_id(relay), instance, &context, &packet.sframe);
+            peer.verifier.handle_packet(
+                now.monotonic,
+                path_id(carrier),
+                instance,
+                &context,
+                &packet.sframe,
+            );
+        }
+        if let Path::Member(forwarder) = packet.path {
+            self.note_feed(now.monotonic, member, forwarder);
+        }
+        if opened.is_ok() {
+            let head = (packet.kind, packet.layer);
+            self.forward(now, member, packet.path, head, &packet.sframe);
         }
         if key_came {
             self.emit(Event::KeyCame { member });
@@ -221,6 +248,13 @@ impl Participant {
         let name = self.name_of(member);
         let way = match path {
             Path::Direct(_) => "on the direct link".to_owned(),
+            Path::Member(forwarder) => {
+                format!(
+                    "by {} ({}), who forwards",
+                    self.name_of(forwarder),
+                    forwarder.fingerprint()
+                )
+            }
             Path::Relay(relay) => match self.relays.get(&relay) {
                 Some(session) => {
                     format!(
@@ -235,7 +269,7 @@ impl Participant {
         self.fault(
             "tampering",
             format!("sound of {name} was altered {way}; the altered frames were dropped"),
-            "if it goes on, use another relay",
+            "if it goes on, another way is taken",
         );
     }
 

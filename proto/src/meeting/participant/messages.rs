@@ -132,6 +132,7 @@ impl Participant {
             ControlMessage::WantPeers(members) => self.handle_want_peers(now, from, conduit, &members),
             ControlMessage::Key(message) => self.handle_key(now, from, conduit, *message),
             ControlMessage::WantKey => self.handle_want_key(now, from),
+            ControlMessage::Punch(punch) => self.handle_punch(now, from, &punch),
             ControlMessage::KeyAck(ack) => self.publisher.handle_ack(now.monotonic, from, &ack),
             ControlMessage::Subscribe(stream) => self.handle_subscribe(from, conduit, stream, true),
             ControlMessage::Unsubscribe(stream) => self.handle_subscribe(from, conduit, stream, false),
@@ -142,6 +143,7 @@ impl Participant {
                 self.outputs.push_back(Output::Reported { member: from, report });
             }
             ControlMessage::Moderation(request) => self.handle_moderation(from, request),
+            ControlMessage::Forwarding(message) => self.handle_forwarding(now, from, conduit, *message),
             ControlMessage::Hello(_)
             | ControlMessage::Door(_)
             | ControlMessage::Waiting

@@ -18,6 +18,7 @@
 //! | `links`, `dialling` | direct links to members, and whom to dial with which keys |
 //! | `addresses` | where members can be dialled |
 //! | `reflexive` | where this node is seen from outside |
+//! | `probing` | opening NATs for each other, searching for a way through them |
 //! | `relays` | relays: judging, entering rooms, envelopes |
 //! | `conduits` | telling a member something by the best channel |
 //! | `messages` | what a message means, and who may say it |
@@ -26,7 +27,9 @@
 //! | `key_exchange` | sender keys |
 //! | `secrets`, `rooms` | room secrets, and the aliases that derive from them |
 //! | `discovery` | looking for members who moved, and for relays |
+//! | `evidence` | what is found out about relays before they are judged |
 //! | `routes` | which paths carry whose media |
+//! | `forwarding` | members who carry for others |
 //! | `inspection` | what may be looked at |
 //! | `conversation` | chat, hands, reactions, polls, files |
 //! | `media_path` | sealing, sending, receiving, opening frames |
@@ -44,9 +47,11 @@ mod dirty;
 mod discovery;
 mod door;
 mod doorway;
+mod evidence;
 #[cfg(test)]
 mod fixture;
 mod former_secrets;
+mod forwarding;
 mod founding;
 mod inspection;
 mod key_exchange;
@@ -60,6 +65,7 @@ mod moderation;
 pub mod output;
 mod passphrase;
 mod peer;
+mod probing;
 mod reflexive;
 mod relays;
 mod returning;
@@ -80,6 +86,7 @@ use std::{
 
 pub use discovery::{Discovered, DiscoveryOrder};
 pub use doorway::BINDING_LABEL;
+pub use forwarding::{ForwardCounters, ForwardingTerms};
 pub use founding::{FoundError, FoundingTerms, ParticipantConfig};
 pub use inspection::Holdings;
 pub use output::{
@@ -94,6 +101,8 @@ use self::{
     dirty::Dirty,
     discovery::Discovery,
     doorway::Doorway,
+    evidence::Gathering,
+    forwarding::Forwarding,
     links::{DialPurpose, MemberLink},
     lobby::Phase,
     peer::Peer,
@@ -109,13 +118,13 @@ use crate::{
     channel::pairwise::PairwiseChannel,
     identity::Identity,
     ids::{LinkId, MeetingId, MemberId, RelayId},
-    mesh::relay_session::RelaySession,
+    mesh::{hole_punch::HolePunch, relay_session::RelaySession},
     policy::{DescriptorBook, permit::RouteJudge},
     random::Random,
     relay::token::AccessToken,
     sframe::source_authenticator::SourceAuthenticator,
     time::{Now, Timestamp},
-    wire::ticket::Ticket,
+    wire::{control_message::ControlMessage, ticket::Ticket},
 };
 
 /// One member's part in one meeting; see the module.
@@ -129,8 +138,11 @@ pub struct Participant {
     addresses: Vec<SocketAddr>,
     /// Where relays see it.
     reflexive: reflexive::Reflexive,
+    punch: HolePunch,
     direct: bool,
     judge: RouteJudge,
+    /// What was found out about relays.
+    gathering: Gathering,
     random: Random,
 
     phase: Phase,
@@ -171,6 +183,7 @@ pub struct Participant {
 
     discovery: Discovery,
     conversation: Conversation,
+    forwarding: Forwarding,
 
     timers: Timers,
     /// When the safety code was told last.
@@ -225,6 +238,7 @@ impl Participant {
         let own = [
             self.conversation.poll_timeout().filter(|_| self.is_member()),
             self.timers.next(),
+            self.punch.poll_timeout(),
             self.publisher.poll_timeout(),
             self.authenticator.poll_timeout(),
         ];
@@ -234,6 +248,7 @@ impl Participant {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.handle_timers(now);
+        self.punch.handle_timeout(now.monotonic, &mut self.random);
         self.ping_links(now);
         self.ping_relays(now);
         self.publisher.handle_timeout(now.monotonic);
@@ -264,6 +279,7 @@ impl Participant {
             self.dial_what_is_due(now);
             self.open_missing_channels(now);
         }
+        self.pump_punch(now);
         self.pump_relays(now);
     }
 

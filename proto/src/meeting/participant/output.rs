@@ -1,6 +1,10 @@
 //! What goes in and out of a [`super::Participant`] beside bytes.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use crate::{
     ids::{LinkId, MeetingId, MemberId, RelayId, StreamId},
@@ -46,6 +50,9 @@ pub enum DialTarget {
         meeting: MeetingId,
         /// Lobby or member key.
         psk: Psk,
+        /// From which socket of a search, in the order in which they were opened ([`Output::OpenSockets`]); else from that
+        /// of all links.
+        via: Option<u16>,
     },
     /// A relay leg.
     Relay {
@@ -71,6 +78,31 @@ pub enum Output {
         /// Whom and how.
         target: DialTarget,
     },
+    /// Dial one address more in a dial that may still be under way; without an answer of its own.
+    DialAlso {
+        /// Which dial.
+        dial: DialId,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Send a probe from the socket of all links to each of these.
+    Probe {
+        /// Whose members recognise it.
+        psk: Psk,
+        /// Where.
+        to: Vec<SocketAddr>,
+    },
+    /// Open so many sockets more, and send a probe from each to each of these. What they hear goes to `handle_probe`.
+    OpenSockets {
+        /// Whose members recognise the probes.
+        psk: Psk,
+        /// How many; at most [`crate::mesh::hole_punch::SOCKETS`] until [`Output::CloseSockets`].
+        sockets: usize,
+        /// Where.
+        to: Vec<SocketAddr>,
+    },
+    /// Close the sockets that were opened for a search, but for those that dial.
+    CloseSockets,
     /// Send one control frame on the link's control stream.
     Control {
         /// On which link.
@@ -118,6 +150,13 @@ pub enum Output {
         member: MemberId,
         /// What.
         report: ReceptionReport,
+    },
+    /// Ask GeoIP sources about a relay's addresses; answer with `handle_located`. Asked for only if there are sources.
+    Locate {
+        /// Which relay.
+        relay: RelayId,
+        /// Its addresses that nobody was asked about.
+        addresses: Vec<IpAddr>,
     },
     /// Something for discovery; without any it has no effect.
     Discovery(super::DiscoveryOrder),
@@ -345,6 +384,13 @@ pub enum MemberState {
 pub enum RoutePath {
     /// A link of its own.
     Direct,
+    /// Over a member who forwards.
+    Member {
+        /// Which.
+        member: MemberId,
+        /// The name they were admitted under.
+        name: String,
+    },
     /// Over a relay.
     Relay {
         /// Which.

@@ -7,13 +7,16 @@ use std::{
 };
 
 use super::{
-    Participant, addresses::Search, dialling::Redial, former_secrets::Whereabouts, missing_keys::MissingKey,
-    output::RoutePath,
+    Participant, addresses::Search, dialling::Redial, former_secrets::Whereabouts, forwarding::Feed,
+    missing_keys::MissingKey, output::RoutePath,
 };
 use crate::{
     ids::{LinkId, MeetingId, MemberId, OperationHash, RelayId, StreamId},
     meeting::keys::{KeyMessage, Receiver},
-    mesh::route::Path,
+    mesh::{
+        route::Path,
+        route_planner::{Carrier, Parent},
+    },
     sframe::source_verifier::SourceVerifier,
     time::Timestamp,
     wire::media_packet::MediaKind,
@@ -26,10 +29,15 @@ pub(super) const PEERS_MAX: usize = 640;
 pub(super) const EARLY_PACKETS_MAX: usize = 64;
 /// How long such a packet is worth keeping.
 pub(super) const EARLY_PATIENCE: Duration = Duration::from_millis(500);
-/// A relay whose copies did not match the publisher's signatures is not used for that publisher for so long.
+/// A relay or member whose copies did not match the publisher's signatures is not used for that publisher for so long.
 pub(super) const TAMPERING_PENALTY: Duration = Duration::from_secs(300);
 
-/// So many altered packets in a row block a relay. Reason: one may be anybody's who knows the track's alias.
+/// How long a former path stays subscribed after a change: make before break.
+const LINGER: Duration = Duration::from_secs(1);
+/// Former paths that linger at a time; beyond it the oldest end. Reason: four changes of two paths each.
+const LINGERING_MAX: usize = 8;
+
+/// So many altered packets in a row block who carried them. Reason: one may be anybody's who knows the track's alias.
 pub(super) const ALTERED_MAX: u8 = 5;
 
 /// Frames that came from a peer and could not be used.
@@ -86,14 +94,20 @@ pub(super) struct Peer {
     pub(super) missing_key: MissingKey,
     /// The paths on which we are subscribed, best first.
     pub(super) paths: Vec<Path>,
-    /// Paths that were in use before; kept until then, so that a change of path is not heard.
-    pub(super) lingering: Option<(Vec<Path>, Timestamp)>,
+    /// Paths that were in use before, each kept until then, so that a change of path is not heard, nor two in a row.
+    pub(super) lingering: Vec<(Path, Timestamp)>,
     /// Relays that it uses through another one, as it says.
     pub(super) ways: BTreeMap<RelayId, RelayId>,
-    /// Relays that tampered with this peer's frames, until when.
-    pub(super) blocked: BTreeMap<RelayId, Timestamp>,
-    /// Altered packets in a row, by relay.
-    pub(super) altered: BTreeMap<RelayId, u8>,
+    /// Who tampered with this peer's frames, or withheld them, until when.
+    pub(super) blocked: BTreeMap<Carrier, Timestamp>,
+    /// Altered packets in a row, by who carried them.
+    pub(super) altered: BTreeMap<Carrier, u8>,
+    /// From whom it says that we should take its audio, best first; empty if we choose ourselves.
+    pub(super) named: Vec<Parent>,
+    /// What members bring of its audio, or did. At most those that it named lately.
+    pub(super) feeds: BTreeMap<MemberId, Feed>,
+    /// When the last frame came that had not come before.
+    pub(super) heard_at: Option<Timestamp>,
     /// What people were last told about the route, and whether with a round-trip time.
     pub(super) reported: Option<(Vec<RoutePath>, bool)>,
     pub(super) counters: PeerCounters,
@@ -116,10 +130,13 @@ impl Peer {
             early: VecDeque::new(),
             missing_key: MissingKey::default(),
             paths: Vec::new(),
-            lingering: None,
+            lingering: Vec::new(),
             ways: BTreeMap::new(),
             blocked: BTreeMap::new(),
             altered: BTreeMap::new(),
+            named: Vec::new(),
+            feeds: BTreeMap::new(),
+            heard_at: None,
             reported: None,
             counters: PeerCounters::default(),
         }
@@ -149,6 +166,30 @@ impl Peer {
         self.blocked.retain(|_, until| *until > now);
     }
 
+    /// Uses `paths` from now on; those of before linger. Gives those that were not in use until now.
+    pub(super) fn use_paths(&mut self, now: Timestamp, paths: Vec<Path>) -> Vec<Path> {
+        let former = std::mem::replace(&mut self.paths, paths);
+        let paths = &self.paths;
+        self.lingering.retain(|(path, _)| !paths.contains(path));
+        let gone = former.iter().filter(|path| !paths.contains(path));
+        self.lingering.extend(gone.map(|path| (*path, now + LINGER)));
+        let excess = self.lingering.len().saturating_sub(LINGERING_MAX);
+        for (_, until) in &mut self.lingering[..excess] {
+            *until = now;
+        }
+        paths
+            .iter()
+            .filter(|path| !former.contains(path))
+            .copied()
+            .collect()
+    }
+
+    /// Ends the use of former paths whose time is over, and gives them.
+    pub(super) fn end_lingering(&mut self, now: Timestamp) -> Vec<Path> {
+        let over = self.lingering.extract_if(.., |(_, until)| *until <= now);
+        over.map(|(path, _)| path).collect()
+    }
+
     /// Whether it can be told anything, as far as people are told.
     pub(super) fn has_way(&self) -> bool {
         !self.paths.is_empty()
@@ -156,7 +197,7 @@ impl Peer {
 
     /// All paths on which frames are still expected.
     pub(super) fn subscribed_paths(&self) -> impl Iterator<Item = Path> + '_ {
-        let lingering = self.lingering.iter().flat_map(|(paths, _)| paths.iter().copied());
+        let lingering = self.lingering.iter().map(|(path, _)| *path);
         self.paths.iter().copied().chain(lingering)
     }
 }
@@ -179,5 +220,48 @@ impl Participant {
                 || peer.redial.is_dialling()
                 || channels.values().any(|channel| channel.peer() == Some(*id))
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_millis(ms)
+    }
+
+    fn peer() -> Peer {
+        Peer::new(MeetingId([0; 16]), MemberId([1; 32]), MemberId([2; 32]), at(0))
+    }
+
+    #[test]
+    fn what_was_used_before_is_subscribed_for_a_second_whatever_changes_meanwhile() {
+        let (far, near, direct) = (
+            Path::Relay(RelayId([1; 32])),
+            Path::Relay(RelayId([2; 32])),
+            Path::Direct(LinkId(3)),
+        );
+        let mut peer = peer();
+        assert_eq!(peer.use_paths(at(0), vec![far]), [far]);
+        assert_eq!(peer.use_paths(at(100), vec![near]), [near]);
+        assert_eq!(peer.use_paths(at(200), vec![direct]), [direct]);
+        assert_eq!(peer.subscribed_paths().collect::<Vec<_>>(), [direct, far, near]);
+        assert_eq!(peer.end_lingering(at(1_099)), []);
+        assert_eq!(peer.end_lingering(at(1_100)), [far]);
+        // Used again: it does not end.
+        assert_eq!(peer.use_paths(at(1_150), vec![direct, near]), [near]);
+        assert_eq!(peer.end_lingering(at(5_000)), []);
+    }
+
+    #[test]
+    fn former_paths_are_bounded_and_the_oldest_end() {
+        let mut peer = peer();
+        for number in 0..100 {
+            peer.use_paths(at(number), vec![Path::Direct(LinkId(number))]);
+            let ended = peer.end_lingering(at(number));
+            assert!(peer.lingering.len() <= LINGERING_MAX && ended.len() <= 1);
+            assert!(ended.iter().all(|path| *path == Path::Direct(LinkId(number - 9))));
+        }
     }
 }

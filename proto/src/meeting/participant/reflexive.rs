@@ -13,13 +13,10 @@ use std::{
 use super::{Participant, timers::Timer};
 use crate::{
     ids::RelayId,
+    mesh::hole_punch::{Mapping, Statement},
     time::{Now, Timestamp},
-    wire::control_message::ADDRESSES_MAX,
+    wire::control_message::{ADDRESSES_MAX, SEEN_MAX},
 };
-
-/// Reflexive addresses that are told to others. Reason: one for each address family; more only tell that the NAT gives
-/// every destination another port.
-const REFLEXIVE_MAX: usize = 2;
 
 /// Members are told of a change no more often. Reason: each is told, and dials; a relay could say another address every moment.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,16 +59,41 @@ impl Participant {
         self.say_hello_to_all();
     }
 
+    /// What this node says of itself to whom it searches a way.
+    pub(super) fn statement(&self) -> Statement {
+        let seen = self.reflexive.seen.iter();
+        let seen = seen.filter(|(relay, _)| self.relays.contains_key(relay));
+        let (v4, v6): (Vec<SocketAddr>, Vec<SocketAddr>) =
+            seen.map(|(_, address)| *address).partition(SocketAddr::is_ipv4);
+        let firsts = v4.first().into_iter().chain(v6.first());
+        Statement {
+            mapping: self.mapping(if v4.is_empty() { &v6 } else { &v4 }),
+            seen: firsts.copied().collect(),
+        }
+    }
+
+    /// What it means that relays see this node there.
+    fn mapping(&self, seen: &[SocketAddr]) -> Mapping {
+        let Some((first, others)) = seen.split_first() else {
+            return Mapping::Unknown;
+        };
+        let keeps_port = self.addresses.iter().any(|own| own.port() == first.port());
+        if others.iter().any(|other| other != first) {
+            Mapping::PerDestination
+        } else if keeps_port || !others.is_empty() {
+            Mapping::Same
+        } else {
+            Mapping::Unknown
+        }
+    }
+
     /// Where others may try to dial this node: its own addresses, and where it is seen.
     pub(super) fn advertised(&self) -> Vec<SocketAddr> {
         let seen = self.reflexive.seen.iter();
         let seen = seen.filter(|(relay, _)| self.relays.contains_key(relay));
         let mut outside: Vec<SocketAddr> = Vec::new();
         for (_, address) in seen {
-            if !self.addresses.contains(address)
-                && !outside.contains(address)
-                && outside.len() < REFLEXIVE_MAX
-            {
+            if !self.addresses.contains(address) && !outside.contains(address) && outside.len() < SEEN_MAX {
                 outside.push(*address);
             }
         }
@@ -81,7 +103,7 @@ impl Participant {
 }
 
 /// Whether others could reach it: a relay that lies must not send them to nowhere.
-fn can_be_dialled(address: SocketAddr) -> bool {
+pub(super) fn can_be_dialled(address: SocketAddr) -> bool {
     let ip = address.ip();
     let local = match ip {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),

@@ -39,9 +39,17 @@ impl Participant {
 
     /// Takes a relay into use if the policy permits it; says why if not. Nothing is sent to a relay before this.
     pub(super) fn consider_relay(&mut self, now: Now, descriptor: VerifiedDescriptor) {
+        let judged = self.judge.permit(&descriptor, &self.gathering.book, now.unix);
+        if !self.awaits_evidence(&descriptor, &judged) {
+            self.judge_relay(now, descriptor);
+        }
+    }
+
+    /// The same, once all evidence about it is at hand that can be had.
+    pub(super) fn judge_relay(&mut self, now: Now, descriptor: VerifiedDescriptor) {
         let relay = descriptor.relay;
         let known = self.descriptors.newest_hash(relay).is_some();
-        let judged = self.judge.permit(&descriptor, now.unix);
+        let judged = self.judge.permit(&descriptor, &self.gathering.book, now.unix);
         // Refused relays are remembered, too, so that an older descriptor does not bring one back.
         if judged.is_ok() || known || self.refused_relays.len() < REFUSED_MAX {
             match self.descriptors.insert(descriptor.clone(), now.unix) {
@@ -108,6 +116,20 @@ impl Participant {
             self.stop_using(now, relay);
             // Judged again: the refusal names the clause, mostly that the descriptor has expired.
             self.consider_relay(now, descriptor);
+        }
+    }
+
+    /// Ends the use of a relay that does not serve, if there is no room for another one.
+    pub(super) fn make_room_for_relay(&mut self, now: Now) {
+        let useless = self
+            .relays
+            .iter()
+            .find(|(_, session)| !session.serves(now.monotonic))
+            .map(|(relay, _)| *relay);
+        if self.relays.len() >= RELAYS_MAX
+            && let Some(relay) = useless
+        {
+            self.stop_using(now, relay);
         }
     }
 

@@ -82,6 +82,7 @@ impl Participant {
         };
         self.channels
             .retain(|key, _| self.rooms.by_id.contains_key(&key.room));
+        self.derive_incoming();
         for (relay, session) in &mut self.relays {
             let rooms = self.rooms.by_id.iter().filter(|(_, room)| room.relay == *relay);
             session.set_rooms(&rooms.map(|(id, room)| (*id, room.my_alias)).collect());
@@ -156,6 +157,20 @@ impl Participant {
             .collect()
     }
 
+    /// The aliases of `publisher`'s audio on the direct link between `forwarder` and `listener`, the present secret's first.
+    pub(super) fn forwarded_tracks(
+        &self,
+        forwarder: MemberId,
+        listener: MemberId,
+        publisher: MemberId,
+    ) -> Vec<TrackAlias> {
+        let context = TrackContext::Link(forwarder, listener);
+        let secrets = self.secrets.current().into_iter().chain(self.secrets.former());
+        secrets
+            .map(|secret| secret.track_alias(&context, &publisher, StreamId::AUDIO))
+            .collect()
+    }
+
     /// Tells each relay which tracks this member sends and wants.
     pub(super) fn tell_tracks(&mut self) {
         let announce = self.may_speak();
@@ -195,10 +210,13 @@ impl Participant {
     }
 
     /// On which links a datagram of ours goes out, with the track alias for each.
-    pub(super) fn outgoing_tracks(&self, now: Now) -> Vec<(LinkId, TrackAlias)> {
+    /// `turn` counts frames.
+    pub(super) fn outgoing_tracks(&self, now: Now, turn: u64) -> Vec<(LinkId, TrackAlias)> {
         let mut out = Vec::new();
+        let served = self.served_directly(now, turn);
         for (id, peer) in &self.peers {
             if let Some(link) = peer.listening.last()
+                && served.as_ref().is_none_or(|served| served.contains(id))
                 && let Some(track) = self.link_tracks(self.me, *id).first()
                 && self.judge.direct(now.unix).is_ok()
             {

@@ -128,6 +128,7 @@ impl Participant {
         self.close_links(member);
         self.channels.retain(|_, channel| channel.peer() != Some(member));
         self.peers.remove(&member);
+        self.forget_forwarding(member);
         self.outputs.push_back(Output::MediaEnded { member });
         let (name, role) = self
             .seen

@@ -1,18 +1,16 @@
 //! Which paths bring each peer's audio, and what people are told about them.
 
-use std::time::Duration;
-
 use super::{Event, Output, Participant, RoutePath, links::Scope, peer::TAMPERING_PENALTY};
 use crate::{
-    ids::{LinkId, MemberId, RelayId, StreamId},
-    mesh::route::{Candidate, Path, plan},
+    ids::{LinkId, MemberId, StreamId},
+    mesh::{
+        route::{Candidate, Path, plan},
+        route_planner::Carrier,
+    },
     sframe::source_verifier::{PathId, Verdict},
     time::Now,
     wire::control_message::ControlMessage,
 };
-
-/// How long the former paths stay subscribed after a change: make before break.
-const LINGER: Duration = Duration::from_secs(1);
 
 impl Participant {
     /// Chooses paths for all peers; subscribes, unsubscribes, and reports what changed.
@@ -58,7 +56,7 @@ impl Participant {
         let policy = self.judge.policy().hash();
         for (relay, session) in &self.relays {
             let usable = session.link(now, policy).is_some()
-                && !peer.blocked.contains_key(relay)
+                && !peer.blocked.contains_key(&Carrier::Relay(*relay))
                 && peer
                     .ways
                     .get(relay)
@@ -74,6 +72,7 @@ impl Participant {
                 });
             }
         }
+        candidates.extend(self.forwarded_candidates(now, member));
         candidates
     }
 
@@ -81,46 +80,19 @@ impl Participant {
         let Some(peer) = self.peers.get_mut(&member) else {
             return;
         };
-        let paths = plan(candidates, &peer.paths);
-        if peer
-            .lingering
-            .as_ref()
-            .is_some_and(|(_, until)| *until <= now.monotonic)
-        {
-            let (gone, _) = peer.lingering.take().unwrap_or_default();
-            let ended: Vec<Path> = gone
-                .into_iter()
-                .filter(|path| !peer.paths.contains(path))
-                .collect();
-            self.unsubscribe(member, &ended);
-        }
-        let Some(peer) = self.peers.get_mut(&member) else {
-            return;
+        let paths = plan(candidates, &peer.paths, &peer.named);
+        let added = if paths == peer.paths {
+            Vec::new()
+        } else {
+            peer.use_paths(now.monotonic, paths)
         };
-        if paths == peer.paths {
-            return;
-        }
-        let added: Vec<Path> = paths
-            .iter()
-            .filter(|path| !peer.paths.contains(path))
-            .copied()
-            .collect();
-        let former = std::mem::replace(&mut peer.paths, paths);
-        let former: Vec<Path> = former
-            .into_iter()
-            .filter(|path| !peer.paths.contains(path))
-            .collect();
-        let replaced = peer.lingering.replace((former, now.monotonic + LINGER));
-        let still: Vec<Path> = peer.subscribed_paths().collect();
-        let ended: Vec<Path> = replaced
-            .into_iter()
-            .flat_map(|(paths, _)| paths)
-            .filter(|path| !still.contains(path))
-            .collect();
+        let ended = peer.end_lingering(now.monotonic);
         self.unsubscribe(member, &ended);
         for path in added {
-            if let Path::Direct(link) = path {
-                self.tell_link(link, &ControlMessage::Subscribe(StreamId::AUDIO));
+            match path {
+                Path::Direct(link) => self.tell_link(link, &ControlMessage::Subscribe(StreamId::AUDIO)),
+                Path::Member(forwarder) => self.take_from(now, member, forwarder),
+                Path::Relay(_) => {}
             }
         }
     }
@@ -130,11 +102,11 @@ impl Participant {
         for path in ended {
             match path {
                 Path::Direct(link) => self.tell_link(*link, &ControlMessage::Unsubscribe(StreamId::AUDIO)),
-                Path::Relay(relay) => {
-                    if let Some(peer) = self.peers.get_mut(&member) {
-                        peer.verifier.remove_path(path_id(*relay));
-                    }
-                }
+                Path::Member(forwarder) => self.leave_forwarder(member, *forwarder),
+                Path::Relay(_) => {}
+            }
+            if let (Some(carrier), Some(peer)) = (path.carrier(), self.peers.get_mut(&member)) {
+                peer.verifier.remove_path(path_id(carrier));
             }
         }
     }
@@ -199,6 +171,10 @@ impl Participant {
     pub(super) fn describe(&self, path: Path) -> Option<RoutePath> {
         Some(match path {
             Path::Direct(_) => RoutePath::Direct,
+            Path::Member(member) => RoutePath::Member {
+                member,
+                name: self.name_of(member),
+            },
             Path::Relay(relay) => {
                 let session = self.relays.get(&relay)?;
                 let descriptor = session.descriptor();
@@ -229,29 +205,44 @@ impl Participant {
                     Verdict::Mismatch { path } => (path, "delivered packets that they did not send"),
                     Verdict::Unsigned { path } => (path, "withholds their signatures"),
                 };
-                let relay = self.relays.keys().find(|relay| path_id(**relay) == path).copied();
-                if let Some(relay) = relay {
-                    peer.blocked.insert(relay, now.monotonic + TAMPERING_PENALTY);
-                    culprits.push((*member, relay, what));
+                let relays = self.relays.keys().map(|relay| Carrier::Relay(*relay));
+                let members = peer.feeds.keys().map(|member| Carrier::Member(*member));
+                if let Some(carrier) = relays.chain(members).find(|carrier| path_id(*carrier) == path) {
+                    peer.blocked.insert(carrier, now.monotonic + TAMPERING_PENALTY);
+                    culprits.push((*member, carrier, what));
                 }
             }
         }
-        for (member, relay, what) in culprits {
+        for (member, carrier, what) in culprits {
             let name = self.name_of(member);
-            let operator = self.relays[&relay].descriptor().operator.name.to_string();
-            self.fault(
-                "tampering",
-                format!("relay {operator} ({}) {what}: {name}", relay.fingerprint()),
-                "this node no longer takes their sound from that relay",
-            );
+            let (who, hint) = match carrier {
+                Carrier::Relay(relay) => {
+                    let operator = &self.relays[&relay].descriptor().operator.name;
+                    let who = format!("relay {operator} ({})", relay.fingerprint());
+                    (who, "this node no longer takes their sound from that relay")
+                }
+                Carrier::Member(member) => {
+                    let who = format!(
+                        "{} ({}), who forwards,",
+                        self.name_of(member),
+                        member.fingerprint()
+                    );
+                    (who, "this node no longer takes their sound from there")
+                }
+            };
+            self.fault("tampering", format!("{who} {what}: {name}"), hint);
             self.dirty.routes();
         }
     }
 }
 
-/// How the source verifier names a relay's path.
-pub(super) fn path_id(relay: RelayId) -> PathId {
+/// How the source verifier names the path over a relay or a member.
+pub(super) fn path_id(carrier: Carrier) -> PathId {
+    let name = match carrier {
+        Carrier::Relay(relay) => relay.0,
+        Carrier::Member(member) => member.0,
+    };
     let mut id = [0; 8];
-    id.copy_from_slice(&relay.0[..8]);
+    id.copy_from_slice(&name[..8]);
     PathId(u64::from_le_bytes(id))
 }

@@ -1,7 +1,5 @@
 //! The ticket: who issues it anew, and what it says then.
 
-use std::collections::BTreeMap;
-
 use zeroize::Zeroizing;
 
 use super::{Event, Participant, founding::TICKET_LIFE};
@@ -36,8 +34,12 @@ impl Participant {
             return false;
         }
         let old = self.ticket.terms();
-        let relays = self.relays_for_ticket();
-        let gained = relays.len() > old.relays.len();
+        let relays = self.relays_for_ticket(now);
+        let named = |relay: &SignedDescriptor| {
+            let relay = relay.unverified().relay;
+            old.relays.iter().any(|known| known.unverified().relay == relay)
+        };
+        let gained = !relays.iter().all(named);
         let moved = self.direct && self.addresses != old.addresses;
         let others = self.ticket.issuer() != self.me;
         let aged = old.expires < now.unix.after(TICKET_LIFE / 2);
@@ -90,20 +92,20 @@ impl Participant {
         }
     }
 
-    /// The relays in use, those of the ticket before first: people may know them already.
-    fn relays_for_ticket(&self) -> Vec<SignedDescriptor> {
-        let mut in_use: BTreeMap<RelayId, SignedDescriptor> = self
-            .relays
-            .iter()
-            .map(|(id, session)| (*id, session.descriptor().signed().clone()))
-            .collect();
-        let mut chosen: Vec<SignedDescriptor> = Vec::new();
-        for known in &self.ticket.terms().relays {
-            chosen.extend(in_use.remove(&known.unverified().relay));
-        }
-        chosen.extend(in_use.into_values());
-        chosen.truncate(RELAYS_MAX);
-        chosen
+    /// The relays in use: those that serve before those that do not, and among them those of the ticket before first, as people may
+    /// know them already.
+    fn relays_for_ticket(&self, now: Now) -> Vec<SignedDescriptor> {
+        let known = &self.ticket.terms().relays;
+        let place = |relay: &RelayId| {
+            let at = known.iter().position(|known| known.unverified().relay == *relay);
+            at.unwrap_or(known.len())
+        };
+        let mut in_use: Vec<_> = self.relays.iter().collect();
+        in_use.sort_by_key(|(relay, session)| (!session.serves(now.monotonic), place(relay), **relay));
+        let descriptors = in_use
+            .into_iter()
+            .map(|(_, session)| session.descriptor().signed().clone());
+        descriptors.take(RELAYS_MAX).collect()
     }
 
     /// Somebody gave us a ticket: takes it, now or when its room secret is in use. Nobody else's word counts for who issues

@@ -34,6 +34,8 @@ pub(super) enum Timer {
     Readmission,
     /// When to tell members that this node is seen elsewhere.
     Reflexive,
+    /// When to send the next probes to members who dial this node.
+    Openers,
     /// When to look at links, permits, the day and waiting packets.
     Watch,
 }
@@ -135,6 +137,7 @@ impl Participant {
                 Timer::SafetyCode => self.tell_safety_code(now),
                 Timer::Checkpoint => self.ask_for_checkpoint(now),
                 Timer::Readmission => self.give_up_suspended(),
+                Timer::Openers => self.send_openers(now),
                 Timer::Reflexive => self.tell_reflexive(now),
                 Timer::Watch => self.watch(now),
             }
@@ -147,12 +150,14 @@ impl Participant {
         self.choose_ways_through(now);
         self.watch_day(now);
         self.watch_sources(now);
+        self.watch_forwarding(now);
         self.update_discovery(now);
         for member in self.admission.handle_timeout(now) {
             self.emit(super::Event::KnockEnded { member });
         }
         self.watch_leaders(now);
         self.ask_for_addresses(now);
+        self.search_what_is_due(now);
         self.ask_for_missing_keys(now);
         self.watch_code(now);
         self.forget_bindings();

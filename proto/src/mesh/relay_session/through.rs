@@ -85,6 +85,11 @@ impl RelaySession {
         self.through.map(|through| through.relay)
     }
 
+    /// Whether another relay leads there, and does not only try to.
+    pub(super) fn is_reached_through(&self) -> bool {
+        self.through.is_some_and(|through| through.rtt.is_some())
+    }
+
     /// Whether media of this relay's rooms may come by the link of `relay`.
     #[must_use]
     pub fn comes_by(&self, relay: RelayId) -> bool {
@@ -133,6 +138,9 @@ impl RelaySession {
         self.not_through.retain(|_, until| *until > now);
         self.not_through.insert(through.relay, now + THROUGH_RETRY);
         self.down_since = now;
+        if through.rtt.is_some() {
+            self.unreached_since = now;
+        }
         self.start_anew();
         true
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     ids::Alias,
     policy::{
-        RouteJudge,
+        Evidence, RouteJudge,
         fixture::{NOW, descriptor_in, signed_policy, verified},
         route_policy::Preset,
     },
@@ -29,7 +29,7 @@ fn at(ms: u64) -> Now {
 fn session() -> (RelaySession, PolicyHash, Permit) {
     let judge = RouteJudge::new(signed_policy(Preset::Eea.into()));
     let descriptor = verified(descriptor_in("DE"));
-    let permit = judge.permit(&descriptor, NOW).unwrap();
+    let permit = judge.permit(&descriptor, &Evidence::default(), NOW).unwrap();
     let mut session = RelaySession::new(descriptor, permit, at(0).monotonic);
     session.set_rooms(&[(ROOM, Alias([7; 8]))].into());
     let tracks = super::super::RoomTracks {

@@ -344,3 +344,14 @@ fn closing_reaches_the_other_side() {
         Some(ConnectionError::ApplicationClosed(close)) if close.error_code == VarInt::from_u32(7)
     ));
 }
+
+/// The confirmation comes before the keys that open it, and is thrown away: it must come again.
+#[test]
+fn a_handshake_survives_datagrams_that_overtake_one_another() {
+    for late in 0..3 {
+        let mut pair = member_pair();
+        pair.late = Some(late);
+        establish(&mut pair);
+        echo(&mut pair);
+    }
+}

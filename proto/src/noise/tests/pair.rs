@@ -88,6 +88,8 @@ pub(super) struct Pair {
     wire: Vec<(Duration, SocketAddr, SocketAddr, Vec<u8>)>,
     /// Whether each of the server's datagrams with a long header arrives once with a bit changed before it arrives.
     pub(super) corrupt: bool,
+    /// Which of the server's datagrams, counted from 0, comes so late that the next ones overtake it.
+    pub(super) late: Option<usize>,
 }
 
 impl Pair {
@@ -109,6 +111,7 @@ impl Pair {
             elapsed: Duration::ZERO,
             wire: Vec::new(),
             corrupt: false,
+            late: None,
         }
     }
 
@@ -216,7 +219,9 @@ impl Pair {
                     changed[last] ^= 1;
                     self.wire.push((self.elapsed + LATENCY, to, from, changed));
                 }
-                self.wire.push((self.elapsed + LATENCY, to, from, bytes));
+                let is_late = to != server && self.late == Some(side.sent.len() - 1);
+                let latency = if is_late { LATENCY * 5 / 4 } else { LATENCY };
+                self.wire.push((self.elapsed + latency, to, from, bytes));
             }
         }
     }
@@ -240,6 +245,7 @@ fn receive(
             Verdict::Admit => {}
             Verdict::Drop(_) => return,
             Verdict::OtherVersion(notice) => return reply(side, from, notice),
+            Verdict::Probe(_) => return,
         }
     }
     let mut buffer = Vec::new();

@@ -4,7 +4,11 @@ use std::{collections::VecDeque, net::SocketAddr};
 
 use aws_lc_rs::constant_time;
 
-use super::{PROOF_LEN, TAGGED_CID_LEN, TagKey, replay::Memory};
+use super::{
+    PROOF_LEN, TAGGED_CID_LEN, TagKey,
+    probe::{self, ProbeSender},
+    replay::Memory,
+};
 use crate::{
     noise::{ACCEPT_KEYS_MAX, Psk, QUIC_VERSION, endpoint_config::CONNECTION_ID_LEN},
     time::Now,
@@ -28,6 +32,8 @@ pub enum Verdict {
     Drop(DropReason),
     /// Forget it and send these bytes back: the sender knows a key and speaks another version.
     OtherVersion(Vec<u8>),
+    /// Forget it: somebody who knows a key shows where it is.
+    Probe(ProbeSender),
 }
 
 /// Why a datagram is forgotten.
@@ -153,6 +159,9 @@ impl InitialFilter {
         if !has_long_header(datagram) {
             return Verdict::Admit;
         }
+        if let Some(block) = probe::block(datagram) {
+            return self.judge_probe(now, remote, datagram, &block);
+        }
         let Some(header) = LongHeader::parse(datagram) else {
             return Verdict::Drop(DropReason::Malformed);
         };
@@ -161,6 +170,25 @@ impl InitialFilter {
             QUIC_VERSION => self.judge_initial(now, remote, &header),
             0 => self.judge_notice(now, remote, &header),
             _ => self.judge_other_version(now, remote, &header, datagram.len()),
+        }
+    }
+
+    fn judge_probe(
+        &mut self,
+        now: Now,
+        remote: SocketAddr,
+        datagram: &[u8],
+        block: &[u8; TAGGED_CID_LEN],
+    ) -> Verdict {
+        let doors = self.doors.as_deref().unwrap_or_default();
+        let sender = doors.iter().find_map(|key| key.probe.open(now.unix, datagram));
+        match sender {
+            None => Verdict::Drop(DropReason::Stranger),
+            // One that was recorded shows where its sender was, from wherever it comes.
+            Some(_) if !self.memory.is_fresh(now.monotonic, remote, block) => {
+                Verdict::Drop(DropReason::Replay)
+            }
+            Some(sender) => Verdict::Probe(sender),
         }
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    noise::token::initial_dst_cid,
+    noise::token::{ProbeKey, initial_dst_cid},
     random::Random,
     time::{Timestamp, UnixSeconds},
 };
@@ -160,5 +160,27 @@ fn any_prefix_of_a_long_header_is_handled() {
     assert_eq!(
         filter.admits(now(), peer(1), &long),
         Verdict::Drop(DropReason::Malformed)
+    );
+}
+
+#[test]
+fn probes_of_holders_of_a_key_are_told_once_and_others_forgotten() {
+    let (ours, theirs) = (Psk([1; 32]), Psk([2; 32]));
+    let mut random = Random::from_seed([5; 32]);
+    let sender = ProbeSender::from(crate::ids::MemberId([7; 32]));
+    let mut filter = InitialFilter::member(std::slice::from_ref(&ours));
+    let probe = ProbeKey::new(&ours).seal(now().unix, sender, &mut random);
+    assert_eq!(filter.admits(now(), peer(1), &probe), Verdict::Probe(sender));
+    assert_eq!(
+        filter.admits(now(), peer(2), &probe),
+        Verdict::Drop(DropReason::Replay)
+    );
+    let strange = ProbeKey::new(&theirs).seal(now().unix, sender, &mut random);
+    let stranger = Verdict::Drop(DropReason::Stranger);
+    assert_eq!(filter.admits(now(), peer(1), &strange), stranger);
+    assert_eq!(InitialFilter::relay().admits(now(), peer(1), &probe), stranger);
+    assert_eq!(
+        InitialFilter::member(&[]).admits(now(), peer(1), &probe),
+        stranger
     );
 }

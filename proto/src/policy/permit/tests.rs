@@ -1,10 +1,11 @@
 use super::*;
 use crate::policy::{
-    CountrySet, DeniedAsns, Preset, Region, RoutePolicy,
+    CountrySet, DeniedAsns, EvidenceRule, Preset, Region, RoutePolicy,
     attestation::Claim,
     fixture::{
         NOW, after, attested, claim_of, country, descriptor_in, issuer_rule, relay, signed_policy, verified,
     },
+    location::{Answer, LocationBook},
 };
 
 fn judge(policy: impl Into<RoutePolicy>) -> RouteJudge {
@@ -16,7 +17,9 @@ fn eea() -> RoutePolicy {
 }
 
 fn refusal(policy: RoutePolicy, descriptor: Descriptor) -> Refusal {
-    judge(policy).permit(&verified(descriptor), NOW).unwrap_err()
+    judge(policy)
+        .permit(&verified(descriptor), &Evidence::default(), NOW)
+        .unwrap_err()
 }
 
 /// The clause and the reason.
@@ -31,7 +34,9 @@ fn a_permit_holds_for_its_policy_and_time() {
         expires: Some(after(100)),
         ..eea()
     });
-    let permit = judge.permit(&verified(descriptor_in("DE")), NOW).unwrap();
+    let permit = judge
+        .permit(&verified(descriptor_in("DE")), &Evidence::default(), NOW)
+        .unwrap();
     let hash = judge.policy().hash();
     assert_eq!(permit.relay(), Some(relay().relay_id()));
     assert_eq!(
@@ -49,7 +54,9 @@ fn a_permit_ends_with_the_descriptor() {
         valid_until: after(50),
         ..descriptor_in("DE")
     };
-    let permit = judge(eea()).permit(&verified(descriptor), NOW).unwrap();
+    let permit = judge(eea())
+        .permit(&verified(descriptor), &Evidence::default(), NOW)
+        .unwrap();
     assert_eq!(permit.until(), after(50));
 }
 
@@ -89,7 +96,7 @@ fn each_axis_of_jurisdiction_refuses_by_itself() {
     );
     assert!(
         judge(Preset::Any)
-            .permit(&verified(descriptor_in("US")), NOW)
+            .permit(&verified(descriptor_in("US")), &Evidence::default(), NOW)
             .is_ok()
     );
     assert_eq!(
@@ -140,12 +147,20 @@ fn networks_can_be_denied_and_then_must_be_stated() {
         ..descriptor_in("DE")
     };
     assert_eq!(said(policy.clone(), unstated.clone()).0, Clause::AsnNotStated);
-    assert!(judge(eea()).permit(&verified(unstated), NOW).is_ok());
+    assert!(
+        judge(eea())
+            .permit(&verified(unstated), &Evidence::default(), NOW)
+            .is_ok()
+    );
     let other = Descriptor {
         asn: Some(64_501),
         ..descriptor_in("DE")
     };
-    assert!(judge(policy).permit(&verified(other), NOW).is_ok());
+    assert!(
+        judge(policy)
+            .permit(&verified(other), &Evidence::default(), NOW)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -160,7 +175,12 @@ fn another_protocol_version_is_refused() {
 #[test]
 fn what_expired_since_it_was_verified_is_refused() {
     let descriptor = verified(descriptor_in("DE"));
-    let clause = |policy: RoutePolicy, now| judge(policy).permit(&descriptor, now).unwrap_err().clause;
+    let clause = |policy: RoutePolicy, now| {
+        judge(policy)
+            .permit(&descriptor, &Evidence::default(), now)
+            .unwrap_err()
+            .clause
+    };
     assert_eq!(clause(eea(), descriptor.valid_until), Clause::DescriptorExpired);
     assert_eq!(
         clause(eea(), UnixSeconds(NOW.0 - 3_600)),
@@ -182,7 +202,7 @@ fn an_expired_policy_permits_nothing_at_all() {
     let expected = Clause::PolicyExpired;
     assert_eq!(
         judge
-            .permit(&verified(descriptor_in("DE")), NOW)
+            .permit(&verified(descriptor_in("DE")), &Evidence::default(), NOW)
             .unwrap_err()
             .clause,
         expected
@@ -241,7 +261,11 @@ fn enough_of_the_named_issuers_must_attest() {
         Clause::EvidenceAttested
     );
     let permit = judge(policy)
-        .permit(&verified(with(&[(1, 60), (2, 90), (3, 30)])), NOW)
+        .permit(
+            &verified(with(&[(1, 60), (2, 90), (3, 30)])),
+            &Evidence::default(),
+            NOW,
+        )
         .unwrap();
     assert_eq!(permit.evidence(), EvidenceLevel::Attested);
     assert_eq!(permit.until(), after(60), "the two that last longest carry it");
@@ -271,7 +295,11 @@ fn an_issuer_must_speak_about_all_that_the_policy_restricts() {
         parent_seat: CountryRule::Any,
         ..eea
     };
-    assert!(judge(hosting_in_eea).permit(&verified(partly), NOW).is_ok());
+    assert!(
+        judge(hosting_in_eea)
+            .permit(&verified(partly), &Evidence::default(), NOW)
+            .is_ok()
+    );
     let any = RoutePolicy {
         evidence: rule,
         ..Preset::Any.into()
@@ -304,33 +332,89 @@ fn a_named_issuer_that_says_otherwise_contradicts() {
     assert!(reason.ends_with(" says US"), "{reason}");
 }
 
+/// What sources say about the relay's only address.
+fn located(codes: &[&str]) -> Evidence {
+    let mut locations = LocationBook::new(codes.len());
+    let address = descriptor_in("DE").addresses[0].ip();
+    let said = codes.iter().map(|code| Answer::In(country(code))).collect();
+    locations.insert(address, said);
+    Evidence { locations }
+}
+
+#[test]
+fn sources_must_agree_where_the_policy_asks_for_it() {
+    let german = descriptor_in("DE");
+    let descriptor = attested(german.clone(), &[(1, 60)], claim_of(&german));
+    let policy = RoutePolicy {
+        evidence: EvidenceRule::Located(issuer_rule(1, &[1])),
+        ..eea()
+    };
+    let said = |evidence: &Evidence| {
+        let judged = judge(policy.clone()).permit(&verified(descriptor.clone()), evidence, NOW);
+        judged.map_err(|refusal| (refusal.clause, refusal.reason))
+    };
+    let permit = said(&located(&["DE", "US", "DE"])).unwrap();
+    assert_eq!(
+        (permit.evidence(), permit.until()),
+        (EvidenceLevel::Located, after(60))
+    );
+    let (clause, reason) = said(&Evidence::default()).unwrap_err();
+    assert_eq!(clause, Clause::EvidenceLocated);
+    assert!(
+        reason.contains("0 given, 2 at least must be (--geoip FILE)"),
+        "{reason}"
+    );
+    let (clause, reason) = said(&located(&["DE", "FR"])).unwrap_err();
+    assert_eq!(clause, Clause::EvidenceLocated);
+    assert!(reason.ends_with("1 of 2 say DE, 1 say otherwise"), "{reason}");
+    let elsewhere = Evidence {
+        locations: LocationBook::new(3),
+    };
+    let (clause, reason) = said(&elsewhere).unwrap_err();
+    assert_eq!(clause, Clause::EvidenceLocated);
+    assert!(reason.contains("not consulted"), "{reason}");
+}
+
+#[test]
+fn sources_that_contradict_refuse_at_every_level() {
+    let contradicting = located(&["DE", "US", "US"]);
+    for evidence in [
+        EvidenceRule::Declared,
+        EvidenceRule::Located(issuer_rule(1, &[1])),
+    ] {
+        let german = descriptor_in("DE");
+        let descriptor = attested(german.clone(), &[(1, 60)], claim_of(&german));
+        let policy = RoutePolicy { evidence, ..eea() };
+        let refusal = judge(policy)
+            .permit(&verified(descriptor), &contradicting, NOW)
+            .unwrap_err();
+        assert_eq!(refusal.clause, Clause::EvidenceContradicted);
+        assert_eq!(
+            refusal.reason,
+            "it declares DE as hosting, 2 of 3 GeoIP sources say otherwise (203.0.113.7: US)"
+        );
+    }
+}
+
 #[test]
 fn evidence_that_is_not_gathered_is_missing() {
     let german = descriptor_in("DE");
     let descriptor = attested(german.clone(), &[(1, 60)], claim_of(&german));
-    let issuers = issuer_rule(1, &[1]);
-    let located = RoutePolicy {
-        evidence: EvidenceRule::Located(issuers.clone()),
-        ..eea()
-    };
-    let (clause, reason) = said(located, descriptor.clone());
-    assert_eq!(clause, Clause::EvidenceLocated);
-    assert!(reason.contains("GeoIP"), "{reason}");
     let measured = RoutePolicy {
-        evidence: EvidenceRule::Measured(issuers),
+        evidence: EvidenceRule::Measured(issuer_rule(1, &[1])),
         ..eea()
     };
-    let (clause, reason) = said(measured.clone(), descriptor);
-    assert_eq!(clause, Clause::EvidenceMeasured);
-    assert!(
-        reason.contains("GeoIP") && reason.contains("round-trip"),
-        "{reason}"
-    );
+    let sources = located(&["DE", "DE"]);
+    let judged = judge(measured.clone()).permit(&verified(descriptor.clone()), &sources, NOW);
+    let refusal = judged.unwrap_err();
+    assert_eq!(refusal.clause, Clause::EvidenceMeasured);
+    assert!(refusal.reason.contains("round-trip"), "{}", refusal.reason);
     assert_eq!(
-        said(measured, german).0,
-        Clause::EvidenceAttested,
+        said(measured.clone(), descriptor).0,
+        Clause::EvidenceLocated,
         "what is missing first comes first"
     );
+    assert_eq!(said(measured, german).0, Clause::EvidenceAttested);
 }
 
 #[test]

@@ -348,3 +348,40 @@ fn one_who_reads_no_control_frames_loses_envelopes_and_then_the_session() {
         }
     }
 }
+
+#[test]
+fn whoever_asks_is_told_the_load_in_coarse_steps_and_the_time() {
+    let mut bench = Bench::new(RelayLimits {
+        sessions_max: 8,
+        ..limits()
+    });
+    let a = bench.up(1);
+    let told = |bench: &mut Bench| {
+        bench.ask(a, &RelayRequest::State);
+        match bench.notices(a).pop() {
+            Some(RelayNotice::State { load, time }) => {
+                assert_eq!(time, bench.now.unix);
+                load
+            }
+            other => panic!("not the state: {other:?}"),
+        }
+    };
+    assert_eq!(told(&mut bench), Load::Idle);
+    bench.up(2);
+    assert_eq!(told(&mut bench), Load::Light, "a quarter of the sessions");
+    (3..=7).for_each(|n| {
+        bench.up(n);
+    });
+    assert_eq!(told(&mut bench), Load::Heavy);
+    bench.up(8);
+    assert_eq!(told(&mut bench), Load::Full);
+    bench.relay.handle_session_down(bench.now, SessionId(8));
+    for n in 2..=7 {
+        bench.relay.handle_session_down(bench.now, SessionId(n));
+    }
+    bench.relay.handle_load(600);
+    assert_eq!(told(&mut bench), Load::Half, "the machine is the scarcest");
+    bench.relay.drain(bench.now, Duration::from_secs(9));
+    bench.notices(a);
+    assert_eq!(told(&mut bench), Load::Full, "newcomers are refused");
+}

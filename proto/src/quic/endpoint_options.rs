@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion::CubicConfig};
+use quinn_proto::{
+    IdleTimeout, MtuDiscoveryConfig, ServerConfig, TransportConfig, VarInt, congestion::CubicConfig,
+};
 
 /// The round-trip time that is assumed before one is measured. Reason: most paths between participants are shorter, and the
 /// first lost Initial costs three of it (quinn's default costs a second).
@@ -22,9 +24,21 @@ const MTU_MAX: u16 = 1_452;
 /// Received datagrams kept until they are read. Reason: 200 ms of ten video streams at 1 Mbit/s; then the oldest are dropped.
 const DATAGRAM_RECEIVE_BYTES: usize = 256 * 1024;
 
+/// Pending Initials that quinn keeps for us until the accept loop sees them. Reason: the loop takes each at once.
+const INCOMING_MAX: usize = 256;
+/// Bytes kept for one pending Initial. Reason: the second half of message 1 and a repetition of both.
+const INCOMING_BYTES: u64 = 8 * 1024;
+/// Bytes kept for all of them.
+const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
+
+/// Control frames that may wait for one neighbour. Reason: a Welcome and the keys of a meeting of 200 fit; a neighbour
+/// that lets more pile up does not read, and its link is closed.
+pub const CONTROL_QUEUE_MAX: usize = 512;
+/// How long the last control frames of a closing link may take.
+pub const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Times and bounds of an endpoint. Each has a default for members; [`EndpointOptions::relay`] has a relay's.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct EndpointOptions {
     /// Silence after which a connection is dead. Default 5 s. The lower of both sides' values counts.
     pub idle_timeout: Duration,
@@ -86,7 +100,8 @@ impl EndpointOptions {
     }
 
     /// quinn's configuration with these values.
-    pub(super) fn transport(&self) -> Arc<TransportConfig> {
+    #[must_use]
+    pub fn transport(&self) -> Arc<TransportConfig> {
         let mut mtu = MtuDiscoveryConfig::default();
         mtu.upper_bound(MTU_MAX);
         // Longer than VarInt's 2⁶² ms is forever.
@@ -111,5 +126,16 @@ impl EndpointOptions {
             // The spin bit would show the round-trip time to everybody on the path.
             .allow_spin(false);
         Arc::new(config)
+    }
+
+    /// `server` with the bounds of an endpoint that accepts, and these parameters.
+    #[must_use]
+    pub fn bounded(&self, mut server: ServerConfig) -> ServerConfig {
+        server
+            .transport_config(self.transport())
+            .max_incoming(INCOMING_MAX)
+            .incoming_buffer_size(INCOMING_BYTES)
+            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+        server
     }
 }

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::relay_link::STREAM_REFUSED;
+use crate::{relay::ForwardId, wire::stream_object::StreamHeader};
 use bytes::Bytes;
 use quinn_proto::{Connection, Dir, StreamId, WriteError};
-use subrosa_proto::{relay::ForwardId, wire::stream_object::StreamHeader};
-
-use super::link::STREAM_REFUSED;
 
 /// Bytes that wait for one listener on one stream. A group beyond is cut off: the listener is too slow for it, and the
 /// next group can be decoded without it.
 const BACKLOG_MAX: usize = 256 * 1024;
 
+/// See the module.
 #[derive(Debug, Default)]
-pub(super) struct ForwardStreams {
+pub struct ForwardStreams {
     open: BTreeMap<StreamId, Forward>,
     by_forward: BTreeMap<ForwardId, StreamId>,
 }
@@ -28,7 +28,7 @@ struct Forward {
 
 impl ForwardStreams {
     /// Opens a stream; `false` if the listener takes no more of them.
-    pub(super) fn open(&mut self, connection: &mut Connection, id: ForwardId, header: &StreamHeader) -> bool {
+    pub fn open(&mut self, connection: &mut Connection, id: ForwardId, header: &StreamHeader) -> bool {
         let Some(stream) = connection.streams().open(Dir::Uni) else {
             return false;
         };
@@ -49,7 +49,7 @@ impl ForwardStreams {
     }
 
     /// Appends bytes; `false` if the listener is too slow and the stream was reset.
-    pub(super) fn push(&mut self, connection: &mut Connection, id: ForwardId, bytes: Bytes) -> bool {
+    pub fn push(&mut self, connection: &mut Connection, id: ForwardId, bytes: Bytes) -> bool {
         let Some(&stream) = self.by_forward.get(&id) else {
             return true;
         };
@@ -66,7 +66,7 @@ impl ForwardStreams {
         true
     }
 
-    pub(super) fn finish(&mut self, connection: &mut Connection, id: ForwardId) {
+    pub fn finish(&mut self, connection: &mut Connection, id: ForwardId) {
         let Some(&stream) = self.by_forward.get(&id) else {
             return;
         };
@@ -76,7 +76,7 @@ impl ForwardStreams {
         self.write(connection, stream);
     }
 
-    pub(super) fn reset(&mut self, connection: &mut Connection, id: ForwardId) {
+    pub fn reset(&mut self, connection: &mut Connection, id: ForwardId) {
         if let Some(stream) = self.by_forward.remove(&id) {
             self.open.remove(&stream);
             let _ = connection.send_stream(stream).reset(STREAM_REFUSED);
@@ -84,7 +84,7 @@ impl ForwardStreams {
     }
 
     /// Writes what waits, as far as the stream takes it.
-    pub(super) fn write(&mut self, connection: &mut Connection, stream: StreamId) {
+    pub fn write(&mut self, connection: &mut Connection, stream: StreamId) {
         let Some(forward) = self.open.get_mut(&stream) else {
             return;
         };
@@ -113,7 +113,7 @@ impl ForwardStreams {
     }
 
     /// The stream ended; gives its name if it was not finished.
-    pub(super) fn forget(&mut self, stream: StreamId) -> Option<ForwardId> {
+    pub fn forget(&mut self, stream: StreamId) -> Option<ForwardId> {
         let forward = self.open.remove(&stream)?;
         self.by_forward.remove(&forward.id);
         Some(forward.id)

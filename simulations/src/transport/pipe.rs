@@ -4,18 +4,16 @@ use std::net::SocketAddr;
 
 use subrosa_proto::{ids::LinkId, relay::SessionId, time::Timestamp};
 
+use super::Side;
 use crate::network::Place;
 
 /// Names a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PipeId(pub usize);
-
-/// One of its two ends: 0 dialled, 1 accepted.
-pub type Side = usize;
+pub(crate) struct PipeId(pub usize);
 
 /// What an end is called where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Handle {
+pub(crate) enum Handle {
     /// A participant's link.
     Link(LinkId),
     /// A relay's session.
@@ -24,7 +22,7 @@ pub enum Handle {
 
 /// One end.
 #[derive(Clone, Debug)]
-pub struct End {
+pub(crate) struct End {
     /// On which machine.
     pub place: Place,
     /// In which process there: a restarted one has no part in its predecessor's links.
@@ -39,7 +37,7 @@ pub struct End {
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Pipe {
+pub(crate) struct Pipe {
     /// The dialler's and the acceptor's.
     pub ends: [End; 2],
     /// Control frames that wait for the end of a partition: for whom, and what.
@@ -53,7 +51,7 @@ pub struct Pipe {
 impl Pipe {
     /// A pipe whose handshake runs.
     #[must_use]
-    pub fn new(dialler: (Place, u32), acceptor: (Place, u32), now: Timestamp) -> Self {
+    pub(crate) fn new(dialler: (Place, u32), acceptor: (Place, u32), now: Timestamp) -> Self {
         let end = |(place, run)| End {
             place,
             run,

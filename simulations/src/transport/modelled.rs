@@ -4,19 +4,25 @@
 use std::{net::SocketAddr, time::Duration};
 
 use subrosa_proto::{
-    ids::{LinkId, RelayId},
+    ids::RelayId,
     meeting::participant::{DialId, DialTarget, LinkPeer},
-    noise::PskId,
-    relay::{AddressBlock, Origin},
-    time::{Now, Timestamp},
+    noise::{Psk, PskId},
+    relay::{AddressBlock, Origin, RelayOutput, SessionId},
+    time::Timestamp,
+    wire::framing::LENGTH_BYTES,
 };
 
-use super::{Knock, Occurrence, World, node::unix, relay_site::RelaySite};
+use super::{
+    LinkEnd, Side, Transport,
+    pipe::{Handle, Pipe, PipeId},
+};
 use crate::{
     network::Place,
-    pipe::{Handle, Pipe, PipeId, Side},
+    world::{Knock, Occurrence, World},
 };
 
+/// The largest datagram on a modelled path, in bytes.
+const DATAGRAM_BYTES_MAX: usize = 1_350;
 /// A dial without an answer is given up after so long (as the node's driver does).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Message 1 is padded to so much (RFC 9000 §14.1), and an answer takes as much.
@@ -28,7 +34,7 @@ const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Message 1 is repeated so often.
 const MESSAGE1_INTERVAL: Duration = Duration::from_millis(500);
 /// A connection on which nothing comes is dead after so long (as in the node's driver).
-pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What one end sends to the other.
 pub(crate) enum Packet {
@@ -51,47 +57,101 @@ impl Packet {
     }
 }
 
-impl World<'_> {
-    pub(crate) fn relay_now(at: Timestamp) -> Now {
-        Now {
-            monotonic: at,
-            unix: unix(at),
-        }
+/// See the module.
+pub(crate) struct Modelled;
+
+impl Transport for Modelled {
+    fn dial(&self, world: &mut World<'_>, from: usize, dial: DialId, target: &DialTarget) {
+        world.knock(from, dial, target);
     }
 
+    fn dial_upstream(
+        &self,
+        world: &mut World<'_>,
+        from: usize,
+        relay: RelayId,
+        _: [u8; 32],
+        addresses: &[SocketAddr],
+    ) {
+        world.knock_at_relay(from, relay, addresses);
+    }
+
+    fn dial_refused_relay(&self, world: &mut World<'_>, from: usize, relay: usize) {
+        let knock = Knock {
+            from: Place::Node(from),
+            run: world.nodes[from].run,
+            dial: Some(DialId(u64::MAX)),
+            to: Place::Relay(relay),
+            psk: None,
+            deadline: world.now + DIAL_TIMEOUT,
+            source: world.nodes[from].address,
+            address: world.relays[relay].descriptor.addresses[0],
+            is_one_of_several: false,
+        };
+        world.queue.plan(world.now, Occurrence::Knock(Box::new(knock)));
+    }
+
+    fn send_control(&self, world: &mut World<'_>, _: Place, (pipe, side): LinkEnd, bytes: Vec<u8>) {
+        world.pipe_control(pipe, side, bytes);
+    }
+
+    fn send_datagram(&self, world: &mut World<'_>, _: Place, (pipe, side): LinkEnd, bytes: Vec<u8>) {
+        world.pipe_datagram(pipe, side, bytes);
+    }
+
+    fn close(&self, world: &mut World<'_>, _: Place, (pipe, side): LinkEnd) {
+        world.close_pipe(pipe, side);
+    }
+
+    fn leads_to_member(&self, world: &World<'_>, _: Place, (pipe, side): LinkEnd) -> bool {
+        matches!(world.pipes[pipe.0].ends[1 - side].place, Place::Node(_))
+    }
+
+    /// Whoever knocks looks at the node's keys itself.
+    fn doors_changed(&self, _: &mut World<'_>, _: usize, _: &[Psk]) {}
+
+    fn ended(&self, world: &mut World<'_>, place: Place) {
+        world.orphan_pipes(place);
+    }
+
+    fn parted(&self, world: &mut World<'_>) {
+        world.sever_pipes();
+    }
+
+    fn healed(&self, world: &mut World<'_>) {
+        world.release_pipes();
+    }
+
+    fn moved(&self, world: &mut World<'_>, index: usize) {
+        world.drop_pipes(index);
+    }
+
+    fn overslept(&self, world: &mut World<'_>, index: usize) {
+        world.lose_sleeper(index);
+    }
+
+    fn woke(&self, world: &mut World<'_>, index: usize) {
+        world.wake_pipes(index);
+    }
+
+    fn drain_relay(&self, world: &mut World<'_>, index: usize) {
+        world.drain_relay_into_pipes(index);
+    }
+}
+
+impl World<'_> {
     /// A participant asks for a link.
-    pub(crate) fn dial(&mut self, from: usize, dial: DialId, target: &DialTarget) {
+    fn knock(&mut self, from: usize, dial: DialId, target: &DialTarget) {
         let run = self.nodes[from].run;
         let deadline = self.now + DIAL_TIMEOUT;
         self.queue.plan(deadline, Occurrence::DialFailed(from, run, dial));
-        let (found, psk) = match target {
-            DialTarget::Member {
-                member,
-                addresses,
-                psk,
-                ..
-            } => {
-                for address in addresses {
-                    // Sent in any case, and opens the NAT on the way.
-                    self.nodes[from].sends_to(*address);
-                }
-                let index = self.ids.get(member).copied();
-                let at = addresses.iter().filter_map(|address| {
-                    let index = index.filter(|index| self.nodes[*index].is_at(*address))?;
-                    Some((Place::Node(index), *address))
-                });
-                (at.collect::<Vec<_>>(), Some(psk.id()))
+        if let DialTarget::Member { addresses, .. } = target {
+            for address in addresses {
+                // Sent in any case, and opens the NAT on the way.
+                self.nodes[from].sends_to(*address);
             }
-            DialTarget::Relay {
-                permit, addresses, ..
-            } => {
-                let found = self.relays.iter().position(|site| {
-                    permit.relay() == Some(site.id) && site.descriptor.addresses == *addresses
-                });
-                let at = found.map(|index| (Place::Relay(index), addresses[0]));
-                (at.into_iter().collect(), None)
-            }
-        };
+        }
+        let (found, psk) = self.find_target(from, target);
         self.checkers
             .dialled(self.now, from, found.first().map(|(place, _)| *place));
         for &(to, address) in &found {
@@ -109,18 +169,19 @@ impl World<'_> {
             let at = self
                 .network
                 .handshake(self.now, Place::Node(from), to, HANDSHAKE_BYTES);
-            self.queue.plan(at, Occurrence::Knock(knock));
+            self.queue.plan(at, Occurrence::Knock(Box::new(knock)));
         }
     }
 
     /// A relay asks for a link to another one.
-    pub(crate) fn dial_upstream(&mut self, from: usize, relay: RelayId, addresses: &[SocketAddr]) {
+    fn knock_at_relay(&mut self, from: usize, relay: RelayId, addresses: &[SocketAddr]) {
         let run = self.relays[from].run;
         let deadline = self.now + UPSTREAM_TIMEOUT;
         self.queue
             .plan(deadline, Occurrence::UpstreamFailed(from, run, relay));
-        let same = |site: &RelaySite| site.id == relay && site.descriptor.addresses == addresses;
-        if let Some(to) = self.relays.iter().position(same) {
+        let mut sites = self.relays.iter();
+        let found = sites.position(|site| site.id == relay && site.descriptor.addresses == addresses);
+        if let Some(to) = found {
             let knock = Knock {
                 from: Place::Relay(from),
                 run,
@@ -136,24 +197,12 @@ impl World<'_> {
             let at = self
                 .network
                 .handshake(self.now, here, Place::Relay(to), HANDSHAKE_BYTES);
-            self.queue.plan(at, Occurrence::Knock(knock));
-        }
-    }
-
-    /// The other relay did not answer in time; the machine ignores it if it did.
-    pub(crate) fn fail_upstream(&mut self, index: usize, run: u32, relay: RelayId) {
-        let site = &mut self.relays[index];
-        if site.run != run {
-            return;
-        }
-        if let Some(machine) = &mut site.relay {
-            machine.handle_upstream_failed(relay);
-            self.drain_relay(index);
+            self.queue.plan(at, Occurrence::Knock(Box::new(knock)));
         }
     }
 
     /// Message 1 arrives: answered only if the key is known.
-    pub(crate) fn answer(&mut self, knock: Knock) {
+    pub(crate) fn answer(&mut self, knock: Box<Knock>) {
         let from = knock.from;
         let (run, caller) = match from {
             Place::Node(index) => (self.nodes[index].run, self.nodes[index].id().0),
@@ -191,7 +240,7 @@ impl World<'_> {
                 node.run
             }
             Place::Relay(index) => {
-                self.count_relay(index, HANDSHAKE_BYTES);
+                self.count_at_relay(knock.to, HANDSHAKE_BYTES);
                 if self.relays[index].relay.is_none() {
                     return;
                 }
@@ -241,27 +290,19 @@ impl World<'_> {
                     ),
                 };
                 let remote = pipe.seen.map_or(address, |seen| seen[side]);
-                let node = &mut self.nodes[index];
-                let link = node.new_link(id, side);
-                let now = node.now(self.now);
+                let link = self.nodes[index].new_link((id, side));
                 self.pipes[id.0].ends[side].handle = Some(Handle::Link(link));
-                if let Some(participant) = &mut node.participant {
-                    // Both ends export the same, and no other pipe does.
-                    let mut binding = [0; 32];
-                    binding[..8].copy_from_slice(&(id.0 as u64).to_le_bytes());
-                    participant.set_link_binding(link, binding);
-                    participant.handle_link_up(now, dial, link, peer, psk, remote);
-                }
-                self.trace
-                    .note(self.now, index as u32, "up", &link.0.to_le_bytes());
-                self.drain_node(index);
+                // Both ends export the same, and no other pipe does.
+                let mut binding = [0; 32];
+                binding[..8].copy_from_slice(&(id.0 as u64).to_le_bytes());
+                self.link_up(index, link, dial, peer, psk, remote, Some(binding));
                 return;
             }
             Place::Relay(index) => {
                 let seen = pipe.seen.map(|seen| seen[side]);
                 // Telling others their own address would change nothing.
                 let translated = matches!(there, Place::Node(node) if self.nodes[node].nat.is_some());
-                let session = self.relays[index].new_session(id, side);
+                let session = self.relays[index].new_session((id, side));
                 let origin = match there {
                     Place::Node(node) => AddressBlock(node as u64).into(),
                     Place::Relay(other) => Origin {
@@ -286,21 +327,8 @@ impl World<'_> {
         self.drain_relay(handle.0);
     }
 
-    pub(crate) fn fail_dial(&mut self, index: usize, run: u32, dial: DialId) {
-        let node = &mut self.nodes[index];
-        let now = node.now(self.now);
-        if node.run != run || node.is_spy {
-            return;
-        }
-        // The participant ignores a failure of a dial that it no longer knows: one that came up.
-        if let Some(participant) = &mut node.participant {
-            participant.handle_dial_failed(now, dial);
-            self.drain_node(index);
-        }
-    }
-
     /// One end sends a control frame.
-    pub(crate) fn send_control(&mut self, id: PipeId, from: Side, bytes: Vec<u8>) {
+    fn pipe_control(&mut self, id: PipeId, from: Side, bytes: Vec<u8>) {
         let to = 1 - from;
         let pipe = &self.pipes[id.0];
         if pipe.ends[from].closed || pipe.dead {
@@ -347,7 +375,7 @@ impl World<'_> {
     }
 
     /// One end sends a datagram.
-    pub(crate) fn send_datagram(&mut self, id: PipeId, from: Side, bytes: Vec<u8>) {
+    fn pipe_datagram(&mut self, id: PipeId, from: Side, bytes: Vec<u8>) {
         let to = 1 - from;
         let pipe = &self.pipes[id.0];
         let joined = self.network.is_joined(pipe.ends[from].place, pipe.ends[to].place);
@@ -364,71 +392,19 @@ impl World<'_> {
     }
 
     pub(crate) fn deliver_control(&mut self, id: PipeId, side: Side, bytes: &[u8]) {
-        let Some((place, handle)) = self.receiver(id, side) else {
-            return;
-        };
-        self.network.received(place, bytes.len());
-        match (place, handle) {
-            (Place::Node(index), Handle::Link(_)) if self.ignores_control(index, bytes) => {}
-            (Place::Node(index), Handle::Link(link)) => {
-                let node = &mut self.nodes[index];
-                let now = node.now(self.now);
-                if let Some(participant) = &mut node.participant {
-                    participant.handle_control(now, link, bytes);
-                }
-                self.keep_operations(index, bytes);
-                self.trace.note(self.now, index as u32, "control", bytes);
-                self.drain_node(index);
-            }
-            (Place::Relay(index), Handle::Session(session)) => {
-                self.count_relay(index, bytes.len());
-                if let Some(relay) = &mut self.relays[index].relay {
-                    relay.handle_request(Self::relay_now(self.now), session, bytes);
-                }
-                self.drain_relay(index);
-            }
-            _ => {}
+        if let Some((place, handle)) = self.receiver(id, side) {
+            self.network.received(place, bytes.len());
+            self.count_at_relay(place, bytes.len());
+            self.control_came(place, handle, bytes);
         }
     }
 
     pub(crate) fn deliver_datagram(&mut self, id: PipeId, side: Side, bytes: &[u8]) {
-        let Some((place, handle)) = self.receiver(id, side) else {
-            return;
-        };
-        self.network.received(place, bytes.len());
-        match (place, handle) {
-            (Place::Node(index), Handle::Link(_)) if self.loses_datagram(index) => {}
-            (Place::Node(index), Handle::Link(link)) => {
-                let node = &mut self.nodes[index];
-                let now = node.now(self.now);
-                if let Some(participant) = &mut node.participant {
-                    participant.handle_datagram(now, link, bytes);
-                }
-                self.trace.note(self.now, index as u32, "datagram", bytes);
-                self.drain_node(index);
-            }
-            (Place::Relay(index), Handle::Session(session)) => {
-                self.count_relay(index, bytes.len());
-                let mut packet = bytes.to_vec();
-                if self.relays[index].tampers
-                    && let Some(last) = packet.last_mut()
-                {
-                    *last ^= 1;
-                }
-                if let Some(relay) = &mut self.relays[index].relay {
-                    relay.handle_datagram(Self::relay_now(self.now), session, &packet.into());
-                }
-                self.drain_relay(index);
-            }
-            _ => {}
+        if let Some((place, handle)) = self.receiver(id, side) {
+            self.network.received(place, bytes.len());
+            self.count_at_relay(place, bytes.len());
+            self.datagram_came(place, handle, bytes);
         }
-    }
-
-    fn count_relay(&mut self, index: usize, bytes: usize) {
-        let site = &mut self.relays[index];
-        site.packets += 1;
-        site.bytes += bytes as u64;
-        self.checkers.packet_to_relay(self.now, index);
     }
 
     /// Who takes what arrives at an end, if it is up.
@@ -455,7 +431,7 @@ impl World<'_> {
     }
 
     /// One end closes after what it sent has arrived.
-    pub(crate) fn close(&mut self, id: PipeId, side: Side) {
+    fn close_pipe(&mut self, id: PipeId, side: Side) {
         let ends = &self.pipes[id.0].ends;
         let (here, there) = (ends[side].place, ends[1 - side].place);
         let at = self.network.reliable(self.now, here, there, CLOSE_BYTES);
@@ -471,23 +447,13 @@ impl World<'_> {
         }
         let handle = self.pipes[id.0].ends[side].handle;
         if let (Place::Node(index), Some(Handle::Link(link))) = (here, handle) {
-            self.nodes[index].links.remove(&link);
-            self.tell_down(index, link);
+            self.link_down(index, link);
         }
         if let (Place::Relay(index), Some(Handle::Session(session))) = (here, handle) {
             self.relays[index].sessions.remove(&session);
             if let Some(relay) = &mut self.relays[index].relay {
                 relay.handle_session_down(Self::relay_now(self.now), session);
             }
-        }
-    }
-
-    fn tell_down(&mut self, index: usize, link: LinkId) {
-        let node = &mut self.nodes[index];
-        let now = node.now(self.now);
-        if let Some(participant) = node.participant.as_mut().filter(|_| !node.is_spy) {
-            participant.handle_link_down(now, link);
-            self.drain_node(index);
         }
     }
 
@@ -500,10 +466,9 @@ impl World<'_> {
         end.closed = true;
         match (end.place, end.handle) {
             (Place::Node(index), Some(Handle::Link(link))) => {
-                self.nodes[index].links.remove(&link);
                 self.trace
                     .note(self.now, index as u32, "down", &link.0.to_le_bytes());
-                self.tell_down(index, link);
+                self.link_down(index, link);
             }
             (Place::Relay(index), Some(Handle::Session(session))) => {
                 self.relays[index].sessions.remove(&session);
@@ -517,7 +482,7 @@ impl World<'_> {
     }
 
     /// A machine's process ended: the far ends of its pipes find out after the idle timeout.
-    pub(crate) fn orphan_pipes(&mut self, place: Place) {
+    fn orphan_pipes(&mut self, place: Place) {
         let at = self.now + IDLE_TIMEOUT;
         for (index, pipe) in self.pipes.iter_mut().enumerate() {
             for side in 0..2 {
@@ -530,7 +495,7 @@ impl World<'_> {
     }
 
     /// Connections across a partition die after the idle timeout, unless it heals before.
-    pub(crate) fn sever_pipes(&mut self) {
+    fn sever_pipes(&mut self) {
         let at = self.now + IDLE_TIMEOUT;
         for (index, pipe) in self.pipes.iter().enumerate() {
             let open = pipe.ends.iter().all(|end| !end.closed);
@@ -543,11 +508,83 @@ impl World<'_> {
     }
 
     /// What waited for the end of a partition goes on.
-    pub(crate) fn release_pipes(&mut self) {
+    fn release_pipes(&mut self) {
         for index in 0..self.pipes.len() {
             for (to, bytes) in std::mem::take(&mut self.pipes[index].held) {
-                self.send_control(PipeId(index), 1 - to, bytes);
+                self.pipe_control(PipeId(index), 1 - to, bytes);
             }
+        }
+    }
+    /// A machine has another address: its links are dead.
+    fn drop_pipes(&mut self, index: usize) {
+        for (pipe, _) in self.nodes[index].links.values().copied().collect::<Vec<_>>() {
+            self.pipes[pipe.0].dead = true;
+            for side in 0..2 {
+                self.queue
+                    .plan(self.now + IDLE_TIMEOUT, Occurrence::Down(pipe, side));
+            }
+        }
+    }
+
+    /// Nothing was heard of a device for the idle timeout: the others' links to it die.
+    fn lose_sleeper(&mut self, index: usize) {
+        for (pipe, side) in self.nodes[index].links.values().copied().collect::<Vec<_>>() {
+            self.pipes[pipe.0].dead = true;
+            self.queue.plan(self.now, Occurrence::Down(pipe, 1 - side));
+        }
+    }
+
+    /// A device is awake: its own links' timers find out that they are dead.
+    fn wake_pipes(&mut self, index: usize) {
+        for (pipe, side) in self.nodes[index].links.values().copied().collect::<Vec<_>>() {
+            if self.pipes[pipe.0].dead {
+                self.bring_down(pipe, side);
+            }
+        }
+        for missed in std::mem::take(&mut self.nodes[index].missed) {
+            self.queue.plan(self.now, missed);
+        }
+        self.release_pipes();
+    }
+
+    /// Does what a relay asks for, and sends what waits for its clients.
+    fn drain_relay_into_pipes(&mut self, index: usize) {
+        let now = Self::relay_now(self.now);
+        while let Some(output) = self.relays[index].relay.as_mut().and_then(|r| r.poll_output()) {
+            match output {
+                RelayOutput::Close { session, .. } => {
+                    if let Some(&(pipe, side)) = self.relays[index].sessions.get(&session) {
+                        self.flush_session(index, session);
+                        self.close_pipe(pipe, side);
+                    }
+                }
+                RelayOutput::Dial { relay, addresses, .. } => self.knock_at_relay(index, relay, &addresses),
+                _ => {}
+            }
+        }
+        while let Some(session) = self.relays[index].relay.as_mut().and_then(|r| r.poll_ready(now)) {
+            self.flush_session(index, session);
+        }
+    }
+
+    fn flush_session(&mut self, index: usize, session: SessionId) {
+        let now = Self::relay_now(self.now);
+        let Some(&end) = self.relays[index].sessions.get(&session) else {
+            return;
+        };
+        while let Some(frame) = self.relays[index]
+            .relay
+            .as_mut()
+            .and_then(|relay| relay.poll_control(session))
+        {
+            self.pipe_control(end.0, end.1, frame[LENGTH_BYTES..].to_vec());
+        }
+        while let Some(datagram) = self.relays[index]
+            .relay
+            .as_mut()
+            .and_then(|relay| relay.poll_datagram(now, session, DATAGRAM_BYTES_MAX))
+        {
+            self.forward(index, end, datagram.to_vec());
         }
     }
 }

@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, Bytes};
-use quinn_proto::{Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError};
-use subrosa_proto::{
+use super::{forward_streams::ForwardStreams, relay_transport::DATAGRAM_SEND_BUFFER};
+use crate::{
     ids::RelayId,
     noise::PeerIdentity,
     relay::{CloseReason, Origin, Relay, SessionId},
@@ -18,8 +17,8 @@ use subrosa_proto::{
         stream_object::{StreamHeader, StreamHeaderError},
     },
 };
-
-use super::{forward_streams::ForwardStreams, tcp::is_name, transport::DATAGRAM_SEND_BUFFER};
+use bytes::{Buf, Bytes};
+use quinn_proto::{Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError};
 
 /// How long a connection that is to be closed may take to acknowledge its last control frames.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -31,46 +30,66 @@ const DATAGRAM_SEND_SPACE: usize = DATAGRAM_SEND_BUFFER - size_of::<Bytes>();
 
 /// What a link reports upward after its events were handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LinkState {
+pub enum LinkState {
+    /// The handshake runs.
     Handshaking,
+    /// The machine knows the session.
     Up,
     /// The session is over for the machine; the connection still drains.
     Lost,
 }
 
-pub(super) struct Link {
-    pub(super) connection: Connection,
-    pub(super) session: SessionId,
-    pub(super) origin: Origin,
+/// See the module. The driver calls [`Self::handle_events`] when the connection has something to say, [`Self::feed`] before each
+/// packet that it asks the connection for.
+pub struct RelayLink {
+    /// The connection.
+    pub connection: Connection,
+    /// The machine's name for it.
+    pub session: SessionId,
+    /// Where it comes from.
+    pub origin: Origin,
     /// When its handshake began.
-    pub(super) begun: Instant,
-    pub(super) state: LinkState,
+    pub begun: Instant,
+    /// How far it is.
+    pub state: LinkState,
     /// In the list of connections to transmit for.
-    pub(super) queued: bool,
+    pub queued: bool,
     /// In the list of connections with events to handle.
-    pub(super) touched: bool,
+    pub touched: bool,
     /// The earliest entry in the timers, if any.
-    pub(super) timer: Option<Instant>,
+    pub timer: Option<Instant>,
     /// Something else than waiting media may have to be sent: ask QUIC until it has nothing left.
-    pub(super) thorough: bool,
+    pub thorough: bool,
     /// Media that QUIC could not send is still in its buffer: feed no more until it is gone.
-    pub(super) stuck: bool,
+    pub stuck: bool,
     control: Option<StreamId>,
     reader: FrameReader,
     /// The rest of a control frame that the stream did not take whole.
     control_rest: Bytes,
     /// Incoming stream objects whose header is not whole yet (`Some`) or was handed on (`None`).
     incoming: BTreeMap<StreamId, Option<Vec<u8>>>,
-    pub(super) forwards: ForwardStreams,
-    pub(super) closing: Option<(CloseReason, Instant)>,
+    /// Stream objects under way to the client.
+    pub forwards: ForwardStreams,
+    /// Why it is to be closed, and when at the latest.
+    pub closing: Option<(CloseReason, Instant)>,
     /// Where the client was last told that it is seen.
     seen_at: Option<SocketAddr>,
     /// The relay that was dialled; `None` for those who dialled this one.
-    pub(super) upstream: Option<RelayId>,
+    pub upstream: Option<RelayId>,
+    is_alias: fn(SocketAddr) -> bool,
 }
 
-impl Link {
-    pub(super) fn new(connection: Connection, session: SessionId, origin: Origin, begun: Instant) -> Self {
+impl RelayLink {
+    /// A connection whose handshake begins. `is_alias` tells whether an address is the driver's own name for a client rather than
+    /// one that others could send to.
+    #[must_use]
+    pub fn new(
+        connection: Connection,
+        session: SessionId,
+        origin: Origin,
+        begun: Instant,
+        is_alias: fn(SocketAddr) -> bool,
+    ) -> Self {
         Self {
             connection,
             session,
@@ -90,11 +109,12 @@ impl Link {
             closing: None,
             seen_at: None,
             upstream: None,
+            is_alias,
         }
     }
 
     /// Hands everything that the connection has to say to the machine.
-    pub(super) fn handle_events(&mut self, now: Now, at: Instant, relay: &mut Relay) {
+    pub fn handle_events(&mut self, now: Now, at: Instant, relay: &mut Relay) {
         while let Some(event) = self.connection.poll() {
             match event {
                 Event::Connected if self.upstream.is_some() => {
@@ -139,7 +159,7 @@ impl Link {
     }
 
     /// Gives up a dial that was not answered.
-    pub(super) fn abandon(&mut self, at: Instant) {
+    pub fn abandon(&mut self, at: Instant) {
         self.state = LinkState::Lost;
         self.connection.close(at, VarInt::from_u32(0), Bytes::new());
     }
@@ -148,7 +168,7 @@ impl Link {
     fn tell_address(&mut self, relay: &mut Relay) {
         let remote = self.connection.remote_address();
         // Where its TCP stream comes from is no use to a client: nobody can send it UDP there.
-        let told = self.upstream.is_some() || self.seen_at == Some(remote) || is_name(remote);
+        let told = self.upstream.is_some() || self.seen_at == Some(remote) || (self.is_alias)(remote);
         if self.state == LinkState::Up && !told {
             self.seen_at = Some(remote);
             relay.handle_session_seen_at(self.session, remote);
@@ -292,7 +312,7 @@ impl Link {
     }
 
     /// Stops a stream object that the machine does not want.
-    pub(super) fn stop_incoming(&mut self, number: u64) {
+    pub fn stop_incoming(&mut self, number: u64) {
         let Ok(id) = VarInt::from_u64(number).map(StreamId::from) else {
             return;
         };
@@ -302,7 +322,18 @@ impl Link {
     }
 
     /// Moves what waits in the machine into the connection, as far as it takes it.
-    pub(super) fn feed(&mut self, now: Now, at: Instant, relay: &mut Relay) {
+    pub fn feed(&mut self, now: Now, at: Instant, relay: &mut Relay) {
+        self.feed_through(now, at, relay, Some);
+    }
+
+    /// As [`Self::feed`]; each media frame passes `tap`, which may alter it or keep it (a relay that is hostile, in a simulation).
+    pub fn feed_through(
+        &mut self,
+        now: Now,
+        at: Instant,
+        relay: &mut Relay,
+        tap: impl FnMut(Bytes) -> Option<Bytes>,
+    ) {
         self.feed_control(relay);
         if let Some((_, deadline)) = self.closing
             && deadline <= at
@@ -310,7 +341,7 @@ impl Link {
             self.finish_closing(at);
         }
         if self.state == LinkState::Up {
-            self.feed_media(now, relay);
+            self.feed_media(now, relay, tap);
         }
     }
 
@@ -340,7 +371,7 @@ impl Link {
         }
     }
 
-    fn feed_media(&mut self, now: Now, relay: &mut Relay) {
+    fn feed_media(&mut self, now: Now, relay: &mut Relay, mut tap: impl FnMut(Bytes) -> Option<Bytes>) {
         if self.stuck || relay.queued_bytes(self.session) == 0 {
             return;
         }
@@ -352,6 +383,7 @@ impl Link {
             let Some(frame) = relay.poll_datagram(now, self.session, bytes_max) else {
                 break;
             };
+            let Some(frame) = tap(frame) else { continue };
             if self.connection.datagrams().send(frame, false).is_err() {
                 break;
             }
@@ -359,12 +391,12 @@ impl Link {
     }
 
     /// Whether media is left in QUIC's buffer.
-    pub(super) fn has_media(&mut self) -> bool {
+    pub fn has_media(&mut self) -> bool {
         self.connection.datagrams().send_buffer_space() < DATAGRAM_SEND_SPACE
     }
 
     /// The connection is to be closed once the client has its last control frames, or soon in any case.
-    pub(super) fn begin_closing(&mut self, at: Instant, reason: CloseReason) {
+    pub fn begin_closing(&mut self, at: Instant, reason: CloseReason) {
         if self.closing.is_none() {
             self.closing = Some((reason, at + FAREWELL));
         }
@@ -380,7 +412,7 @@ impl Link {
     }
 
     /// The time of the next call, for whatever reason.
-    pub(super) fn deadline(&mut self) -> Option<Instant> {
+    pub fn deadline(&mut self) -> Option<Instant> {
         let farewell = self
             .closing
             .map(|(_, at)| at)
