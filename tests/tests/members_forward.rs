@@ -75,11 +75,16 @@ fn two_who_cannot_reach_each_other_hear_each_other_over_a_third() {
     assert_eq!(carried.event["offered_kbps"], 300);
     assert_eq!(carried.event["tracks"], 2, "{}", carried.event);
     assert!(carried.event["envelopes"].as_u64() > Some(0), "{}", carried.event);
-    let before = three.heard();
-    // Statistics come each second: seven or eight seconds of fifty packets.
-    std::thread::sleep(Duration::from_secs(8));
-    let heard = three.heard() - before;
-    assert!(heard > 340, "{heard} packets in 8 s: {}", three.bob.story());
+    let (first, before) = three.bob.wait_received(&alice, 50);
+    let (last, after) = three.bob.wait_received(&alice, before + 250);
+    // Fifty each second, of which none is missing.
+    let rate = (after - before) as f64 / (last.unix - first.unix);
+    assert!(
+        (45.0..55.0).contains(&rate),
+        "{rate} packets a second: {}",
+        three.bob.story()
+    );
+    assert_eq!(three.bob.reception(&alice, "lost"), 0, "{}", three.bob.story());
     assert_eq!(three.bob.reception(&alice, "undecryptable"), 0);
 }
 

@@ -109,7 +109,7 @@ fn members_who_reach_one_relay_each_talk_over_both() {
         });
     }
     for (listener, speaker, sound) in [(&guest, &host, &sounds[0]), (&host, &guest, &sounds[1])] {
-        wait_received(listener, 300);
+        listener.wait_received(&speaker.id(), 300);
         let lost = listener.reception(&speaker.id(), "lost");
         assert_eq!(lost, 0, "{}", listener.story());
         let now = unix_now() - speaker.clip_began() - 1.0;
@@ -133,20 +133,10 @@ fn members_who_reach_one_relay_each_talk_over_both() {
         });
     }
     for (listener, speaker) in [(&guest, &host), (&host, &guest)] {
-        wait_received(listener, listener.reception(&speaker.id(), "received") + 100);
+        listener.wait_received(&speaker.id(), listener.reception(&speaker.id(), "received") + 100);
         let lost = listener.reception(&speaker.id(), "lost");
         assert_eq!(lost, 0, "{}", listener.story());
     }
-}
-
-/// Waits until a listener of one speaker has received so many packets.
-fn wait_received(listener: &Member, packets: u64) {
-    listener.wait("speech", |said| {
-        said["event"] == "stats"
-            && said["peers"][0]["received"]
-                .as_u64()
-                .is_some_and(|n| n >= packets)
-    });
 }
 
 fn unix_now() -> f64 {

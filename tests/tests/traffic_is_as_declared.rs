@@ -161,29 +161,17 @@ impl Story {
         }
         guest.command(&json!({"cmd": "say", "text": WHISPER, "to": host.id()}));
         host.wait("a whisper", |e| e["event"] == "chat" && e["text"] == WHISPER);
-        wait_received(&guest, &host, 200);
+        guest.wait_received(&host.id(), 200);
         wait_gate(&host);
         known.add_rooms(home, &host, &permitted.descriptor, "before the removal");
         host.about("remove", &removed.id());
         guest.wait("removal", |e| e["event"] == "member" && e["state"] == "removed");
-        wait_received(&guest, &host, guest.reception(&host.id(), "received") + 200);
+        guest.wait_received(&host.id(), guest.reception(&host.id(), "received") + 200);
         known.add_rooms(home, &host, &permitted.descriptor, "after the removal");
         guest.leave();
         host.leave();
         Self { known, declared }
     }
-}
-
-/// Waits until a listener has received so many packets of speech.
-fn wait_received(listener: &Member, speaker: &Member, packets: u64) {
-    let id = speaker.id();
-    listener.wait("speech", |said| {
-        let peers = said["peers"].as_array().into_iter().flatten();
-        let mut received = peers
-            .filter(|peer| peer["member"] == id)
-            .map(|peer| &peer["received"]);
-        received.any(|count| count.as_u64().is_some_and(|n| n >= packets))
-    });
 }
 
 /// Waits until discovery wanted to dial something that the policy does not allow: the relay that it heard of.

@@ -237,6 +237,20 @@ impl Member {
             .unwrap_or(0)
     }
 
+    /// The first report by which so many packets came from `peer`, and how many these are. Reports come every two seconds.
+    pub(crate) fn wait_received(&self, peer: &str, packets: u64) -> (Said, u64) {
+        let received = |event: &Value| {
+            let mut peers = event["peers"].as_array().into_iter().flatten();
+            let entry = peers.find(|entry| entry["member"] == peer)?;
+            entry["received"].as_u64()
+        };
+        let said = self.wait(&format!("{packets} packets of speech"), |event| {
+            received(event).is_some_and(|count| count >= packets)
+        });
+        let count = received(&said.event).unwrap_or_default();
+        (said, count)
+    }
+
     /// Leaves; it must end well.
     pub(crate) fn leave(&mut self) {
         self.command(&json!({"cmd": "leave"}));
