@@ -106,6 +106,31 @@ pub struct PairFigures {
     pub gap_ms_max: f64,
     /// When it ended, in seconds.
     pub gap_at_s: f64,
+    /// What the listener heard of it; all 0 where nothing is played.
+    pub sound: SoundFigures,
+}
+
+/// One speaker as a listener's jitter buffer played it, in frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct SoundFigures {
+    /// From the mouth to the ear, without what devices add.
+    pub mouth_to_ear_ms: DelayFigures,
+    /// Packets that came.
+    pub received: u64,
+    /// Not there in their own packet when their turn came, recovered or not.
+    pub lost: u64,
+    /// Played from their own packet.
+    pub played: u64,
+    /// Played from a copy in a later packet, or rebuilt from it.
+    pub recovered: u64,
+    /// Invented.
+    pub concealed: u64,
+    /// Their share of all that was heard, in percent.
+    pub concealed_percent: f64,
+    /// Came after their turn.
+    pub late: u64,
+    /// Between arrival and playing, mean of the run.
+    pub buffered_ms: f64,
 }
 
 /// How long something took, in milliseconds; quantiles are right to 3 %, all 0 if it never happened.
@@ -205,15 +230,23 @@ impl fmt::Display for Report {
         if !self.pairs.is_empty() {
             writeln!(
                 f,
-                "\nspeaker → listener        heard   lost   p50   p99 ms   longest silence"
+                "\nspeaker → listener        heard   lost   p50   p99 ms   longest silence          mouth to ear p50  p99 ms  invented"
             )?;
         }
         for pair in &self.pairs {
             let names = format!("{} → {}", pair.speaker, pair.listener);
             writeln!(
                 f,
-                "{names:<22} {:>8} {:>6} {:>5.0} {:>5.0} {:>12.1} ms at {:.3} s",
-                pair.heard, pair.lost, pair.delay_ms.p50, pair.delay_ms.p99, pair.gap_ms_max, pair.gap_at_s
+                "{names:<22} {:>8} {:>6} {:>5.0} {:>5.0} {:>12.1} ms at {:>7.3} s {:>20.0} {:>4.0} {:>9.2} %",
+                pair.heard,
+                pair.lost,
+                pair.delay_ms.p50,
+                pair.delay_ms.p99,
+                pair.gap_ms_max,
+                pair.gap_at_s,
+                pair.sound.mouth_to_ear_ms.p50,
+                pair.sound.mouth_to_ear_ms.p99,
+                pair.sound.concealed_percent
             )?;
         }
         for first in &self.first_audio_ms {

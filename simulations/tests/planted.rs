@@ -49,6 +49,8 @@ stays = true
 [expect]
 members = ["Ada", "Bea", "Dag"]
 keyless_ms_max = 5000
+mouth_to_ear_ms_max = 150
+concealed_permille_max = 40
 every_frame_explained = EXPLAINED
 "#;
 
@@ -96,6 +98,9 @@ faults! {
     whoever_falls_silent: "falls-silent", "delivery: Ada does not hear Bea at the end";
     whoever_loses_frames: "loses-frames", "explanation: Bea did not hear";
     whoever_shows_a_line_twice: "shows-twice", "conversation: Bea was told something twice";
+    whoever_loses_sound: "loses-sound", "playout: Bea hears Ada with";
+    whoever_holds_sound_back: "holds-sound-back", "playout: Bea hears Ada 4";
+    whoever_plays_nothing: "plays-nothing", "playout: Bea plays nothing of what comes from Ada";
     whoever_forwards_unasked: "forwards-unasked", "jurisdiction: Bea forwards, which the policy lets no member do";
     whoever_mistakes_voices: "mistakes-voices", "authenticity: Bea took a frame for somebody else's";
 }

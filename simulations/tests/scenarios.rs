@@ -14,24 +14,11 @@ const CASES: [(f64, u64); 5] = [(0.0, 1), (0.0, 2), (5.0, 3), (10.0, 4), (20.0, 
 /// The same over QUIC, which takes longer.
 const QUIC_CASES: [(f64, u64); 2] = [(0.0, 1), (5.0, 3)];
 
-/// Why a scenario with a narrow uplink fails over QUIC.
-const WAITS: &str =
-    "datagrams wait in QUIC's send buffer, for seconds at 256 kbit/s, where the model drops them at once";
-
 /// Scenarios that are not run over QUIC here, each with the reason.
-const NOT_OVER_QUIC: [(&str, &str); 8] = [
-    (
-        "churn_storm",
-        "more than a hundred people come and go: minutes without optimisation",
-    ),
-    ("narrow_uplink", WAITS),
-    ("members_forward", WAITS),
-    ("forwarder_crashes", WAITS),
-    ("forwarder_alters", WAITS),
-    ("forwarder_withholds", WAITS),
-    ("forwarder_removed", WAITS),
-    ("forwarding_forbidden", WAITS),
-];
+const NOT_OVER_QUIC: [(&str, &str); 1] = [(
+    "churn_storm",
+    "more than a hundred people come and go: minutes without optimisation",
+)];
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -100,7 +87,7 @@ scenarios! {
     four_continents narrow_uplink weekly_meeting sleeping_device mobile_members regional_outage churn_storm crowded_relay
     behind_nats hostile_relay lying_relays equivocating_member overload
     members_forward forwarder_crashes forwarder_alters forwarder_withholds forwarder_removed met_through_a_third
-    forwarding_forbidden
+    forwarding_forbidden recovered_speech
 }
 
 /// The speaker's voice at its listeners, the worst of them, in percent lost.

@@ -41,6 +41,7 @@ mod relay_package;
 mod relay_reload_and_drain;
 mod relay_settings;
 mod relays_carry_for_each_other;
+mod simulation_is_near;
 mod support;
 mod tampering_is_noticed;
 mod the_door_is_watched;

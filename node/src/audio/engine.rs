@@ -67,12 +67,14 @@ pub struct AudioConfig {
 
 impl Default for AudioConfig {
     fn default() -> Self {
+        // The simulator's microphones have the same.
+        let ladder = LadderConfig::default();
         Self {
             device: DeviceSpec::default(),
-            frame_duration: FrameDuration::default(),
-            bitrate: 32_000,
-            bitrate_max: 68_000,
-            redundancy_span: Duration::from_millis(40),
+            frame_duration: ladder.duration,
+            bitrate: ladder.frame_bitrate_bps,
+            bitrate_max: ladder.bitrate_bps_max,
+            redundancy_span: ladder.span_max,
             allow_vbr: false,
             muted: false,
             processing: true,

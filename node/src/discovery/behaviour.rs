@@ -14,7 +14,7 @@ use libp2p::{
 };
 use subrosa_proto::discovery::store_rule;
 
-use super::service::Role;
+use super::{reachability::Reachability, service::Role};
 
 /// The table that spans networks.
 pub const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/subrosa/kad/1");
@@ -66,7 +66,7 @@ pub(super) struct Behaviour {
     pub(super) circuits: relay::client::Behaviour,
     pub(super) relay: Toggle<relay::Behaviour>,
     pub(super) dcutr: Toggle<dcutr::Behaviour>,
-    pub(super) autonat_client: Toggle<autonat::v2::client::Behaviour>,
+    pub(super) autonat_client: Toggle<Reachability>,
     pub(super) autonat_server: Toggle<autonat::v2::server::Behaviour>,
 }
 
@@ -107,7 +107,7 @@ impl Behaviour {
             circuits,
             relay: serves.then(|| relay::Behaviour::new(peer, relay_config())).into(),
             dcutr: (!serves).then(|| dcutr::Behaviour::new(peer)).into(),
-            autonat_client: (!serves).then(autonat::v2::client::Behaviour::default).into(),
+            autonat_client: (!serves).then(Reachability::default).into(),
             autonat_server: serves.then(autonat::v2::server::Behaviour::default).into(),
         })
     }

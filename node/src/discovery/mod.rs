@@ -9,12 +9,14 @@
 //! | `service` | the handle, and what goes in and out |
 //! | `swarm` | the task that owns libp2p |
 //! | `queries` | what is under way in the distributed hash table |
+//! | `reachability` | AutoNAT, within a bound |
 
 mod address;
 mod behaviour;
 mod gate;
 mod measure;
 mod queries;
+mod reachability;
 mod search;
 mod service;
 mod swarm;

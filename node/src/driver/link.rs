@@ -1,5 +1,7 @@
 //! One connection to a neighbour as the participant's loop sees it: a queue of control frames out, events in.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream};
 use subrosa_proto::{
@@ -9,6 +11,7 @@ use subrosa_proto::{
 };
 use tokio::sync::mpsc;
 
+use super::{clock::Clock, outgoing_media::OutgoingMedia};
 use crate::quic::endpoint::Authenticated;
 
 /// Bytes asked of quinn at a time.
@@ -34,6 +37,7 @@ pub(super) struct Link {
     /// Held whole: its key updates end with it.
     authenticated: Authenticated,
     control: mpsc::Sender<Vec<u8>>,
+    media: Arc<OutgoingMedia>,
 }
 
 /// Who opens the control stream.
@@ -51,15 +55,22 @@ impl Link {
         id: LinkId,
         side: Side,
         authenticated: Authenticated,
+        clock: Clock,
         events: mpsc::Sender<LinkEvent>,
     ) -> Self {
         let connection = &authenticated.connection;
         let (control, queue) = mpsc::channel(CONTROL_QUEUE_MAX);
         tokio::spawn(serve_control(id, side, connection.clone(), queue, events.clone()));
         tokio::spawn(serve_datagrams(id, connection.clone(), events));
+        let media = Arc::new(OutgoingMedia::new(connection.clone(), clock));
+        tokio::spawn({
+            let media = Arc::clone(&media);
+            async move { media.serve().await }
+        });
         Self {
             authenticated,
             control,
+            media,
         }
     }
 
@@ -72,9 +83,9 @@ impl Link {
         }
     }
 
-    /// Sends a datagram if the connection takes it now; a full buffer drops its oldest.
-    pub(super) fn send_datagram(&self, bytes: Vec<u8>) -> bool {
-        self.authenticated.connection.send_datagram(bytes.into()).is_ok()
+    /// Sends a datagram as soon as the connection takes it, unless that is too late.
+    pub(super) fn send_datagram(&self, bytes: Vec<u8>) {
+        self.media.send(bytes.into());
     }
 }
 
@@ -189,8 +200,8 @@ mod tests {
         let (a, b) = tokio::join!(alice.connect_member(address, MEETING, &key, None), bob.accept());
         let (to_alice, mut at_alice) = mpsc::channel(8);
         let (to_bob, mut at_bob) = mpsc::channel(1);
-        let leaver = Link::start(LinkId(1), Side::Dialled, a.unwrap(), to_alice);
-        let _listener = Link::start(LinkId(2), Side::Accepted, b.unwrap(), to_bob);
+        let leaver = Link::start(LinkId(1), Side::Dialled, a.unwrap(), Clock::start(), to_alice);
+        let _listener = Link::start(LinkId(2), Side::Accepted, b.unwrap(), Clock::start(), to_bob);
         for number in 0..FRAMES {
             leaver.send_control(number.to_be_bytes().repeat(20));
         }

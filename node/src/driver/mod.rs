@@ -3,5 +3,6 @@
 pub mod addresses;
 pub mod clock;
 mod link;
+mod outgoing_media;
 pub mod participant;
 pub mod relay;

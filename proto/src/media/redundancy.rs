@@ -55,9 +55,11 @@ pub struct LadderConfig {
     pub duration: FrameDuration,
     /// Bits per second of one copy when the cap allows it. Default 32,000; range 12,000 to 96,000. More sounds better.
     pub frame_bitrate_bps: u32,
-    /// Bits per second of all copies together. Default 72,000. Above it copies get smaller, not fewer.
+    /// Bits per second of all copies together. Default 68,000, which with its header makes payloads of 72 kb/s. Above it
+    /// copies get smaller, not fewer.
     pub bitrate_bps_max: u32,
-    /// How long after a frame its last copy may travel; receivers that lose packets wait that long. Default 60 ms.
+    /// How long after a frame its last copy may travel; receivers that lose packets wait that long. Default 40 ms: with
+    /// 20 ms of network mouth to ear stays below 100 ms. 60 ms sounds better at 30 % loss.
     pub span_max: Duration,
 }
 
@@ -66,8 +68,8 @@ impl Default for LadderConfig {
         Self {
             duration: FrameDuration::Ms20,
             frame_bitrate_bps: 32_000,
-            bitrate_bps_max: 72_000,
-            span_max: Duration::from_millis(60),
+            bitrate_bps_max: 68_000,
+            span_max: Duration::from_millis(40),
         }
     }
 }

@@ -21,6 +21,9 @@ const CRYPTO_BUFFER_BYTES: usize = 8 * 1024;
 /// The largest datagram that is probed for. Reason: Ethernet's 1,500 bytes less IPv6 and UDP headers.
 const MTU_MAX: u16 = 1_452;
 
+/// One datagram of [`MTU_MAX`], and what quinn counts beside its bytes.
+const DATAGRAM_SEND_BYTES: usize = 1_600;
+
 /// Received datagrams kept until they are read. Reason: 200 ms of ten video streams at 1 Mbit/s; then the oldest are dropped.
 const DATAGRAM_RECEIVE_BYTES: usize = 256 * 1024;
 
@@ -50,8 +53,8 @@ pub struct EndpointOptions {
     pub handshake_timeout: Duration,
     /// Interval of key updates on connections that we dialled. Default 120 s.
     pub key_update_interval: Duration,
-    /// Datagrams waiting to be sent on one connection, in bytes; beyond it the oldest are dropped. Default 64 KiB: 100 ms at
-    /// 5 Mbit/s, after which media is too late.
+    /// Datagrams that QUIC keeps for one connection, in bytes; beyond it the oldest are dropped. Default 1,600: the largest
+    /// that a path takes, and what quinn counts for it. Whatever else waits does so in a [`super::MediaQueue`].
     pub datagram_send_bytes: usize,
     /// Bidirectional streams that a peer may hold open. Default 4: one for control, some spare.
     pub bidirectional_streams: u32,
@@ -75,7 +78,7 @@ impl Default for EndpointOptions {
             dial_timeout: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(5),
             key_update_interval: Duration::from_secs(120),
-            datagram_send_bytes: 64 * 1024,
+            datagram_send_bytes: DATAGRAM_SEND_BYTES,
             bidirectional_streams: 4,
             unidirectional_streams: 64,
             stream_window_bytes: 256 * 1024,

@@ -5,12 +5,14 @@
 
 mod endpoint_options;
 mod forward_streams;
+mod media_queue;
 mod media_window;
 mod relay_link;
 mod relay_transport;
 
 pub use self::{
     endpoint_options::{CLOSE_PATIENCE, CONTROL_QUEUE_MAX, EndpointOptions},
+    media_queue::{MEDIA_QUEUE_BYTES_MAX, MEDIA_WAIT_MAX, MediaQueue},
     media_window::MediaWindow,
     relay_link::{LinkState, RelayLink},
     relay_transport::{

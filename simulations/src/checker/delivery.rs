@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use subrosa_proto::{meeting::participant::Participant, time::Timestamp};
 
-use super::Violations;
+use super::{Violations, sound::Sound};
 use crate::{
     network::{Network, WorstPath},
     quantiles::Quantiles,
@@ -410,7 +410,7 @@ impl Delivery {
         }
     }
 
-    pub(super) fn figures(&self, names: &[String]) -> Vec<PairFigures> {
+    pub(super) fn figures(&self, names: &[String], sound: &Sound) -> Vec<PairFigures> {
         self.pairs
             .iter()
             .map(|((speaker, listener), pair)| PairFigures {
@@ -422,6 +422,7 @@ impl Delivery {
                 delay_ms: DelayFigures::of(&pair.delays),
                 gap_ms_max: pair.gap_max.as_secs_f64() * 1e3,
                 gap_at_s: super::seconds(pair.gap_at),
+                sound: sound.figures((*speaker, *listener)),
             })
             .collect()
     }

@@ -9,6 +9,7 @@ mod delivery;
 mod forwarding;
 pub(crate) mod jurisdiction;
 mod recovery;
+mod sound;
 mod timeline;
 mod unexplained;
 
@@ -16,6 +17,7 @@ use std::collections::VecDeque;
 
 use subrosa_proto::{
     ids::MemberId,
+    media::reception_stats::ReceptionStats,
     meeting::{
         participant::{Event, MemberState, Participant},
         roster::Roster,
@@ -33,6 +35,7 @@ use self::{
     forwarding::Forwarding,
     jurisdiction::Jurisdiction,
     recovery::{Everybody, Recovery},
+    sound::Sound,
     timeline::Timeline,
     unexplained::Unexplained,
 };
@@ -73,6 +76,7 @@ pub(crate) struct Checkers {
     jurisdiction: Jurisdiction,
     convergence: Convergence,
     delivery: Delivery,
+    sound: Sound,
     conversation: ConversationChecker,
     bounds: Bounds,
     forwarding: Forwarding,
@@ -96,6 +100,7 @@ impl Checkers {
             jurisdiction: Jurisdiction::new(scenario)?,
             convergence: Convergence::new(names.len()),
             delivery: Delivery::new(scenario, path),
+            sound: Sound::new(&scenario.expect),
             conversation: ConversationChecker::new(names.len()),
             bounds: Bounds::new(names.len()),
             forwarding: Forwarding::new(scenario),
@@ -259,6 +264,28 @@ impl Checkers {
             .heard(at, listener, voice, &mut self.violations, &self.names);
     }
 
+    /// A frame is played.
+    pub(crate) fn played(&mut self, at: Timestamp, listener: usize, voice: Voice) {
+        self.sound.played(at, listener, voice);
+    }
+
+    /// What the jitter buffer of a pair (speaker, listener) counted between two moments.
+    pub(crate) fn sound_counted(
+        &mut self,
+        pair: (usize, usize),
+        before: &ReceptionStats,
+        now: &ReceptionStats,
+    ) {
+        self.sound.counted(pair, before, now);
+    }
+
+    /// Frames come, and nothing of them is played.
+    pub(crate) fn sound_is_stuck(&mut self, at: Timestamp, listener: usize, speaker: usize) {
+        let (ear, mouth) = (&self.names[listener], &self.names[speaker]);
+        let what = format!("{ear} plays nothing of what comes from {mouth}");
+        self.violations.add(at, "playout", &what);
+    }
+
     /// What each machine's access link held in the end.
     pub(crate) fn machines(&mut self, at: Timestamp, machines: &[MachineFigures]) {
         self.bounds.machines(at, machines, &mut self.violations);
@@ -357,6 +384,7 @@ impl Checkers {
         let nodes = self.without_unawares(nodes);
         self.delivery
             .finish(at, &nodes, network, &mut self.violations, &self.names);
+        self.sound.finish(at, &mut self.violations, &self.names);
         if !network.is_parted() {
             self.conversation
                 .finish(at, &nodes, &mut self.violations, &self.names);
@@ -416,7 +444,7 @@ impl Checkers {
                 healed_ms_max: self.recovery.slowest().as_millis().try_into().unwrap_or(u64::MAX),
                 ..self.bounds.figures()
             },
-            pairs: self.delivery.figures(&self.names),
+            pairs: self.delivery.figures(&self.names, &self.sound),
             first_audio_ms: self.delivery.first_audio_figures(&self.names),
             relays,
             machines,

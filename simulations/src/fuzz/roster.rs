@@ -67,6 +67,8 @@ pub fn generate_roster(seed: u64) -> Scenario {
         checkpoint_after: (!draw.one_in(3)).then(|| 4 + draw.index(28)),
         name: format!("drawn roster {seed}"),
         summary: format!("Drawn by `subrosa-sim fuzz --draw roster --seed {seed} --count 1`"),
+        // It is about what is in the log.
+        playout: false,
         seconds: PLAN.faults_end_ms / 1_000 + AFTER_S,
         network,
         members: (0..count as usize)

@@ -36,6 +36,9 @@ pub enum Place {
 /// The pause after which a lost control packet is sent again, beyond the round trip (RFC 9002 §6.2).
 const PROBE_TIMEOUT_EXTRA: Duration = Duration::from_millis(25);
 
+/// A trace may lose nearly everything: what is repeated comes through in the end.
+const REPEATED_LOST_MAX: f64 = 0.9;
+
 /// What a machine sent and received: its payloads and what QUIC, UDP and IP add to each.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traffic {
@@ -330,12 +333,33 @@ impl Network {
     /// How long what is repeated until it arrives travels.
     fn repeated_until_there(&mut self, from: Place, to: Place) -> Duration {
         let mut delay = self.delay(from, to);
-        loop {
-            match self.fate(from, to) {
-                Some(late) => return delay + late,
-                None => delay += self.rtt(from, to) + PROBE_TIMEOUT_EXTRA,
-            }
+        if let Some(late) = self.fate(from, to) {
+            return delay + late;
         }
+        // What is repeated later does not move the chains of what is sent now: it would cut runs of losses short.
+        let lost = self.mean_loss(from, to).min(REPEATED_LOST_MAX);
+        delay += self.rtt(from, to) + PROBE_TIMEOUT_EXTRA;
+        loop {
+            if uniform(&mut self.random) >= lost {
+                return delay;
+            }
+            delay += self.rtt(from, to) + PROBE_TIMEOUT_EXTRA;
+        }
+    }
+
+    /// The share that is lost between two places in the long run, 0 to 1.
+    fn mean_loss(&self, from: Place, to: Place) -> f64 {
+        let (up, down) = (
+            &self.sites[self.site(from)].access,
+            &self.sites[self.site(to)].access,
+        );
+        let up = up.as_ref().and_then(|access| access.up.loss.as_ref());
+        let down = down.as_ref().and_then(|access| access.down.loss.as_ref());
+        let models = up.into_iter().chain(down).chain(self.ways.get(&(from, to)));
+        let arrives = models.fold(1.0 - self.loss(), |arrives, model| {
+            arrives * (1.0 - model.mean().0)
+        });
+        1.0 - arrives
     }
 
     /// When a handshake's packet arrives that is sent at `at`, which may lie ahead. It waits for what is in the queues now, but

@@ -12,6 +12,10 @@ pub struct Expect {
     pub gap_ms_max: u64,
     /// Frames lost per thousand without loss on the network.
     pub lost_permille_max: Option<f64>,
+    /// From mouth to ear, 99 of 100 frames of each speaker at each listener, in milliseconds; 0: not checked.
+    pub mouth_to_ear_ms_max: u64,
+    /// Of a thousand frame intervals, those for which a listener's buffer invented sound; whatever the network lost.
+    pub concealed_permille_max: Option<f64>,
     /// From dialling to the first audio of the host, in round trips plus a frame and jitter.
     pub first_audio_rtts_max: Option<f64>,
     /// From being admitted to hearing everybody, in milliseconds; 0: not checked.

@@ -55,6 +55,10 @@ pub struct Scenario {
     /// Who decides whom each listener takes a track from: `own` (default, what nodes use), `mesh`, `star` or `tree`.
     #[serde(default)]
     pub planner: Planner,
+    /// Whether what people hear is played, through the jitter buffer that nodes have. Default: yes. What is sent is the same
+    /// but for redundancy, which listeners' reports ask for.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub playout: bool,
     /// The network.
     #[serde(default)]
     pub network: NetworkSpec,
@@ -78,6 +82,14 @@ pub struct Scenario {
     pub expect: Expect,
 }
 
+const fn yes() -> bool {
+    true
+}
+
+const fn is_yes(value: &bool) -> bool {
+    *value
+}
+
 fn any() -> String {
     "any".to_owned()
 }
@@ -95,6 +107,7 @@ impl Default for Scenario {
             admission: Admission::Ticket,
             checkpoint_after: None,
             planner: Planner::Own,
+            playout: true,
             network: NetworkSpec::default(),
             accesses: Vec::new(),
             relays: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod devices;
 pub(crate) mod hostile;
+mod listening;
 pub(crate) mod nat;
 pub(crate) mod node;
 mod outputs;
@@ -56,6 +57,8 @@ pub(crate) enum Occurrence {
     RelayTimer(usize),
     /// A microphone has a frame.
     Microphone(usize),
+    /// The playing device of a node's process asks for sound.
+    Playback(usize, u32),
     /// Message 1 of a handshake arrives.
     Knock(Box<Knock>),
     /// An end's handshake finished; `dial` at the dialler's.
@@ -110,6 +113,8 @@ pub(crate) struct World<'a> {
     pub(crate) random: Random,
     /// What hostile machines draw from.
     pub(crate) hostile: Random,
+    /// What sound devices draw from.
+    pub(crate) devices: Random,
     pub(crate) now: Timestamp,
     pub(crate) queue: EventQueue<Occurrence>,
     pub(crate) network: Network,
@@ -166,6 +171,10 @@ impl<'a> World<'a> {
             random,
             hostile: {
                 root[31] = b'h';
+                Random::from_seed(root)
+            },
+            devices: {
+                root[31] = b'd';
                 Random::from_seed(root)
             },
             now: Timestamp::ZERO,
@@ -229,6 +238,7 @@ impl<'a> World<'a> {
             Occurrence::NodeTimer(node) => self.fire_node(node),
             Occurrence::RelayTimer(relay) => self.fire_relay(relay),
             Occurrence::Microphone(node) => self.speak(node),
+            Occurrence::Playback(node, run) => self.play(node, run),
             Occurrence::Knock(knock) => self.answer(knock),
             Occurrence::Up(pipe, side, dial, psk) => self.bring_up(pipe, side, dial, psk),
             Occurrence::DialFailed(node, run, dial) => self.fail_dial(node, run, dial),
@@ -301,11 +311,14 @@ impl<'a> World<'a> {
         if !ready || open == Some(Microphone::Closed) {
             return;
         }
-        if open == Some(Microphone::Open { resumes: true }) {
+        if matches!(open, Some(Microphone::Open { resumes: true, .. })) {
             self.checkers.resumed(at, index);
         }
+        let pause_follows = matches!(open, Some(Microphone::Open { pauses: true, .. }));
         let node = &mut self.nodes[index];
-        let payload = node.speak(index, at);
+        let Some(payload) = node.speak(index, at, pause_follows) else {
+            return;
+        };
         if let Some(participant) = &mut node.participant {
             participant.handle_audio(now, &payload);
         }
@@ -327,6 +340,9 @@ impl<'a> World<'a> {
     }
 
     fn finish(mut self, seed: u64) -> Report {
+        for index in 0..self.nodes.len() {
+            self.count_sound(index);
+        }
         let participants = participants(&self.nodes);
         self.checkers.finish(self.now, &participants, &self.network);
         let lies = crate::checker::jurisdiction::lies(self.scenario);

@@ -19,7 +19,13 @@ use subrosa_proto::{
     wire::ticket::Ticket,
 };
 
-use super::{Occurrence, nat::Nat, planted::Planted, speech::Talkspurts};
+use super::{
+    Occurrence,
+    listening::{Ears, Mouth},
+    nat::Nat,
+    planted::Planted,
+    speech::Talkspurts,
+};
 use crate::{
     scenario::{MemberSpec, Speech},
     transport::LinkEnd,
@@ -27,8 +33,6 @@ use crate::{
 
 /// When every scenario begins, by the wall clock.
 pub(crate) const UNIX_START: u64 = 1_795_300_000;
-/// Bytes of a modelled audio payload: 20 ms at 32 kbit/s.
-const PAYLOAD_BYTES: usize = 80;
 
 /// See the module.
 pub(crate) struct Node {
@@ -56,6 +60,10 @@ pub(crate) struct Node {
     /// Within that, the person speaks in spurts.
     pub(crate) spurts: Option<Talkspurts>,
     pub(crate) spoken: u64,
+    /// What its process makes of frames that are spoken.
+    pub(crate) mouth: Option<Mouth>,
+    /// What its process plays.
+    pub(crate) ears: Ears,
     /// The newest ticket that its person kept.
     pub(crate) ticket: Option<Ticket>,
     /// The removed member that does not go: it hears everything and does nothing.
@@ -105,6 +113,8 @@ impl Node {
             timer_at: None,
             spins: 0,
             spoken: 0,
+            mouth: None,
+            ears: Ears::default(),
             ticket: None,
             is_spy: false,
             planted: None,
@@ -174,6 +184,8 @@ impl Node {
     /// The process ends.
     pub(crate) fn stop(&mut self) {
         self.participant = None;
+        self.mouth = None;
+        self.ears = Ears::default();
         self.run += 1;
         self.accept.clear();
         self.links.clear();
@@ -211,15 +223,17 @@ impl Node {
         self.nat.as_ref().is_none_or(|nat| nat.lets_in(from, to))
     }
 
-    /// The next frame of the microphone.
-    pub(crate) fn speak(&mut self, index: usize, at: Timestamp) -> Vec<u8> {
-        let frame = Voice {
+    /// The payload of the microphone's next frame.
+    pub(crate) fn speak(&mut self, index: usize, at: Timestamp, pause_follows: bool) -> Option<Vec<u8>> {
+        let voice = Voice {
             speaker: index,
             number: self.spoken,
             sealed: at,
         };
+        let now = self.now(at).monotonic;
+        let payload = self.mouth.as_mut()?.pack(now, voice, pause_follows)?;
         self.spoken += 1;
-        frame.encode()
+        Some(payload)
     }
 }
 
@@ -228,7 +242,7 @@ pub(crate) fn unix(world: Timestamp) -> UnixSeconds {
     UnixSeconds(UNIX_START + world.as_micros() / 1_000_000)
 }
 
-/// What a modelled audio payload says, so that whoever decrypts it can be judged.
+/// What a frame says in place of sound, so that whoever decrypts or plays it can be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Voice {
     pub(crate) speaker: usize,
@@ -237,12 +251,16 @@ pub(crate) struct Voice {
 }
 
 impl Voice {
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(PAYLOAD_BYTES);
+    /// Bytes of what is said.
+    pub(crate) const BYTES: usize = 24;
+
+    /// A frame of this size, not below [`Self::BYTES`].
+    pub(crate) fn encode(self, size: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(size.max(Self::BYTES));
         bytes.extend_from_slice(&(self.speaker as u64).to_le_bytes());
         bytes.extend_from_slice(&self.number.to_le_bytes());
         bytes.extend_from_slice(&self.sealed.as_micros().to_le_bytes());
-        bytes.resize(PAYLOAD_BYTES, 0);
+        bytes.resize(size.max(Self::BYTES), 0);
         bytes
     }
 

@@ -6,7 +6,7 @@ use subrosa_proto::{
     wire::media_packet::HEADER_BYTES,
 };
 
-use super::{Occurrence, SPINS_MAX, World, node::Voice};
+use super::{Occurrence, SPINS_MAX, World};
 use crate::network::Place;
 
 impl World<'_> {
@@ -59,14 +59,9 @@ impl World<'_> {
                 self.nodes[index].accept = keys.iter().map(|key| key.id()).collect();
                 self.transport.doors_changed(self, index, &keys);
             }
-            Output::Media(frame) => {
-                let Some(voice) = Voice::decode(&frame.payload) else {
-                    return;
-                };
-                let from = self.hears_as(index, frame.member);
-                let claimed = self.ids.get(&from).copied();
-                self.checkers.heard(self.now, index, claimed, voice);
-            }
+            Output::Media(frame) => self.hear(index, &frame),
+            Output::MediaEnded { member } => self.stop_hearing(index, member),
+            Output::Reported { member, report } => self.take_report(index, member, &report),
             Output::Event(event) => {
                 self.keep_ticket(index, &event);
                 let roster = self.nodes[index].participant.as_ref().map(Participant::roster);

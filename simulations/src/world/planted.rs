@@ -1,10 +1,17 @@
 //! Faults that a scenario plants to see that the checkers catch them: they change what one machine sends, takes or tells. The
 //! code under test stays as it is.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use subrosa_proto::{
     ids::{LinkId, MemberId},
-    meeting::{conversation::ConversationEvent, operation::Op, participant::Event},
+    media::payload::AudioPayload,
+    meeting::{
+        conversation::ConversationEvent,
+        operation::Op,
+        participant::{Event, MediaFrame},
+    },
     time::Timestamp,
     wire::control_message::ControlMessage,
 };
@@ -16,6 +23,10 @@ use crate::network::Place;
 const FLOOD: usize = 200;
 /// Of so many media packets a machine that loses frames loses one.
 const LOSES_ONE_OF: u32 = 40;
+/// Of so many frames of sound a machine that loses sound loses one.
+const LOSES_SOUND_ONE_OF: u32 = 10;
+/// How long a machine that holds sound back does so.
+const HOLDS_BACK: Duration = Duration::from_millis(400);
 /// More than any control frame may have.
 const BLOATED_BYTES: usize = 70_000;
 
@@ -41,6 +52,12 @@ pub enum Planted {
     FallsSilent,
     /// It loses some of the frames that reach it (explanation).
     LosesFrames,
+    /// It loses some of the sound that it opened before it is played (playout).
+    LosesSound,
+    /// It holds sound back before it is played (playout).
+    HoldsSoundBack,
+    /// It plays nothing of what comes (playout).
+    PlaysNothing,
     /// It shows each line of the chat twice (conversation).
     ShowsTwice,
     /// It takes everybody's voice for the host's (authenticity).
@@ -126,6 +143,29 @@ impl World<'_> {
             self.nodes[0].id()
         } else {
             member
+        }
+    }
+
+    /// Whether a frame of sound does not come to this machine's buffer, or not now.
+    pub(crate) fn keeps_from_buffer(
+        &mut self,
+        index: usize,
+        frame: &MediaFrame,
+        payload: &AudioPayload,
+    ) -> bool {
+        let node = &mut self.nodes[index];
+        match node.planted {
+            Some(Planted::LosesSound) => {
+                node.planted_count += 1;
+                node.planted_count.is_multiple_of(LOSES_SOUND_ONE_OF)
+            }
+            Some(Planted::HoldsSoundBack) => {
+                let held = (frame.arrival + HOLDS_BACK, frame.member, payload.clone());
+                node.ears.held_back.push_back(held);
+                self.begin_playing(index);
+                true
+            }
+            _ => false,
         }
     }
 

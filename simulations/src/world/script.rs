@@ -18,7 +18,7 @@ use subrosa_proto::{
     wire::door_message::RefusalWords,
 };
 
-use super::{Occurrence, World, hostile::Habit};
+use super::{Occurrence, World, hostile::Habit, listening::Mouth};
 use crate::{
     network::Place,
     scenario::{Action, Admission},
@@ -136,6 +136,7 @@ impl World<'_> {
             Action::Crash { who } => {
                 let index = scenario.member(who).unwrap_or_default();
                 self.checkers.crashed(self.now, index);
+                self.count_sound(index);
                 self.nodes[index].stop();
                 self.transport.ended(self, Place::Node(index));
             }
@@ -307,9 +308,12 @@ impl World<'_> {
         if self.nodes[index].participant.is_some() {
             self.transport.ended(self, Place::Node(index));
         }
+        self.count_sound(index);
+        let mouth = Mouth::new(&mut self.devices);
         let node = &mut self.nodes[index];
         node.stop();
         node.participant = Some(participant);
+        node.mouth = Some(mouth);
         self.drain_node(index);
     }
 

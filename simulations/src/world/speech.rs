@@ -19,8 +19,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// What a microphone does at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Microphone {
-    /// A frame is sent; `resumes` if it is the first after a pause.
-    Open { resumes: bool },
+    /// A frame is sent; `resumes` if it is the first after a pause, `pauses` if it announces one.
+    Open { resumes: bool, pauses: bool },
     /// Nothing is sent.
     Closed,
 }
@@ -72,11 +72,17 @@ impl Talkspurts {
         }
         if self.speaks {
             self.announced = 0;
-            return Microphone::Open { resumes };
+            return Microphone::Open {
+                resumes,
+                pauses: false,
+            };
         }
         self.announced += 1;
         if self.announced <= PAUSE_FRAMES {
-            return Microphone::Open { resumes: false };
+            return Microphone::Open {
+                resumes: false,
+                pauses: true,
+            };
         }
         Microphone::Closed
     }
@@ -92,7 +98,7 @@ mod tests {
         let (mut open, mut begun) = (0_u32, 0_u32);
         let frames = 500_000;
         for n in 0..frames {
-            if let Microphone::Open { resumes } = spurts.frame(Timestamp::from_micros(n * 20_000)) {
+            if let Microphone::Open { resumes, .. } = spurts.frame(Timestamp::from_micros(n * 20_000)) {
                 open += 1;
                 begun += u32::from(resumes);
             }

@@ -6,6 +6,7 @@ pub(crate) mod dht;
 pub(crate) mod flood;
 pub(crate) mod hearing;
 pub(crate) mod hostile_relay;
+pub(crate) mod impaired;
 pub(crate) mod known;
 pub(crate) mod lan;
 pub(crate) mod markers;

@@ -113,8 +113,12 @@ impl Peer {
         let identity = identity_file::fresh().expect("randomness");
         let ticket = Ticket::parse(ticket, now.unix).expect("a ticket");
         let socket = UdpSocket::bind(&options.bind).expect("a free port");
-        let endpoint = Endpoint::member(socket, identity.clone(), &[], &EndpointOptions::default())
-            .expect("an endpoint");
+        // It has no queue of its own for what the connection does not take at once.
+        let bounds = EndpointOptions {
+            datagram_send_bytes: 64 * 1024,
+            ..EndpointOptions::default()
+        };
+        let endpoint = Endpoint::member(socket, identity.clone(), &[], &bounds).expect("an endpoint");
         let relays = options.relays.iter().map(|line| {
             let signed = subrosa_proto::policy::SignedDescriptor::from_text(line).expect("a descriptor");
             signed.verify(now.unix).expect("a valid descriptor")

@@ -14,7 +14,10 @@ use super::{
     return_to_udp::{RelayLeg, ReturnToUdp},
 };
 use crate::{
-    driver::link::{Link, LinkEvent, Side},
+    driver::{
+        clock::Clock,
+        link::{Link, LinkEvent, Side},
+    },
     quic::endpoint::Authenticated,
 };
 
@@ -23,16 +26,18 @@ pub(super) struct Links {
     open: HashMap<LinkId, Link>,
     next: u64,
     events: mpsc::Sender<LinkEvent>,
+    clock: Clock,
     /// Links whose tasks have not ended yet.
     running: usize,
 }
 
 impl Links {
-    pub(super) fn new(events: mpsc::Sender<LinkEvent>) -> Self {
+    pub(super) fn new(events: mpsc::Sender<LinkEvent>, clock: Clock) -> Self {
         Self {
             open: HashMap::new(),
             next: 0,
             events,
+            clock,
             running: 0,
         }
     }
@@ -42,8 +47,10 @@ impl Links {
         let id = LinkId(self.next);
         self.next += 1;
         self.running += 1;
-        self.open
-            .insert(id, Link::start(id, side, authenticated, self.events.clone()));
+        self.open.insert(
+            id,
+            Link::start(id, side, authenticated, self.clock, self.events.clone()),
+        );
         id
     }
 

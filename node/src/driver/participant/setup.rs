@@ -184,7 +184,7 @@ pub(super) fn prepare(
         participant,
         dialler: Dialler::new(endpoint.clone(), dial_sender),
         endpoint,
-        links: Links::new(link_sender),
+        links: Links::new(link_sender, clock),
         transports: Transports::default(),
         link_events,
         dialled,

@@ -25,9 +25,18 @@ fn second(s: u64) -> Timestamp {
 const A: MemberId = MemberId([1; 32]);
 const B: MemberId = MemberId([2; 32]);
 
+/// Room for three copies.
+fn wide() -> LadderConfig {
+    LadderConfig {
+        bitrate_bps_max: 72_000,
+        span_max: Duration::from_millis(60),
+        ..LadderConfig::default()
+    }
+}
+
 /// Settings after 20 s of the same reports.
 fn settled(lost: u32, bursts: u32) -> ProtectionSettings {
-    let mut ladder = RedundancyLadder::new(LadderConfig::default());
+    let mut ladder = RedundancyLadder::new(wide());
     for s in 0..10 {
         ladder.handle_report(second(2 * s), A, &report(100, lost, bursts));
     }
@@ -77,7 +86,7 @@ fn the_cap_and_the_span_hold_on_every_rung() {
 
 #[test]
 fn protection_comes_with_the_first_report_and_goes_after_calm() {
-    let mut ladder = RedundancyLadder::new(LadderConfig::default());
+    let mut ladder = RedundancyLadder::new(wide());
     ladder.handle_report(second(0), A, &report(100, 20, 16));
     assert_eq!(ladder.settings(second(0)).redundancy, 2);
     let mut changes = Vec::new();
@@ -99,7 +108,7 @@ fn protection_comes_with_the_first_report_and_goes_after_calm() {
 
 #[test]
 fn a_steady_loss_between_two_rungs_does_not_flap() {
-    let mut ladder = RedundancyLadder::new(LadderConfig::default());
+    let mut ladder = RedundancyLadder::new(wide());
     let (mut changes, mut last) = (0, 0);
     for s in 0..150 {
         let lost = [11, 16, 13, 9, 15, 12][s as usize % 6];
@@ -113,7 +122,7 @@ fn a_steady_loss_between_two_rungs_does_not_flap() {
 
 #[test]
 fn the_worst_receiver_decides_until_it_leaves() {
-    let mut ladder = RedundancyLadder::new(LadderConfig::default());
+    let mut ladder = RedundancyLadder::new(wide());
     for s in 0..20 {
         ladder.handle_report(second(2 * s), A, &report(100, 0, 0));
         ladder.handle_report(second(2 * s), B, &report(100, 20, 16));
@@ -130,7 +139,7 @@ fn the_worst_receiver_decides_until_it_leaves() {
 
 #[test]
 fn small_and_excessive_reports_are_ignored() {
-    let mut ladder = RedundancyLadder::new(LadderConfig::default());
+    let mut ladder = RedundancyLadder::new(wide());
     ladder.handle_report(second(0), A, &report(10, 10, 1));
     assert_eq!(ladder.settings(second(0)).redundancy, 0);
     for n in 0..1_000_u32 {

@@ -3,7 +3,7 @@
 use crate::sweep::plan::Plan;
 
 /// Scenario keys and leaves of reports.
-const KNOWN: [(&str, &str); 23] = [
+const KNOWN: [(&str, &str); 26] = [
     ("network.loss_percent", "packet loss on each hop"),
     ("network.rtt_ms", "round-trip time of the network"),
     ("network.jitter_ms", "jitter of the network"),
@@ -19,6 +19,15 @@ const KNOWN: [(&str, &str); 23] = [
     (
         "loss_share",
         "share of frames lost between a speaker and a listener",
+    ),
+    ("concealed_percent", "sound that a listener's buffer invented"),
+    (
+        "pairs.sound.mouth_to_ear_ms.p50",
+        "mouth to ear, median of the frames",
+    ),
+    (
+        "pairs.sound.mouth_to_ear_ms.p99",
+        "mouth to ear, 99 of 100 frames",
     ),
     ("after_ms", "time from dialling to the first audio"),
     ("bytes_in", "traffic that a relay received"),
@@ -57,7 +66,7 @@ pub(super) fn column(name: &str) -> String {
     let leaf = path.rsplit_once('.').map_or(path, |(_, leaf)| leaf);
     let words = known(path).or_else(|| known(leaf)).unwrap_or_else(|| plain(path));
     let words = statistic.map_or(words.clone(), |statistic| format!("{words}, {statistic}"));
-    with_unit(&words, leaf)
+    with_unit(&words, path)
 }
 
 /// `…, unit` in brackets is for axes only.
@@ -131,6 +140,10 @@ mod tests {
         assert_eq!(
             column("figures.control_bytes"),
             "control traffic that participants sent (bytes)"
+        );
+        assert_eq!(
+            column("pairs.sound.mouth_to_ear_ms.p99.mean"),
+            "mouth to ear, 99 of 100 frames, mean of all pairs (ms)"
         );
         assert_eq!(column("figures.new_thing_ms"), "figures new thing ms (ms)");
         assert_eq!(

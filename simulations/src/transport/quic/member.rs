@@ -176,13 +176,23 @@ impl World<'_> {
         for event in happened {
             self.member_event(index, number, at, event);
         }
+        let now = self.own_now(place).monotonic;
         if let Some(link) = self.quic.link(place, number) {
             link.touched = false;
             if let Ends::Member(link) = &mut link.ends {
                 link.write_control(at);
+                link.write_media(now);
             }
         }
         self.transmit(place, number);
+        // What was sent made room for what waits.
+        while self
+            .quic
+            .member_link(place, number)
+            .is_some_and(|link| link.write_media(now))
+        {
+            self.transmit(place, number);
+        }
         self.bury_closed(index, number, drained);
         self.plan_connection(place, number);
     }

@@ -4,11 +4,14 @@
 use std::{collections::VecDeque, time::Instant};
 
 use bytes::{Buf, Bytes};
-use quinn_proto::{Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError};
+use quinn_proto::{
+    Connection, Dir, Event, ReadError, SendDatagramError, StreamEvent, StreamId, VarInt, WriteError,
+};
 use subrosa_proto::{
     ids::LinkId,
     meeting::participant::DialId,
-    quic::{CLOSE_PATIENCE, CONTROL_QUEUE_MAX},
+    quic::{CLOSE_PATIENCE, CONTROL_QUEUE_MAX, MediaQueue},
+    time::Timestamp,
     wire::framing::{self, FrameReader},
 };
 
@@ -47,6 +50,7 @@ pub(super) struct MemberLink {
     control: Option<StreamId>,
     reader: FrameReader,
     waiting: VecDeque<Bytes>,
+    media: MediaQueue,
     /// It is being closed: nothing more is sent.
     closing: bool,
     finished: bool,
@@ -72,6 +76,7 @@ impl MemberLink {
             control: None,
             reader: FrameReader::new(),
             waiting: VecDeque::new(),
+            media: MediaQueue::default(),
             closing: false,
             finished: false,
             neighbour_ended: false,
@@ -101,12 +106,28 @@ impl MemberLink {
         self.waiting.push_back(framing::frame(frame));
     }
 
-    /// Sends a datagram; a full buffer drops its oldest.
-    pub(super) fn send_datagram(&mut self, bytes: Vec<u8>) {
+    /// Sends a datagram as soon as the connection takes it, unless that is too late.
+    pub(super) fn send_datagram(&mut self, now: Timestamp, bytes: Vec<u8>) {
         if !self.closing {
-            // What is too large for the path or comes too late is lost, as anywhere.
-            let _ = self.connection.datagrams().send(bytes.into(), true);
+            self.media.push(now, bytes.into());
+            self.write_media(now);
         }
+    }
+
+    /// Gives the connection what waits, as far as it takes it. Whether it took something.
+    pub(super) fn write_media(&mut self, now: Timestamp) -> bool {
+        let mut took = false;
+        while let Some((since, datagram)) = self.media.pop(now) {
+            match self.connection.datagrams().send(datagram, false) {
+                Err(SendDatagramError::Blocked(datagram)) => {
+                    self.media.put_back((since, datagram));
+                    break;
+                }
+                // What is too large for the path is lost, as anywhere.
+                _ => took = true,
+            }
+        }
+        took
     }
 
     /// Closes after what is queued, or soon in any case.

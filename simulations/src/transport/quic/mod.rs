@@ -117,8 +117,9 @@ impl Transport for Quic {
     }
 
     fn send_datagram(&self, world: &mut World<'_>, at: Place, end: LinkEnd, bytes: Vec<u8>) {
+        let now = world.own_now(at).monotonic;
         match world.quic.link(at, end.0.0).map(|link| &mut link.ends) {
-            Some(Ends::Member(link)) => link.send_datagram(bytes),
+            Some(Ends::Member(link)) => link.send_datagram(now, bytes),
             // What a hostile relay held back.
             Some(Ends::Relay(link)) => {
                 let _ = link.connection.datagrams().send(bytes.into(), false);
