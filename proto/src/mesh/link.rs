@@ -3,7 +3,7 @@
 //! QUIC's idle timeout closes a link after seconds; a listener hears silence long before. A link that is merely *silent*
 //! stays open, but routes stop relying on it ([`super::route`]).
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use crate::time::Timestamp;
 
@@ -12,13 +12,21 @@ pub const PING_INTERVAL: Duration = Duration::from_millis(250);
 /// A link on which nothing came for so long is silent. Reason: three pings at a round trip of up to 150 ms.
 pub const SILENT_AFTER: Duration = Duration::from_millis(700);
 
+/// Pings whose answers may still come. Reason: two seconds, beyond which a link is silent.
+const OUTSTANDING_MAX: usize = 8;
+/// A round trip that is longer than [`PING_INTERVAL`] shows in so many answers in a row that are not to the newest ping. One
+/// or two come together with the newest one's, where something was lost before them.
+const LATE_ANSWERS_MIN: u8 = 3;
+
 /// Watches one link. Drain order: after `handle_*`, [`LinkMonitor::poll_ping`], then wait for
 /// [`LinkMonitor::poll_timeout`].
 #[derive(Clone, Debug)]
 pub struct LinkMonitor {
     next_ping: Timestamp,
-    /// The newest ping that has no answer yet. Older answers are ignored: their age would only blur the estimate.
-    outstanding: Option<(u64, Timestamp)>,
+    /// Pings that have no answer yet, oldest first.
+    outstanding: VecDeque<(u64, Timestamp)>,
+    /// Answers in a row that were not to the newest ping.
+    late_answers: u8,
     next_nonce: u64,
     last_heard: Timestamp,
     smoothed_rtt: Option<Duration>,
@@ -30,7 +38,8 @@ impl LinkMonitor {
     pub const fn new(now: Timestamp) -> Self {
         Self {
             next_ping: now,
-            outstanding: None,
+            outstanding: VecDeque::new(),
+            late_answers: 0,
             next_nonce: 0,
             last_heard: now,
             smoothed_rtt: None,
@@ -42,16 +51,22 @@ impl LinkMonitor {
         self.last_heard = now;
     }
 
-    /// The answer to a ping arrived. The estimate moves by an eighth of the difference (RFC 6298 §2).
+    /// The answer to a ping arrived. The estimate moves by an eighth of the difference (RFC 6298 §2). A late answer does not
+    /// count unless all are late: what was lost before it would only blur the estimate.
     pub fn handle_pong(&mut self, now: Timestamp, nonce: u64) {
         self.last_heard = now;
-        let Some((expected, sent)) = self.outstanding else {
+        let place = self.outstanding.iter().position(|(known, _)| *known == nonce);
+        let Some((place, sent)) = place.map(|place| (place, self.outstanding[place].1)) else {
             return;
         };
-        if nonce == expected {
+        self.outstanding.drain(..=place);
+        self.late_answers = match self.outstanding.is_empty() {
+            true => 0,
+            false => self.late_answers.saturating_add(1),
+        };
+        if self.late_answers == 0 || self.late_answers >= LATE_ANSWERS_MIN {
             let sample = now - sent;
             self.smoothed_rtt = Some(self.smoothed_rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
-            self.outstanding = None;
         }
     }
 
@@ -62,7 +77,10 @@ impl LinkMonitor {
         }
         let nonce = self.next_nonce;
         self.next_nonce += 1;
-        self.outstanding = Some((nonce, now));
+        if self.outstanding.len() == OUTSTANDING_MAX {
+            self.outstanding.pop_front();
+        }
+        self.outstanding.push_back((nonce, now));
         self.next_ping = now + PING_INTERVAL;
         Some(nonce)
     }
@@ -123,6 +141,28 @@ mod tests {
         link.handle_pong(at(300), old);
         assert_eq!(link.rtt(), None);
         assert!(!link.is_silent(at(900)));
+    }
+
+    #[test]
+    fn a_round_trip_that_is_longer_than_the_interval_is_measured() {
+        let mut link = LinkMonitor::new(at(0));
+        let mut answers = VecDeque::new();
+        for ms in (0..3_000).step_by(50) {
+            if let Some(nonce) = link.poll_ping(at(ms)) {
+                answers.push_back((ms + 600, nonce));
+            }
+            if answers.front().is_some_and(|(due, _)| *due == ms)
+                && let Some((_, nonce)) = answers.pop_front()
+            {
+                link.handle_pong(at(ms), nonce);
+            }
+        }
+        assert_eq!(link.rtt(), Some(Duration::from_millis(600)));
+        // Answers that never come take no more room.
+        for n in 0..100 {
+            assert!(link.poll_ping(at(3_000 + 250 * n)).is_some());
+        }
+        assert_eq!(link.outstanding.len(), OUTSTANDING_MAX);
     }
 
     #[test]
