@@ -188,7 +188,7 @@ fn run(speech: &[f32], loss: Loss, seed: u8) -> Result<Run, Failure> {
         while let Some((index, frame)) = frames.next_if(|(index, _)| (*index as u64 + 1) * 20_000 <= now) {
             let at = (index as u64 + 1) * 20_000;
             for (_, report) in reports.extract_if(.., |(arrival, _)| *arrival <= at) {
-                ladder.handle_report(Timestamp::from_micros(at), receiver, &report);
+                ladder.handle_report(Timestamp::from_micros(at), receiver, &report, false);
             }
             let settings = ladder.settings(Timestamp::from_micros(at));
             encoder.set_bitrate(settings.frame_bitrate_bps)?;

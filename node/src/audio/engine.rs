@@ -202,8 +202,9 @@ impl AudioHandle {
     }
 
     /// Takes a receiver's report on our microphone; the redundancy of the next frames follows it.
-    pub fn handle_report(&self, now: Timestamp, from: MemberId, report: &ReceptionReport) {
-        self.shared.ladder().handle_report(now, from, report);
+    /// `congested`: what is sent there waits in a queue.
+    pub fn handle_report(&self, now: Timestamp, from: MemberId, report: &ReceptionReport, congested: bool) {
+        self.shared.ladder().handle_report(now, from, report, congested);
     }
 
     /// Lets the clip of a `file:` device begin ([`AudioConfig::hold_clip`]).

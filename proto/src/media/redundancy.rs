@@ -80,6 +80,8 @@ struct Path {
     loss: f64,
     mean_burst: f64,
     reported: Timestamp,
+    /// What is lost waited in a queue that this sender fills.
+    congested: bool,
 }
 
 impl Path {
@@ -150,8 +152,15 @@ impl RedundancyLadder {
         }
     }
 
-    /// Takes `from`'s report on our stream. Reports of more than 256 receivers are ignored.
-    pub fn handle_report(&mut self, now: Timestamp, from: MemberId, report: &ReceptionReport) {
+    /// Takes `from`'s report on our stream; `congested` if what is sent there waits in a queue on the way: against that copies
+    /// do not help, they fill it. Reports of more than 256 receivers are ignored.
+    pub fn handle_report(
+        &mut self,
+        now: Timestamp,
+        from: MemberId,
+        report: &ReceptionReport,
+        congested: bool,
+    ) {
         let values = report.values();
         if values.expected < EXPECTED_MIN {
             return;
@@ -166,6 +175,7 @@ impl RedundancyLadder {
                     loss,
                     mean_burst: burst.max(1.0),
                     reported: now,
+                    congested,
                 })
             }
             std::collections::btree_map::Entry::Vacant(_) => return,
@@ -177,6 +187,7 @@ impl RedundancyLadder {
             path.mean_burst += (burst.max(1.0) - path.mean_burst) * 0.4;
         }
         path.reported = now;
+        path.congested = congested;
     }
 
     /// Forgets a receiver that left.
@@ -188,18 +199,21 @@ impl RedundancyLadder {
     pub fn settings(&mut self, now: Timestamp) -> ProtectionSettings {
         self.receivers
             .retain(|_, path| now.saturating_since(path.reported) < REPORT_LIFE);
-        let worst = self
-            .receivers
-            .values()
-            .copied()
-            .max_by(|a, b| a.loss.total_cmp(&b.loss))
-            .unwrap_or(Path {
-                loss: 0.0,
-                mean_burst: 1.0,
-                reported: now,
-            });
-        self.step(now, &worst);
-        self.expect_loss(&worst);
+        let lossless = Path {
+            loss: 0.0,
+            mean_burst: 1.0,
+            reported: now,
+            congested: false,
+        };
+        let worst = |paths: &mut dyn Iterator<Item = &Path>| {
+            let worst = paths.max_by(|a, b| a.loss.total_cmp(&b.loss));
+            worst.copied().unwrap_or(lossless)
+        };
+        let helped = worst(&mut self.receivers.values().filter(|path| !path.congested));
+        let all = worst(&mut self.receivers.values());
+        self.step(now, &helped);
+        // In-band FEC takes no room beside the frame: it is there for everybody.
+        self.expect_loss(if self.rung.redundancy == 0 { &all } else { &helped });
         let copies = u32::from(self.rung.redundancy) + 1;
         // Whole bytes per frame.
         let grain = 8_000 / self.config.duration.millis();
@@ -231,7 +245,9 @@ impl RedundancyLadder {
         let advantage = self.rung.impairment(worst, config) - best.impairment(worst, config);
         if best == self.rung || advantage < ADVANTAGE_MIN {
             self.weaker_since = None;
-        } else if worst.residual(best) < worst.residual(self.rung) {
+        } else if worst.residual(best) < worst.residual(self.rung)
+            || self.receivers.values().any(|path| path.congested)
+        {
             self.rung = best;
             self.weaker_since = None;
         } else {

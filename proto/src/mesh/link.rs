@@ -5,6 +5,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use super::queueing::{Queueing, STANDING_QUEUE};
 use crate::time::Timestamp;
 
 /// How often a link is pinged. Reason: four in the time in which a relay's loss must be noticed (1 s).
@@ -30,6 +31,7 @@ pub struct LinkMonitor {
     next_nonce: u64,
     last_heard: Timestamp,
     smoothed_rtt: Option<Duration>,
+    queueing: Queueing,
 }
 
 impl LinkMonitor {
@@ -43,6 +45,7 @@ impl LinkMonitor {
             next_nonce: 0,
             last_heard: now,
             smoothed_rtt: None,
+            queueing: Queueing::new(),
         }
     }
 
@@ -55,10 +58,10 @@ impl LinkMonitor {
     /// count unless all are late: what was lost before it would only blur the estimate.
     pub fn handle_pong(&mut self, now: Timestamp, nonce: u64) {
         self.last_heard = now;
-        let place = self.outstanding.iter().position(|(known, _)| *known == nonce);
-        let Some((place, sent)) = place.map(|place| (place, self.outstanding[place].1)) else {
+        let Some(place) = self.outstanding.iter().position(|(known, _)| *known == nonce) else {
             return;
         };
+        let (_, sent) = self.outstanding[place];
         self.outstanding.drain(..=place);
         self.late_answers = match self.outstanding.is_empty() {
             true => 0,
@@ -67,6 +70,7 @@ impl LinkMonitor {
         if self.late_answers == 0 || self.late_answers >= LATE_ANSWERS_MIN {
             let sample = now - sent;
             self.smoothed_rtt = Some(self.smoothed_rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
+            self.queueing.handle_round_trip(sample);
         }
     }
 
@@ -107,6 +111,12 @@ impl LinkMonitor {
     #[must_use]
     pub fn is_silent(&self, now: Timestamp) -> bool {
         self.silent_for(now) > SILENT_AFTER
+    }
+
+    /// Whether what is sent on the link waits in a queue on the way: more of it would wait longer.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.queueing.delay() > STANDING_QUEUE
     }
 
     /// The smoothed round-trip time, once measured.

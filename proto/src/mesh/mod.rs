@@ -2,6 +2,7 @@
 
 pub mod hole_punch;
 pub mod link;
+pub mod queueing;
 pub mod relay_session;
 pub mod route;
 pub mod route_planner;

@@ -228,6 +228,15 @@ impl RelaySession {
         !self.draining && (self.is_reached_through() || unheard < GIVE_UP_AFTER)
     }
 
+    /// Whether what is sent on its own link waits in a queue.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        match &self.state {
+            State::Up { monitor, .. } => monitor.is_congested(),
+            _ => false,
+        }
+    }
+
     /// The round-trip time to the relay on its own link.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {

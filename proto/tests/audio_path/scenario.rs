@@ -267,9 +267,12 @@ pub(crate) fn run(scenario: Scenario) -> Outcome {
             if let Some(report) = playout.take_report() {
                 outcome.last_report = Some(report);
                 if scenario.adaptive {
-                    sender
-                        .ladder
-                        .handle_report(Timestamp::from_micros(now), MemberId([9; 32]), &report);
+                    sender.ladder.handle_report(
+                        Timestamp::from_micros(now),
+                        MemberId([9; 32]),
+                        &report,
+                        false,
+                    );
                 }
             }
         }

@@ -17,6 +17,9 @@ const CONTROL_PER_ADMISSION_MAX: u64 = 5;
 /// (`CONTROL_BACKLOG_MAX`).
 const HELD_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
 
+/// Links to one member at a moment. Reason: when a way is there again, each side's dial with each of two keys may be under way
+/// (the room's, and the ticket's for whom that names); what is too much is closed at once.
+const LINKS_PER_MEMBER_MAX: usize = 4;
 /// Dials to one node at a time: two rounds with each key that may open its port, and relays.
 const DIALS_PER_NODE_MAX: usize = 8 + 4;
 
@@ -107,7 +110,7 @@ impl Bounds {
         let others = self.nodes.saturating_sub(1);
         let limits = [
             ("people", holds.peers, others),
-            ("links", holds.links, others * 3),
+            ("links", holds.links, others * LINKS_PER_MEMBER_MAX),
             ("links without end", holds.links, links.max(1)),
             ("channels", holds.channels, holds.rooms * others.max(1)),
             ("dials", holds.dials, self.nodes * DIALS_PER_NODE_MAX),

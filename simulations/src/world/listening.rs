@@ -261,11 +261,17 @@ impl World<'_> {
     }
 
     /// A listener says how a machine's voice comes to it.
-    pub(crate) fn take_report(&mut self, index: usize, from: MemberId, report: &ReceptionReport) {
+    pub(crate) fn take_report(
+        &mut self,
+        index: usize,
+        from: MemberId,
+        report: &ReceptionReport,
+        congested: bool,
+    ) {
         let node = &mut self.nodes[index];
         let now = node.now(self.now).monotonic;
         if let Some(mouth) = &mut node.mouth {
-            mouth.ladder.handle_report(now, from, report);
+            mouth.ladder.handle_report(now, from, report, congested);
         }
     }
 }

@@ -61,7 +61,11 @@ impl World<'_> {
             }
             Output::Media(frame) => self.hear(index, &frame),
             Output::MediaEnded { member } => self.stop_hearing(index, member),
-            Output::Reported { member, report } => self.take_report(index, member, &report),
+            Output::Reported {
+                member,
+                report,
+                congested,
+            } => self.take_report(index, member, &report, congested),
             Output::Event(event) => {
                 self.keep_ticket(index, &event);
                 let roster = self.nodes[index].participant.as_ref().map(Participant::roster);

@@ -23,8 +23,8 @@ use crate::network::Place;
 const FLOOD: usize = 200;
 /// Of so many media packets a machine that loses frames loses one.
 const LOSES_ONE_OF: u32 = 40;
-/// Of so many frames of sound a machine that loses sound loses one.
-const LOSES_SOUND_ONE_OF: u32 = 10;
+/// Of so many frames of sound a machine that loses sound keeps one. Redundancy and FEC make up for less.
+const KEEPS_SOUND_ONE_OF: u32 = 4;
 /// How long a machine that holds sound back does so.
 const HOLDS_BACK: Duration = Duration::from_millis(400);
 /// More than any control frame may have.
@@ -52,7 +52,7 @@ pub enum Planted {
     FallsSilent,
     /// It loses some of the frames that reach it (explanation).
     LosesFrames,
-    /// It loses some of the sound that it opened before it is played (playout).
+    /// It loses most of the sound that it opened before it is played (playout).
     LosesSound,
     /// It holds sound back before it is played (playout).
     HoldsSoundBack,
@@ -157,7 +157,7 @@ impl World<'_> {
         match node.planted {
             Some(Planted::LosesSound) => {
                 node.planted_count += 1;
-                node.planted_count.is_multiple_of(LOSES_SOUND_ONE_OF)
+                !node.planted_count.is_multiple_of(KEEPS_SOUND_ONE_OF)
             }
             Some(Planted::HoldsSoundBack) => {
                 let held = (frame.arrival + HOLDS_BACK, frame.member, payload.clone());

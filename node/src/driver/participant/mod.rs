@@ -251,8 +251,13 @@ impl Driver {
                     self.transports.forget(member);
                     self.user.forget(member);
                 }
-                Output::Reported { member, report } => {
-                    self.audio.handle_report(self.clock.timestamp(), member, &report);
+                Output::Reported {
+                    member,
+                    report,
+                    congested,
+                } => {
+                    let now = self.clock.timestamp();
+                    self.audio.handle_report(now, member, &report, congested);
                 }
                 Output::Locate { relay, addresses } => {
                     let answers = addresses

@@ -38,7 +38,7 @@ fn wide() -> LadderConfig {
 fn settled(lost: u32, bursts: u32) -> ProtectionSettings {
     let mut ladder = RedundancyLadder::new(wide());
     for s in 0..10 {
-        ladder.handle_report(second(2 * s), A, &report(100, lost, bursts));
+        ladder.handle_report(second(2 * s), A, &report(100, lost, bursts), false);
     }
     ladder.settings(second(20))
 }
@@ -87,12 +87,12 @@ fn the_cap_and_the_span_hold_on_every_rung() {
 #[test]
 fn protection_comes_with_the_first_report_and_goes_after_calm() {
     let mut ladder = RedundancyLadder::new(wide());
-    ladder.handle_report(second(0), A, &report(100, 20, 16));
+    ladder.handle_report(second(0), A, &report(100, 20, 16), false);
     assert_eq!(ladder.settings(second(0)).redundancy, 2);
     let mut changes = Vec::new();
     for s in 1..60 {
         if s % 2 == 0 {
-            ladder.handle_report(second(s), A, &report(100, 0, 0));
+            ladder.handle_report(second(s), A, &report(100, 0, 0), false);
         }
         let settings = ladder.settings(second(s));
         if changes
@@ -112,7 +112,7 @@ fn a_steady_loss_between_two_rungs_does_not_flap() {
     let (mut changes, mut last) = (0, 0);
     for s in 0..150 {
         let lost = [11, 16, 13, 9, 15, 12][s as usize % 6];
-        ladder.handle_report(second(2 * s), A, &report(100, lost, lost - 1));
+        ladder.handle_report(second(2 * s), A, &report(100, lost, lost - 1), false);
         let redundancy = ladder.settings(second(2 * s)).redundancy;
         changes += u32::from(redundancy != last);
         last = redundancy;
@@ -124,28 +124,45 @@ fn a_steady_loss_between_two_rungs_does_not_flap() {
 fn the_worst_receiver_decides_until_it_leaves() {
     let mut ladder = RedundancyLadder::new(wide());
     for s in 0..20 {
-        ladder.handle_report(second(2 * s), A, &report(100, 0, 0));
-        ladder.handle_report(second(2 * s), B, &report(100, 20, 16));
+        ladder.handle_report(second(2 * s), A, &report(100, 0, 0), false);
+        ladder.handle_report(second(2 * s), B, &report(100, 20, 16), false);
         ladder.settings(second(2 * s));
     }
     assert_eq!(ladder.settings(second(40)).redundancy, 2);
     ladder.remove_receiver(&B);
     for s in 20..30 {
-        ladder.handle_report(second(2 * s), A, &report(100, 0, 0));
+        ladder.handle_report(second(2 * s), A, &report(100, 0, 0), false);
         ladder.settings(second(2 * s));
     }
     assert_eq!(ladder.settings(second(60)).redundancy, 0);
 }
 
 #[test]
+fn where_packets_wait_in_a_queue_copies_do_not_fill_it_further() {
+    let mut ladder = RedundancyLadder::new(wide());
+    ladder.handle_report(second(0), A, &report(100, 40, 30), true);
+    let settings = ladder.settings(second(0));
+    assert_eq!(settings.redundancy, 0);
+    assert!(
+        settings.expected_loss_percent > 0,
+        "FEC costs nothing: {settings:?}"
+    );
+    // Somebody else's loss on the way is helped, until the queue is there for both.
+    ladder.handle_report(second(1), B, &report(100, 20, 16), false);
+    assert_eq!(ladder.settings(second(1)).redundancy, 2);
+    ladder.handle_report(second(2), B, &report(100, 20, 16), true);
+    assert_eq!(ladder.settings(second(2)).redundancy, 0, "at once");
+}
+
+#[test]
 fn small_and_excessive_reports_are_ignored() {
     let mut ladder = RedundancyLadder::new(wide());
-    ladder.handle_report(second(0), A, &report(10, 10, 1));
+    ladder.handle_report(second(0), A, &report(10, 10, 1), false);
     assert_eq!(ladder.settings(second(0)).redundancy, 0);
     for n in 0..1_000_u32 {
         let mut id = [0; 32];
         id[..4].copy_from_slice(&n.to_be_bytes());
-        ladder.handle_report(second(0), MemberId(id), &report(100, 0, 0));
+        ladder.handle_report(second(0), MemberId(id), &report(100, 0, 0), false);
     }
     assert_eq!(ladder.receivers.len(), RECEIVERS_MAX);
 }

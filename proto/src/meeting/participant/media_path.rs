@@ -9,7 +9,7 @@ use crate::{
     ids::{LinkId, MemberId, StreamId},
     media::{payload::AUDIO_PAYLOAD_BYTES_MAX, reception_report::ReceptionReport},
     meeting::keys::OpenError,
-    mesh::{route::Path, route_planner::Carrier},
+    mesh::{relay_session::RelaySession, route::Path, route_planner::Carrier},
     sframe::{MediaContext, source_authentication::SourceAuthentication},
     time::{Now, Timestamp},
     wire::{
@@ -18,6 +18,9 @@ use crate::{
         media_packet::{MediaHeader, MediaKind},
     },
 };
+
+/// Links on which packets wait, from which on it is taken to be before the uplink that they share.
+const CONGESTED_LINKS_OF_AN_UPLINK: usize = 2;
 
 impl Participant {
     /// An encoded audio payload of this member's microphone ([`crate::media::payload`]).
@@ -34,6 +37,19 @@ impl Participant {
             self.send_to(Some(now), member, &ControlMessage::Report(report));
         }
         self.settle(now);
+    }
+
+    /// Whether what goes to `member` waits in a queue on the way: on the direct link, without one at a relay, or, if others wait
+    /// too, before this node's own uplink, which a link that is younger than the queue cannot tell.
+    pub(super) fn is_congested_towards(&self, member: MemberId) -> bool {
+        let direct = || self.links.values().filter(|link| link.member == member);
+        let to_member = match direct().next() {
+            Some(_) => direct().all(|link| link.monitor.is_congested()),
+            None => self.relays.values().any(RelaySession::is_congested),
+        };
+        let links = self.links.values().filter(|link| link.monitor.is_congested());
+        let sessions = self.relays.values().filter(|session| session.is_congested());
+        to_member || links.count() + sessions.count() >= CONGESTED_LINKS_OF_AN_UPLINK
     }
 
     /// Seals once; the same ciphertext goes out on every path, each with its own track alias in front.

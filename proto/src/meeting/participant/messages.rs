@@ -140,7 +140,11 @@ impl Participant {
                 self.conversation.handle_message(now, &self.log, from, *message);
             }
             ControlMessage::Report(report) => {
-                self.outputs.push_back(Output::Reported { member: from, report });
+                self.outputs.push_back(Output::Reported {
+                    member: from,
+                    report,
+                    congested: self.is_congested_towards(from),
+                });
             }
             ControlMessage::Moderation(request) => self.handle_moderation(from, request),
             ControlMessage::Forwarding(message) => self.handle_forwarding(now, from, conduit, *message),

@@ -150,6 +150,8 @@ pub enum Output {
         member: MemberId,
         /// What.
         report: ReceptionReport,
+        /// What this node sends to them waits in a queue: more of it would only make that longer.
+        congested: bool,
     },
     /// Ask GeoIP sources about a relay's addresses; answer with `handle_located`. Asked for only if there are sources.
     Locate {
