@@ -3,6 +3,7 @@
 
 use std::{thread, time::Duration};
 
+use subrosa_node::audio::measure;
 use subrosa_sim::{
     network::loss::LossSpec,
     report::Report,
@@ -11,7 +12,7 @@ use subrosa_sim::{
 
 use crate::support::{
     Scratch,
-    hearing::{babble, located, write_clip},
+    hearing::{babble, write_clip},
     impaired::{ImpairedPath, Impairment},
     member::{Member, Options},
     relay::Relay,
@@ -21,6 +22,8 @@ use crate::support::{
 const SECONDS: u64 = 40;
 /// The part of the speech that is looked for, in seconds of the clip: when redundancy has settled.
 const LOOKED_FOR: [f64; 2] = [14.0, 32.0];
+/// Later than that nothing is heard, in seconds.
+const LATE_MAX: f64 = 1.0;
 /// The simulator is asked with so many seeds; the machine once.
 const SEEDS: u64 = 8;
 const NAMES: [&str; 3] = ["alice", "bob", "carol"];
@@ -72,7 +75,7 @@ const CASES: [Case; 4] = [
 ];
 
 /// Means over all speakers and listeners; the last over Alice's listeners.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Figures([f64; 5]);
 
 /// What each figure is, and how far apart the two may be.
@@ -183,16 +186,26 @@ fn over_sockets(case: &Case) -> Figures {
         let speakers = members.iter().filter(|speaker| speaker.id() != listener.id());
         pairs.extend(speakers.map(|speaker| counted(listener, &speaker.id())));
     }
-    let [from, to] = LOOKED_FOR.map(|seconds| (seconds * 48_000.0) as usize);
-    let late = members[1..].iter().map(|listener| {
-        let between = listener.recording_began() - members[0].clip_began() - LOOKED_FOR[0];
-        located(listener, &sound[from..to]).delay_ms + between * 1e3
-    });
+    let late = members[1..]
+        .iter()
+        .map(|listener| lateness_ms(&members[0], &sound, listener));
     let late = late.sum::<f64>() / (NAMES.len() - 1) as f64;
     for member in members.iter_mut().rev() {
         member.leave();
     }
     Figures::of(&pairs, late)
+}
+
+/// How much later than it was said `listener` heard the part of `sound` that is looked for. Speech repeats itself after some
+/// seconds: it is looked for where it must be.
+fn lateness_ms(speaker: &Member, sound: &[f32], listener: &Member) -> f64 {
+    let samples = |seconds: f64| (seconds.max(0.0) * 48_000.0) as usize;
+    let [from, to] = LOOKED_FOR;
+    let heard = listener.hearing();
+    let offset = speaker.clip_began() - listener.recording_began();
+    let within = samples(offset + from).min(heard.len())..samples(offset + to + LATE_MAX).min(heard.len());
+    let found = measure::locate(&sound[samples(from)..samples(to)], &heard[within]);
+    found.expect("it was heard").delay_ms
 }
 
 /// What `listener` told of `speaker`: the latest counters, the mean of what waited.
