@@ -122,8 +122,15 @@ impl World<'_> {
         }
     }
 
-    /// A participant's link is up; both ends export `binding`.
-    #[allow(clippy::too_many_arguments)]
+    /// A link that comes up next has this binding, which both its ends export.
+    fn bind_link(&mut self, index: usize, link: LinkId, binding: [u8; 32]) {
+        let node = &mut self.nodes[index];
+        if let Some(participant) = node.participant.as_mut().filter(|_| !node.is_spy) {
+            participant.set_link_binding(link, binding);
+        }
+    }
+
+    /// A participant's link is up.
     fn link_up(
         &mut self,
         index: usize,
@@ -132,14 +139,10 @@ impl World<'_> {
         peer: LinkPeer,
         psk: Option<PskId>,
         remote: SocketAddr,
-        binding: Option<[u8; 32]>,
     ) {
         let node = &mut self.nodes[index];
         let now = node.now(self.now);
         if let Some(participant) = node.participant.as_mut().filter(|_| !node.is_spy) {
-            if let Some(binding) = binding {
-                participant.set_link_binding(link, binding);
-            }
             participant.handle_link_up(now, dial, link, peer, psk, remote);
         }
         self.trace

@@ -295,7 +295,8 @@ impl World<'_> {
                 // Both ends export the same, and no other pipe does.
                 let mut binding = [0; 32];
                 binding[..8].copy_from_slice(&(id.0 as u64).to_le_bytes());
-                self.link_up(index, link, dial, peer, psk, remote, Some(binding));
+                self.bind_link(index, link, binding);
+                self.link_up(index, link, dial, peer, psk, remote);
                 return;
             }
             Place::Relay(index) => {

@@ -284,7 +284,10 @@ impl World<'_> {
                 }
             }
         }
-        self.link_up(index, id, dial, other, peer.psk, remote, bound.then_some(binding));
+        if bound {
+            self.bind_link(index, id, binding);
+        }
+        self.link_up(index, id, dial, other, peer.psk, remote);
     }
 
     /// A connection is gone: whoever waits for it is told.
